@@ -1,0 +1,1 @@
+"""How each block is built: Amaranth components, one block a file, a frozen config beside each component."""
