@@ -19,15 +19,13 @@ from amaranth import ClockSignal, Instance, ResetSignal, Value
 from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.lib import wiring
 
+from hw.errors import ToolError
+
 #: Module name to RTLIL text of the components emitted so far in the current conversion; None outside of one.
 _library = contextvars.ContextVar("library", default=None)
 
 # `proc` in full leaves no `always @*`: such a block does not run at time 0 in Icarus and its output starts as X.
 _VERILOG_SCRIPT = "read_rtlil design.il; hierarchy -top {top}; proc; memory_collect; clean; write_verilog -noattr -norename design.v"
-
-
-class ToolError(RuntimeError):
-    """A tool of the flow is missing or failed; the message says which, why, and what to do."""
 
 
 def snake_case(name):

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-class UnknownName(ValueError):
-    """A block or preset that is not in the registry; the message lists those that are."""
+from hw.errors import UnknownName
 
 
 @dataclass(frozen=True)
