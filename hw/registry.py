@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hw.arith.float_add import FloatAddConfig, FloatAddStream
 from hw.errors import UnknownName
+from hw.formats import FP16, FP17
+from hw.simcore.local_table import LocalTable, LocalTableConfig
+from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
+from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
+from hw.simcore.lut_pe import LutPE, LutPEConfig
+from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,78 @@ class Block:
         return self.component(config=self.config(preset))
 
 
-BLOCKS = {}
+_ENTRIES = (
+    Block(
+        "float_add",
+        FloatAddStream,
+        {
+            "default": FloatAddConfig(),
+            "combinational": FloatAddConfig(stages=0),
+            "deep": FloatAddConfig(stages=5),
+            "fp16": FloatAddConfig(a=FP16, b=FP16),
+            "accumulate": FloatAddConfig(b=FP17, subnormals=False),
+        },
+        "SIMPICKER IV-B",
+    ),
+    Block(
+        "local_table",
+        LocalTable,
+        {
+            "default": LocalTableConfig(),
+            "narrow": LocalTableConfig(copy_width=1),
+            "whole": LocalTableConfig(copy_width=64),
+            "shared": LocalTableConfig(read_ports=8),
+            "byte128": LocalTableConfig(reading="byte128", copy_width=16),
+        },
+        "SIMPICKER IV-B, Fig. 5",
+    ),
+    Block(
+        "lut_buffer",
+        LutBuffer,
+        {
+            "default": LutBufferConfig(),
+            "narrow": LutBufferConfig(copy_width=1),
+            "whole": LutBufferConfig(copy_width=64),
+            "byte128": LutBufferConfig(reading="byte128", copy_width=16),
+        },
+        "SIMPICKER IV-B",
+    ),
+    Block(
+        "lut_multiplier",
+        LutMultiplier,
+        {
+            "default": LutMultiplierConfig(),
+            "deep": LutMultiplierConfig(stages=2),
+            "byte128": LutMultiplierConfig(reading="byte128", copy_width=16),
+        },
+        "SIMPICKER IV-B, Fig. 5",
+    ),
+    Block(
+        "lut_pe",
+        LutPE,
+        {
+            "default": LutPEConfig(),
+            "deep": LutPEConfig(product_stages=2, add_stages=5),
+            "combinational": LutPEConfig(add_stages=0),
+            "stalling": LutPEConfig(words=4, copy_width=4),
+            "shared": LutPEConfig(tables="pe"),
+            "byte128": LutPEConfig(reading="byte128", copy_width=16),
+        },
+        "SIMPICKER IV-B, Fig. 5",
+    ),
+    Block(
+        "plain_pe",
+        PlainPE,
+        {
+            "default": PlainPEConfig(),
+            "deep": PlainPEConfig(product_stages=2, add_stages=5),
+            "combinational": PlainPEConfig(add_stages=0),
+        },
+        "the control of SIMPICKER IV-B",
+    ),
+)
+
+BLOCKS = {block.name: block for block in _ENTRIES}
 
 
 def find(name):

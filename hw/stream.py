@@ -1,0 +1,100 @@
+"""Streams and fixed-latency datapaths: pipeline cuts under a shared advance, and a stream around such a datapath."""
+
+from types import SimpleNamespace
+
+from amaranth import Module, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+def connect(m, source, sink):
+    """Join stream ``source`` to stream ``sink``; ``TypeError`` when their payload layouts differ.
+
+    ``amaranth.lib.wiring.connect`` compares widths only: an FP16 stream would silently join any other 16-bit stream.
+    """
+    if source.payload.shape() != sink.payload.shape():
+        raise TypeError(f"cannot join a stream of {source.payload.shape()!r} to one of {sink.payload.shape()!r}")
+    m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
+
+
+class Pipeline:
+    """Registers at chosen points of a datapath, all of which move together when ``en`` is high.
+
+    ``cut("align", a=x, b=y)`` returns a namespace of the same signals, behind a register stage if ``"align"`` is among
+    ``cuts`` and as they are otherwise, so that one description serves every number of stages. Registers are named
+    ``s1_a``, ``s1_b``, ``s2_...`` by stage and have no reset: the valid bit that travels beside them has one.
+    """
+
+    def __init__(self, m, en, cuts):
+        self._m, self._en, self._cuts = m, en, cuts
+        self.stage = 0
+
+    def cut(self, point, **signals):
+        if point not in self._cuts:
+            return SimpleNamespace(**signals)
+        self.stage += 1
+        registers = {}
+        for name, signal in signals.items():
+            shape = signal.shape() if hasattr(signal, "shape") else Value.cast(signal).shape()
+            registers[name] = Signal(shape, name=f"s{self.stage}_{name}", reset_less=True)
+            with self._m.If(self._en):
+                self._m.d.sync += registers[name].eq(signal)
+        return SimpleNamespace(**registers)
+
+
+def delayed(m, en, signal, cycles, name, reset_less=False):
+    """``signal`` now and after 1, 2, ... ``cycles`` advances, as a list. Valid bits need the reset, payloads do not."""
+    line = [signal]
+    for k in range(1, cycles + 1):
+        register = Signal(signal.shape(), name=f"{name}_{k}", reset_less=reset_less)
+        with m.If(en):
+            m.d.sync += register.eq(line[-1])
+        line.append(register)
+    return line
+
+
+class StreamOperator(wiring.Component):
+    """A stream around a fixed-latency operator: one result a cycle, in order, held while the sink stalls.
+
+    A subclass names the operator class; an operator is a component with ports ``en`` (advance), ``i`` (operands), ``o``
+    (result) and the properties ``latency`` and ``config``.
+
+    Latency: the operator's. Initiation interval: 1. Backpressure: yes; ``i.ready`` depends on ``o.ready`` within a cycle.
+    A skid buffer would cut that path at the price of a second copy of the payload registers.
+    """
+
+    operator = None
+
+    def __init__(self, *, config):
+        self.config = config
+        self._operator = self.operator(config=config)
+        super().__init__(
+            {
+                "i": In(stream.Signature(self._operator.i.shape())),
+                "o": Out(stream.Signature(self._operator.o.shape())),
+            }
+        )
+
+    @property
+    def latency(self):
+        return self._operator.latency
+
+    @property
+    def initiation_interval(self):
+        return 1
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.operator = operator = self._operator
+        advance = Signal()
+        valid = delayed(m, advance, self.i.valid, self.latency, "valid")[-1]
+        m.d.comb += [
+            advance.eq(~valid | self.o.ready),
+            operator.en.eq(advance),
+            operator.i.eq(self.i.payload),
+            self.o.payload.eq(operator.o),
+            self.o.valid.eq(valid),
+            # Without a register the operand leaves in the cycle in which it came, or waits.
+            self.i.ready.eq(advance if self.latency else self.o.ready),
+        ]
+        return m
