@@ -1,0 +1,241 @@
+"""Runs the bench of a block in a simulator and reports what it compared and measured."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pickle
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from cocotb_tools.runner import get_runner
+
+from hw import registry
+from hw.errors import UserError
+from sim import build, toolchain
+from sim.record import CONTEXT, Context, Row
+
+RESULTS = build.ROOT / "build" / "sim"
+
+
+class BenchFailed(UserError, AssertionError):
+    """A bench found the block wrong, or did not run to its end. The message says which test, and how to run it again."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one bench found. Every row passed: a failure raises ``BenchFailed`` instead.
+
+    ``latency`` (cycles), ``interval`` (cycles) and ``utilisation`` are those of the run without stalls, None if the bench
+    did not measure them.
+    """
+
+    block: str
+    preset: str
+    sim: str
+    seed: int
+    rows: tuple
+    seconds: float
+    folder: Path
+
+    @property
+    def vectors(self):
+        return sum(row.vectors for row in self.rows)
+
+    @property
+    def mismatches(self):
+        return sum(row.mismatches for row in self.rows)
+
+    @property
+    def cycles(self):
+        return sum(row.cycles for row in self.rows)
+
+    @property
+    def latency(self):
+        return self._first("latency")
+
+    @property
+    def interval(self):
+        return self._first("interval")
+
+    @property
+    def utilisation(self):
+        return self._first("utilisation")
+
+    def _first(self, name):
+        values = (getattr(row, name) for row in self.rows if row.stall == "none")
+        return next((value for value in values if value is not None), None)
+
+
+def simulate(
+    block,
+    preset=None,
+    *,
+    config=None,
+    seed=None,
+    sim=None,
+    waves=None,
+    tensors=None,
+    testcase=None,
+    netlist=None,
+    bench=None,
+):
+    """Run the bench of ``block`` and return its ``Report``.
+
+    Parameters
+    ----------
+    block : name in the registry, or a ``hw.registry.Block``
+    preset : name of a preset; the block's first one if neither this nor ``config`` is given
+    config : a config outside the presets
+    seed : of all random data; the environment's ``SEED``, else derived from block and preset
+    sim : "verilator" or "icarus"; the environment's ``SIM``, else Verilator
+    waves : whether to write a trace and a GTKWave save file; the environment's ``WAVES`` decides if it is set
+    tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
+    testcase : run only this test of the bench
+    netlist : path of Verilog to simulate in place of the component's, with the same ports
+    bench : module of the bench; ``sim.tb_<block>`` by default
+
+    Raises
+    ------
+    BenchFailed : a test failed, none ran, or the simulator ended early
+    ToolError : something needed is not installed, or the build failed
+    UnknownName : no such block, preset or simulator
+    """
+    start = time.perf_counter()
+    block = registry.find(block) if isinstance(block, str) else block
+    label = f"config-{_digest(repr(config))[:8]}" if config is not None else preset or next(iter(block.presets))
+    config = block.config(preset) if config is None else config
+    sim = toolchain.simulator(sim)
+    seed = _seed(seed, f"{block.name}/{label}")
+    waves = _flag("WAVES", waves)
+    text = Path(netlist).read_text() if netlist else build.verilog(block.component(config=config), block.name)
+    built = build.for_cocotb(text, block.name, sim, waves)
+    parts = [block.name, label, sim if sim != "verilator" else "", testcase or "", "netlist" if netlist else ""]
+    folder = RESULTS / "-".join(filter(None, parts))
+    with build.locked(RESULTS / "locks" / folder.name):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        context = Context(
+            block=block.name,
+            component=block.component,
+            config=config,
+            seed=seed,
+            clocked="clk" in build.ports(text, block.name),
+            rows=str(folder / "rows.jsonl"),
+            tensors=_tensors(tensors, folder),
+        )
+        (folder / "context.pickle").write_bytes(pickle.dumps(context))
+        _launch(sim, built, block.name, bench or f"sim.tb_{block.name}", folder, seed, waves, testcase)
+        rerun = (
+            f"SEED={seed} WAVES=1"
+            if config not in block.presets.values()
+            else (f"make sim BLOCK={block.name} PRESET={label} SEED={seed} WAVES=1")
+        )
+        rows = _judge(f"{block.name}, {label}", folder, rerun)
+    return Report(block.name, label, sim, seed, rows, time.perf_counter() - start, folder)
+
+
+def _launch(sim, built, top, bench, folder, seed, waves, testcase):
+    """Run the simulator; its output goes to ``sim.log``, the verdicts to ``results.xml`` and ``rows.jsonl``."""
+    toolchain.libpython()
+    runner = get_runner(sim)
+    runner.log.disabled = True
+    arguments = [f"+verilator+seed+{seed % (2**31 - 1) + 1}", "+verilator+rand+reset+2"] if sim == "verilator" else []
+    # Under pytest the runner exits when a test fails, and it raises when the simulator does; ``_judge`` tells why.
+    with _imported_from(build.ROOT), contextlib.suppress(SystemExit, RuntimeError):
+        runner.test(
+            test_module=bench,
+            hdl_toplevel=top,
+            hdl_toplevel_lang="verilog",
+            build_dir=built,
+            test_dir=folder,
+            seed=seed,
+            waves=waves,
+            test_filter=rf"\.{re.escape(testcase)}(/|$)" if testcase else None,
+            test_args=arguments,
+            extra_env={CONTEXT: str(folder / "context.pickle"), "WAVES": str(int(waves))},
+            results_xml=str(folder / "results.xml"),
+            log_file=folder / "sim.log",
+        )
+
+
+def _judge(title, folder, rerun):
+    """The rows of a finished run. ``BenchFailed`` if a test failed or none ran, with an excerpt of what went wrong."""
+    log = folder / "sim.log"
+    hint = f"  again: {rerun}\n  log: {_relative(log)}"
+    results = folder / "results.xml"
+    if not results.exists():
+        raise BenchFailed(f"{title}: the simulator ended before the tests did\n{_excerpt(log)}\n{hint}")
+    cases = list(ElementTree.parse(results).getroot().iter("testcase"))
+    failed = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    path = folder / "rows.jsonl"
+    rows = tuple(Row(**json.loads(line)) for line in path.read_text().splitlines()) if path.exists() else ()
+    wrong = [row for row in rows if row.error]
+    if wrong:
+        shown = "\n".join(_shown(row) for row in wrong[:3])
+        raise BenchFailed(f"{title}: {len(wrong)} of {len(rows)} bench runs failed\n{shown}\n{hint}")
+    if failed:
+        raise BenchFailed(f"{title}: {', '.join(failed)} failed\n{_excerpt(log)}\n{hint}")
+    if not rows:
+        raise BenchFailed(f"{title}: no bench ran, so nothing was checked\n{hint}")
+    return rows
+
+
+def _shown(row):
+    error = "\n    ".join(row.error.splitlines()[:12])
+    return f"  {row.test}, stalls {row.stall}, seed {row.seed}:\n    {error}"
+
+
+def _excerpt(log):
+    """The end of a log, without cocotb's columns of time and place."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else ["there is no log"]
+    telling = [line for line in lines if re.search(r"Error|ERROR|Traceback|^\s+File ", line)][-6:] or lines[-6:]
+    return "\n".join(f"  {line.strip()}" for line in telling)
+
+
+def _tensors(tensors, folder):
+    if isinstance(tensors, Mapping):
+        np.savez(folder / "tensors.npz", **tensors)
+        return str(folder / "tensors.npz")
+    return str(Path(tensors).resolve()) if tensors else None
+
+
+def _seed(seed, name):
+    text = os.environ.get("SEED") if seed is None else seed
+    if text in (None, ""):
+        return int(_digest(name), 16) % 1_000_000
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"SEED must be an integer, not {text!r}") from None
+
+
+def _flag(name, default):
+    text = os.environ.get(name, "")
+    return bool(default) if text == "" else text not in ("0", "no", "false")
+
+
+@contextlib.contextmanager
+def _imported_from(root):
+    """Have the simulator's Python import this tree: the runner hands ``sys.path`` on, where "" would be its own folder."""
+    saved = sys.path[:]
+    sys.path[:0] = [str(root)]
+    try:
+        yield
+    finally:
+        sys.path[:] = saved
+
+
+def _relative(path):
+    return path.relative_to(build.ROOT) if path.is_relative_to(build.ROOT) else path
+
+
+def _digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,19 @@
+"""Benches of the small components in ``harness_parts``; run inside the simulator."""
+
+import numpy as np
+
+from sim.bench import Bench, bench_test
+
+
+def adder_vectors(bench, count):
+    pairs = bench.rng.integers(0, 1 << 16, (count, 2), dtype=np.uint16)
+    return pairs, pairs[:, 0] + pairs[:, 1]
+
+
+@bench_test()
+async def sums(bench: Bench):
+    pairs, expected = adder_vectors(bench, 100)
+    bench.send("i", pairs)
+    got = await bench.collect("o", len(expected))
+    bench.compare(got, expected, unit="sums", describe=lambda i: f"{pairs[i, 0]} + {pairs[i, 1]}")
+    bench.measure(latency=("i", 0, "o", 0), interval="o")
