@@ -34,6 +34,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, Timer
 from cocotb.types import Logic
+from cocotb.utils import get_sim_time
 
 from sim.payloads import as_rows, to_integers
 from sim.ports import interface
@@ -195,6 +196,15 @@ class Bench:
         """Let ``count`` clock cycles pass; streams move as they do in ``collect``."""
         await self._run(count + 1, stop=self.cycle + count)
 
+    async def until(self, port):
+        """Let the clock run until the one-bit output ``port`` is high. Nothing looks at the streams meanwhile: it is fast."""
+        handle = self._find(self._ports, port, "plain port") and getattr(self._dut, port)
+        start = get_sim_time("ns")
+        if not int(handle.value):
+            await RisingEdge(handle)
+            await self._edge
+        self.cycle += round(get_sim_time("ns") - start) // _PERIOD
+
     def get(self, port):
         """The value of a port that belongs to no stream, as an unsigned integer, as it was before the last clock edge."""
         self._find(self._ports, port, "plain port")
@@ -234,6 +244,11 @@ class Bench:
             size = expected.itemsize if expected.ndim > 1 and expected.itemsize > 1 else want_bytes.shape[1]
             shown = [_difference(i, got_bytes[i], want_bytes[i], size, describe) for i in wrong[:4].tolist()]
             raise BenchError("\n".join([f"{unit}: {len(wrong)} of {len(want_bytes)} differ", *shown]))
+
+    def equal(self, what, measured, stated):
+        """``BenchError`` unless a measured count is what the block's formula states."""
+        if measured != stated:
+            raise BenchError(f"{what}: measured {measured}, the formula says {stated}")
 
     def transfers(self, stream):
         """The cycles in which each transfer of ``stream`` took place, as an integer array."""

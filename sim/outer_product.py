@@ -72,3 +72,8 @@ async def check_tiles(bench, x, w, reading="odd16"):
 def tile_shape(config, operands):
     """(tiles, K) of a random test: few tiles where they are long."""
     return max(2, 24 // operands), operands
+
+
+def seeded_tensors(rng):
+    """What stands for a clip where none is given: one small frame of normal numbers."""
+    return {name: rng.standard_normal((1, 9, 16)).astype(np.float16) for name in ("q", "k", "v")}

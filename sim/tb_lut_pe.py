@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.bench import bench_test
-from sim.outer_product import CORNERS, check_tiles, clip_tile, random_tile, tile_shape
+from sim.outer_product import CORNERS, check_tiles, clip_tile, random_tile, seeded_tensors, tile_shape
 
 
 @bench_test(operands=[1, 5, 24])
@@ -30,11 +30,9 @@ async def corners(bench):
 async def clip(bench):
     """A tile of Q K^T of the clip; without a clip, of seeded tensors of the same shape."""
     c = bench.config
-    tensors = bench.tensors or _seeded_tensors(bench.rng)
+    tensors = bench.tensors or seeded_tensors(bench.rng)
     x, w = clip_tile(tensors, 64, c.words * c.lanes)
     await bench.until("filled")
     await check_tiles(bench, x, w, c.reading)
 
 
-def _seeded_tensors(rng):
-    return {name: rng.standard_normal((1, 9, 16)).astype(np.float16) for name in ("q", "k", "v")}

@@ -21,3 +21,10 @@ async def corners(bench):
     w[:, :, 0] = 0x80
     w[:, :, -1] = 0
     await check_tiles(bench, x, w)
+
+
+@bench_test(stalls=("none",))
+async def clip(bench):
+    c = bench.config
+    x, w = clip_tile(bench.tensors or seeded_tensors(bench.rng), 64, c.words * c.lanes)
+    await check_tiles(bench, x, w)
