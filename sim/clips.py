@@ -327,7 +327,7 @@ def from_clip(
     """Q, K, V of one head from a video file (None: the carphone clip), as the module docstring describes.
 
     ``frames``: at most so many video frames are decoded. ``d``: head dimension, 1..3072. ``head``: which head's
-    matrices, 0..3072 // d - 1. ``crop``: (rows, columns) of tokens, the centre of each frame. 12 d bytes a token at peak.
+    matrices, 0..3072 // d - 1. ``crop``: (rows, columns) of tokens, the centre of each frame. Peak: 12 d bytes a token.
     ``InputError`` for a missing file, one that is no video, frames too small for a token, or an argument out of range;
     a damaged file gives the frames before the damage, and ``source`` says so. One frame is enough for a token.
     """
@@ -377,16 +377,17 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
+        if not zipfile.is_zipfile(path):  # numpy.load would take it for a pickle
+            raise InputError(f"{path}: not a whole .npz file (numpy.savez writes one; a cut one has lost its end)")
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: a single array; an .npz with q, k and v is needed (numpy.savez)")
-            return {name: archive[name] if name in ("q", "k", "v", "grid") else None for name in archive.files}
+            known = ("q", "k", "v", "grid")
+            return {name: np.asarray(archive[name]) if name in known else None for name in archive.files}
+    except InputError:
+        raise
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        if isinstance(error, InputError):
-            raise
         if "allow_pickle" in str(error):
             raise InputError(f"{path}: pickled objects are refused; save q, k and v as plain numeric arrays") from error
-        raise InputError(f"{path}: not a whole .npz file ({error})") from error
+        raise InputError(f"{path}: a damaged .npz file ({error})") from error
 
 
 def _checked(path: Path, name: str, array: np.ndarray) -> np.ndarray:
@@ -459,12 +460,15 @@ def best_match(x: np.ndarray, grid: tuple[int, int, int], window: int = 3) -> np
     inside = np.pad(np.ones((height, width), dtype=bool), reach)
     best = np.full((frames - 1, height, width), -np.inf)
     before = _unit(x[0])
-    for out, tokens in zip(best, x[1:]):
+    progress = _Progress("comparing")
+    for count, (out, tokens) in enumerate(zip(best, x[1:])):
         now, padded = _unit(tokens), np.pad(before, ((reach, reach), (reach, reach), (0, 0)))
         for dy, dx in np.ndindex(2 * reach + 1, 2 * reach + 1):
             place = slice(dy, dy + height), slice(dx, dx + width)
             np.maximum(out, np.where(inside[place], (now * padded[place]).sum(axis=-1), -np.inf), out=out)
         before = now
+        progress.step(count + 1)
+    progress.close()
     return best
 
 
