@@ -197,7 +197,7 @@ class Bench:
         await self._run(count + 1, stop=self.cycle + count)
 
     async def until(self, port):
-        """Let the clock run until the one-bit output ``port`` is high. Nothing looks at the streams meanwhile: it is fast."""
+        """Let the clock run until the one-bit output ``port`` is high; streams stand still, so it is fast."""
         handle = self._find(self._ports, port, "plain port") and getattr(self._dut, port)
         start = get_sim_time("ns")
         if not int(handle.value):

@@ -5,6 +5,7 @@ import numpy as np
 from golden.formats import FP16
 from golden.lut_pe import lut_pe
 from golden.quantization import fold_key_scales, quantize
+from sim.packing import pack
 
 #: FP16 codes that a multiplier may get wrong, by name.
 CORNERS = {
@@ -48,25 +49,32 @@ def clip_tile(tensors, queries, outputs):
 
 
 async def check_tiles(bench, x, w, reading="odd16"):
-    """Send tiles x (tiles, K) and w (tiles, K, outputs), compare every sum, and every stall with the formula."""
+    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule.
+
+    A tile of x without rows, (tiles, K), is one row.
+    """
     c = bench.config
-    tiles, operands = x.shape
-    last = np.zeros(x.shape, np.uint32)
-    last[:, -1] = 1
-    words = w.reshape(-1, c.lanes)
-    bench.send("i_x", (x | last << 16).ravel())
+    x = x if x.ndim == 3 else x[:, None]
+    tiles, rows, operands = x.shape
+    codes = x.transpose(0, 2, 1).reshape(-1, rows)
+    last = np.zeros((tiles, operands), bool)
+    last[:, -1] = True
+    words = w.reshape(tiles * operands * c.words, -1)
+    bench.send("i_x", pack(*codes.T, last.ravel(), widths=[16] * rows + [1]))
     bench.send("i_w", words)
-    got = await bench.collect("o", tiles * c.words)
-    expected = lut_pe(x, w, reading)
+    got = await bench.collect("o", tiles * rows * c.words)
+    expected = lut_pe(x, w[:, None], reading)
     bench.compare(got.reshape(-1, 4), expected.reshape(-1, 1), unit="FP32 sums")
 
-    latency = ("i_w", len(words) - c.words, "o", (tiles - 1) * c.words)
+    # One PE shows a sum as soon as it is complete, an array when the tile is.
+    needed = len(words) - (c.words if c.pes == 1 else 1)
+    latency = ("i_w", needed, "o", (tiles - 1) * rows * c.words)
     bench.measure(latency=latency, interval=("o", 0, c.words - 1) if c.words > 1 else None, busy=len(words))
-    if bench.stall == "none":
+    if bench.stall == "none" and (c.pes == 1 or operands > rows):
         moves = bench.transfers("i_w")
-        span = (tiles * operands - 1) * c.operand_interval + c.words
-        bench.equal("cycles of the words", moves[-1] - moves[0] + 1, span)
-        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(tiles * operands))
+        starts = np.array(bench.component.schedule(codes))
+        bench.equal("cycles of the words", moves[-1] - moves[0] + 1, starts[-1] + c.words)
+        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes))
 
 
 def tile_shape(config, operands):
