@@ -20,7 +20,9 @@ from cocotb_tools.runner import get_runner
 from hw import registry
 from hw.errors import UserError
 from sim import build, toolchain
+from sim.ports import interface
 from sim.record import CONTEXT, Context, Row
+from sim.waves import write_view
 
 RESULTS = build.ROOT / "build" / "sim"
 
@@ -111,35 +113,35 @@ def simulate(
     start = time.perf_counter()
     block = registry.find(block) if isinstance(block, str) else block
     label = f"config-{_digest(repr(config))[:8]}" if config is not None else preset or next(iter(block.presets))
+    rerun = "SEED={} WAVES=1" if config is not None else f"make sim BLOCK={block.name} PRESET={label} SEED={{}} WAVES=1"
     config = block.config(preset) if config is None else config
     sim = toolchain.simulator(sim)
     seed = _seed(seed, f"{block.name}/{label}")
     waves = _flag("WAVES", waves)
-    text = Path(netlist).read_text() if netlist else build.verilog(block.component(config=config), block.name)
+    component = block.component(config=config)
+    text = Path(netlist).read_text() if netlist else build.verilog(component, block.name)
+    clocked = "clk" in build.ports(text, block.name)
     built = build.for_cocotb(text, block.name, sim, waves)
     parts = [block.name, label, sim if sim != "verilator" else "", testcase or "", "netlist" if netlist else ""]
-    folder = RESULTS / "-".join(filter(None, parts))
-    with build.locked(RESULTS / "locks" / folder.name):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        context = Context(
-            block=block.name,
-            component=block.component,
-            config=config,
-            seed=seed,
-            clocked="clk" in build.ports(text, block.name),
-            rows=str(folder / "rows.jsonl"),
-            tensors=_tensors(tensors, folder),
-        )
+    with _folder("-".join(filter(None, parts))) as folder:
+        rows = str(folder / "rows.jsonl")
+        context = Context(block.component, config, seed, clocked, rows, _tensors(tensors, folder))
         (folder / "context.pickle").write_bytes(pickle.dumps(context))
         _launch(sim, built, block.name, bench or f"sim.tb_{block.name}", folder, seed, waves, testcase)
-        rerun = (
-            f"SEED={seed} WAVES=1"
-            if config not in block.presets.values()
-            else (f"make sim BLOCK={block.name} PRESET={label} SEED={seed} WAVES=1")
-        )
-        rows = _judge(f"{block.name}, {label}", folder, rerun)
+        if waves:
+            _view(folder, block.name, component, clocked)
+        rows = _judge(f"{block.name}, {label}", folder, rerun.format(seed))
     return Report(block.name, label, sim, seed, rows, time.perf_counter() - start, folder)
+
+
+@contextlib.contextmanager
+def _folder(name):
+    """An empty folder of results that no other process uses meanwhile."""
+    folder = RESULTS / name
+    with build.locked(RESULTS / "locks" / name):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
 
 
 def _launch(sim, built, top, bench, folder, seed, waves, testcase):
@@ -164,6 +166,14 @@ def _launch(sim, built, top, bench, folder, seed, waves, testcase):
             results_xml=str(folder / "results.xml"),
             log_file=folder / "sim.log",
         )
+
+
+def _view(folder, top, component, clocked):
+    """Write the GTKWave view of a run and say how to open it; a run that ended before it traced has none."""
+    for trace in (folder / "dump.fst", folder / "dump.vcd"):
+        if trace.exists():
+            view = write_view(trace, top, *interface(component), clocked)
+            print(f"waves: gtkwave {_relative(trace)} {_relative(view)}", file=sys.stderr)
 
 
 def _judge(title, folder, rerun):
@@ -194,10 +204,11 @@ def _shown(row):
 
 
 def _excerpt(log):
-    """The end of a log, without cocotb's columns of time and place."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else ["there is no log"]
-    telling = [line for line in lines if re.search(r"Error|ERROR|Traceback|^\s+File ", line)][-6:] or lines[-6:]
-    return "\n".join(f"  {line.strip()}" for line in telling)
+    """What a log says of the end of a run: the last error, with its places in this project."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.exists() else []
+    places = [line for line in lines if line.startswith('File "') and str(build.ROOT) in line][-2:]
+    errors = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception)\b|%Error", line)][-1:]
+    return "\n".join(f"  {line}" for line in [*places, *errors] or lines[-4:])
 
 
 def _tensors(tensors, folder):
