@@ -70,9 +70,9 @@ def emit_once(component):
     for path, member, value in component.signature.flatten(component):
         direction = "i" if member.flow == wiring.In else "o"
         ports[f"{direction}_{'__'.join(map(str, path))}"] = Value.cast(value)
-    if re.search(r"^  wire width 1 input \d+ \\clk$", library[name], re.M):
+    if re.search(r"^  wire width 1 input \d+ +\\clk$", library[name], re.M):
         ports["i_clk"] = ClockSignal()
-    if re.search(r"^  wire width 1 input \d+ \\rst$", library[name], re.M):
+    if re.search(r"^  wire width 1 input \d+ +\\rst$", library[name], re.M):
         ports["i_rst"] = ResetSignal()
     return Instance(name, **ports)
 

@@ -201,14 +201,12 @@ class Bench:
 
         With nothing queued the sinks lower ready and Python sleeps meanwhile: a million cycles take about a second.
         """
-        start = self.cycle
-        handle = self._plain(port)
-        while self._pending() and not int(handle.value) and self.cycle - start < timeout:
-            await self.cycles(1)
-        if not int(handle.value):
-            await self._sleep(handle, timeout - (self.cycle - start))
-        if not int(handle.value):
-            raise BenchError(f"{port} is still zero after {timeout} cycles")
+        handle, start = self._plain(port), self.cycle
+        while not int(handle.value):
+            left = timeout - (self.cycle - start)
+            if left <= 0:
+                raise BenchError(f"{port} is still zero after {timeout} cycles")
+            await (self.cycles(1) if self._pending() else self._sleep(handle, left))
 
     async def _sleep(self, handle, timeout):
         for sink in self._sinks.values():
