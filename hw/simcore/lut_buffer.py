@@ -48,7 +48,7 @@ class LutBuffer(wiring.Component):
     o : Out(stream of W entries), rows of the slice, lowest index first
     filled : Out(1), the table is complete
 
-    Latency: 2 cycles from a request to its first row. Initiation interval: C cycles a slice. Backpressure: yes.
+    Latency: 2 cycles from a request to its first row. Initiation interval: 1 cycle a row, C a slice. Backpressure: yes.
     Golden: ``golden.lut_multiplier.product_table``.
     """
 
@@ -69,7 +69,7 @@ class LutBuffer(wiring.Component):
 
     @property
     def initiation_interval(self):
-        return self.config.beats
+        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -1,0 +1,19 @@
+"""The local table: RTL against the product table, for narrow and wide copies, one read port and eight."""
+
+import pytest
+
+from hw.registry import find
+from hw.simcore.local_table import LocalTableConfig
+from sim.harness import simulate
+
+
+@pytest.mark.parametrize("preset", find("local_table").presets)
+def test_rtl(preset):
+    assert simulate("local_table", preset).vectors > 300
+
+
+def test_impossible_configs_are_refused_by_name():
+    with pytest.raises(ValueError, match="read_ports must be at least 1, not 0"):
+        LocalTableConfig(read_ports=0)
+    with pytest.raises(ValueError, match="copy_width must be a power of two from 1 to 128, not 100"):
+        LocalTableConfig(reading="byte128", copy_width=100)

@@ -1,0 +1,18 @@
+"""The LUT buffer: the table that it generates after reset, and how it is read."""
+
+import pytest
+
+from hw.registry import find
+from hw.simcore.lut_buffer import LutBufferConfig
+from sim.harness import simulate
+
+
+@pytest.mark.parametrize("preset", find("lut_buffer").presets)
+def test_rtl(preset):
+    config = find("lut_buffer").config(preset)
+    assert simulate("lut_buffer", preset).vectors > 1024 * config.beats
+
+
+def test_impossible_configs_are_refused_by_name():
+    with pytest.raises(ValueError, match="copy_width must be a power of two from 1 to 64, not 48"):
+        LutBufferConfig(copy_width=48)
