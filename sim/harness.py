@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import pickle
@@ -28,15 +29,22 @@ RESULTS = build.ROOT / "build" / "sim"
 
 
 class BenchFailed(UserError, AssertionError):
-    """A bench found the block wrong, or did not run to its end. The message says which test, and how to run it again."""
+    """A bench found the block wrong, or did not run to its end. The message says which test, and how to run it again.
+
+    ``report`` has the rows of the tests that ran, those that failed with their ``error``.
+    """
+
+    def __init__(self, message, report):
+        super().__init__(message)
+        self.report = report
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one bench found. Every row passed: a failure raises ``BenchFailed`` instead.
+    """What one bench found: a row for each test and stall pattern. ``simulate`` returns it only if every row passed.
 
-    ``latency`` (cycles), ``interval`` (cycles) and ``utilisation`` are those of the run without stalls, None if the bench
-    did not measure them.
+    ``latency`` (cycles), ``interval`` (cycles) and ``utilisation`` are those of the last test without stalls that measured
+    them, or None.
     """
 
     block: str
@@ -61,19 +69,19 @@ class Report:
 
     @property
     def latency(self):
-        return self._first("latency")
+        return self._unstalled("latency")
 
     @property
     def interval(self):
-        return self._first("interval")
+        return self._unstalled("interval")
 
     @property
     def utilisation(self):
-        return self._first("utilisation")
+        return self._unstalled("utilisation")
 
-    def _first(self, name):
-        values = (getattr(row, name) for row in self.rows if row.stall == "none")
-        return next((value for value in values if value is not None), None)
+    def _unstalled(self, name):
+        values = [getattr(row, name) for row in self.rows if row.stall == "none"]
+        return next((value for value in reversed(values) if value is not None), None)
 
 
 def simulate(
@@ -107,12 +115,17 @@ def simulate(
     Raises
     ------
     BenchFailed : a test failed, none ran, or the simulator ended early
+    UserError : the block has no bench
     ToolError : something needed is not installed, or the build failed
     UnknownName : no such block, preset or simulator
     """
+    __tracebackhide__ = True  # pytest then shows the test's own line and the message
     start = time.perf_counter()
     block = registry.find(block) if isinstance(block, str) else block
     label = f"config-{_digest(repr(config))[:8]}" if config is not None else preset or next(iter(block.presets))
+    bench = bench or f"sim.tb_{block.name}"
+    if importlib.util.find_spec(bench) is None:
+        raise UserError(f"block {block.name} has no bench: there is no module {bench}")
     rerun = "SEED={} WAVES=1" if config is not None else f"make sim BLOCK={block.name} PRESET={label} SEED={{}} WAVES=1"
     config = block.config(preset) if config is None else config
     sim = toolchain.simulator(sim)
@@ -127,11 +140,16 @@ def simulate(
         rows = str(folder / "rows.jsonl")
         context = Context(block.component, config, seed, clocked, rows, _tensors(tensors, folder))
         (folder / "context.pickle").write_bytes(pickle.dumps(context))
-        _launch(sim, built, block.name, bench or f"sim.tb_{block.name}", folder, seed, waves, testcase)
+        _launch(sim, built, block.name, bench, folder, seed, waves, testcase)
         if waves:
             _view(folder, block.name, component, clocked)
-        rows = _judge(f"{block.name}, {label}", folder, rerun.format(seed))
-    return Report(block.name, label, sim, seed, rows, time.perf_counter() - start, folder)
+        rows = _rows(folder)
+        report = Report(block.name, label, sim, seed, rows, time.perf_counter() - start, folder)
+        fault = _fault(rows, folder)
+        if fault:
+            again = f"  again: {rerun.format(seed)}\n  log: {relative(folder / 'sim.log')}"
+            raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
+    return report
 
 
 @contextlib.contextmanager
@@ -173,29 +191,28 @@ def _view(folder, top, component, clocked):
     for trace in (folder / "dump.fst", folder / "dump.vcd"):
         if trace.exists():
             view = write_view(trace, top, *interface(component), clocked)
-            print(f"waves: gtkwave {_relative(trace)} {_relative(view)}", file=sys.stderr)
+            print(f"waves: gtkwave {relative(trace)} {relative(view)}", file=sys.stderr)
 
 
-def _judge(title, folder, rerun):
-    """The rows of a finished run. ``BenchFailed`` if a test failed or none ran, with an excerpt of what went wrong."""
-    log = folder / "sim.log"
-    hint = f"  again: {rerun}\n  log: {_relative(log)}"
-    results = folder / "results.xml"
-    if not results.exists():
-        raise BenchFailed(f"{title}: the simulator ended before the tests did\n{_excerpt(log)}\n{hint}")
-    cases = list(ElementTree.parse(results).getroot().iter("testcase"))
-    failed = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
+def _rows(folder):
     path = folder / "rows.jsonl"
-    rows = tuple(Row(**json.loads(line)) for line in path.read_text().splitlines()) if path.exists() else ()
+    return tuple(Row(**json.loads(line)) for line in path.read_text().splitlines()) if path.exists() else ()
+
+
+def _fault(rows, folder):
+    """What is wrong with a finished run, with an excerpt of what it said; "" if nothing is."""
     wrong = [row for row in rows if row.error]
     if wrong:
         shown = "\n".join(_shown(row) for row in wrong[:3])
-        raise BenchFailed(f"{title}: {len(wrong)} of {len(rows)} bench runs failed\n{shown}\n{hint}")
+        return f"{len(wrong)} of {len(rows)} bench runs failed\n{shown}"
+    results, log = folder / "results.xml", folder / "sim.log"
+    if not results.exists():
+        return f"the simulator ended before the tests did\n{_excerpt(log)}"
+    cases = list(ElementTree.parse(results).getroot().iter("testcase"))
+    failed = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
     if failed:
-        raise BenchFailed(f"{title}: {', '.join(failed)} failed\n{_excerpt(log)}\n{hint}")
-    if not rows:
-        raise BenchFailed(f"{title}: no bench ran, so nothing was checked\n{hint}")
-    return rows
+        return f"{', '.join(failed)} failed\n{_excerpt(log)}"
+    return "" if rows else "no bench ran, so nothing was checked"
 
 
 def _shown(row):
@@ -244,7 +261,8 @@ def _imported_from(root):
         sys.path[:] = saved
 
 
-def _relative(path):
+def relative(path):
+    """``path`` as a user in the project's folder writes it."""
     return path.relative_to(build.ROOT) if path.is_relative_to(build.ROOT) else path
 
 

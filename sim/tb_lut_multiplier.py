@@ -58,4 +58,6 @@ def operand_codes(x):
     sign = fields(x, FP16)[0]
     zero, infinite, nan = (x & 0x7FFF) == 0, (x & 0x7FFF) == FP16.inf, is_nan(x, FP16)
     exponent = (normalised(x, FP16)[0] + FP17.bias) & 63
-    return exponent | sign << 6 | zero.astype(np.int64) << 7 | infinite.astype(np.int64) << 8 | nan.astype(np.int64) << 9
+    return (
+        exponent | sign << 6 | zero.astype(np.int64) << 7 | infinite.astype(np.int64) << 8 | nan.astype(np.int64) << 9
+    )

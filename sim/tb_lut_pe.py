@@ -34,5 +34,3 @@ async def clip(bench):
     x, w = clip_tile(tensors, 64, c.words * c.lanes)
     await bench.until("filled")
     await check_tiles(bench, x, w, c.reading)
-
-
