@@ -32,9 +32,9 @@ from types import MappingProxyType
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge, Timer
+from cocotb.simtime import get_sim_time
+from cocotb.triggers import First, RisingEdge, Timer
 from cocotb.types import Logic
-from cocotb.utils import get_sim_time
 
 from sim.payloads import as_rows, to_integers
 from sim.ports import interface
@@ -188,7 +188,7 @@ class Bench:
             if len(sink.values) > wanted:
                 raise BenchError(f"{stream}: {len(sink.values) - wanted} more transfers than the {wanted} expected")
         values = sink.values[sink.collected : wanted]
-        rows = _to_rows(values, sink.stream, sink.collected)
+        rows = _decode(values, sink.stream, sink.collected)
         sink.collected = wanted
         return rows
 
@@ -196,25 +196,38 @@ class Bench:
         """Let ``count`` clock cycles pass; streams move as they do in ``collect``."""
         await self._run(count + 1, stop=self.cycle + count)
 
-    async def until(self, port):
-        """Let the clock run until the one-bit output ``port`` is high; streams stand still, so it is fast."""
-        handle = self._find(self._ports, port, "plain port") and getattr(self._dut, port)
+    async def until(self, port, *, timeout=1_000_000):
+        """Wait until a port that belongs to no stream is not zero. ``BenchError`` after ``timeout`` cycles.
+
+        With nothing queued the sinks lower ready and Python sleeps meanwhile: a million cycles take about a second.
+        """
+        handle, start = self._plain(port), self.cycle
+        while not int(handle.value):
+            left = timeout - (self.cycle - start)
+            if left <= 0:
+                raise BenchError(f"{port} is still zero after {timeout} cycles")
+            await (self.cycles(1) if self._pending() else self._sleep(handle, left))
+
+    async def _sleep(self, handle, timeout):
+        for sink in self._sinks.values():
+            sink.rest()
         start = get_sim_time("ns")
-        if not int(handle.value):
-            await RisingEdge(handle)
-            await self._edge
-        self.cycle += round(get_sim_time("ns") - start) // _PERIOD
+        await First(handle.value_change, Timer(timeout * _PERIOD, unit="ns"))
+        self.cycle += round((get_sim_time("ns") - start) / _PERIOD)
 
     def get(self, port):
         """The value of a port that belongs to no stream, as an unsigned integer, as it was before the last clock edge."""
-        self._find(self._ports, port, "plain port")
-        return int(getattr(self._dut, port).value)
+        return int(self._plain(port).value)
 
     def set(self, port, value):
         """Drive an input that belongs to no stream, from after the last clock edge on."""
         if not self._find(self._ports, port, "plain port").into:
             raise ValueError(f"{port} is an output: it cannot be set")
         getattr(self._dut, port).value = int(value)
+
+    def _plain(self, port):
+        self._find(self._ports, port, "plain port")
+        return getattr(self._dut, port)
 
     def abandon(self, *streams):
         """Do not mind what these streams have queued or uncollected when the test ends."""
@@ -245,10 +258,10 @@ class Bench:
             shown = [_difference(i, got_bytes[i], want_bytes[i], size, describe) for i in wrong[:4].tolist()]
             raise BenchError("\n".join([f"{unit}: {len(wrong)} of {len(want_bytes)} differ", *shown]))
 
-    def equal(self, what, measured, stated):
-        """``BenchError`` unless a measured count is what the block's formula states."""
-        if measured != stated:
-            raise BenchError(f"{what}: measured {measured}, the formula says {stated}")
+    def equal(self, what, got, expected):
+        """``BenchError`` unless ``got == expected``, for a count, a flag or a cycle number; ``what`` names it."""
+        if got != expected:
+            raise BenchError(f"{what}: got {got}, expected {expected}")
 
     def transfers(self, stream):
         """The cycles in which each transfer of ``stream`` took place, as an integer array."""
@@ -458,6 +471,11 @@ class _Sink:
             self._driven = ready
         return moved
 
+    def rest(self):
+        """Take nothing until the next step."""
+        self._ready.value = 0
+        self._driven = False
+
     def _willing(self, moved):
         """Whether to raise ready. Until the first valid and in shy spells it waits: the block's valid must not."""
         if self._position is None:
@@ -507,7 +525,7 @@ def _generator(*names):
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def _to_rows(values, stream, first=0):
+def _decode(values, stream, first=0):
     """Payloads as read from the simulator, to ``uint8`` of shape ``(n, bytes)``. ``BenchError`` if one has an X in it."""
     data = bytearray()
     for i, value in enumerate(values):

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import pickle
@@ -20,21 +21,30 @@ from cocotb_tools.runner import get_runner
 from hw import registry
 from hw.errors import UserError
 from sim import build, toolchain
+from sim.ports import interface
 from sim.record import CONTEXT, Context, Row
+from sim.waves import write_view
 
 RESULTS = build.ROOT / "build" / "sim"
 
 
 class BenchFailed(UserError, AssertionError):
-    """A bench found the block wrong, or did not run to its end. The message says which test, and how to run it again."""
+    """A bench found the block wrong, or did not run to its end. The message says which test, and how to run it again.
+
+    ``report`` has the rows of the tests that ran, those that failed with their ``error``.
+    """
+
+    def __init__(self, message, report):
+        super().__init__(message)
+        self.report = report
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one bench found. Every row passed: a failure raises ``BenchFailed`` instead.
+    """What one bench found: a row for each test and stall pattern. ``simulate`` returns it only if every row passed.
 
-    ``latency`` (cycles), ``interval`` (cycles) and ``utilisation`` are those of the run without stalls, None if the bench
-    did not measure them.
+    ``latency`` (cycles), ``interval`` (cycles) and ``utilisation`` are those of the last test without stalls that measured
+    them, or None.
     """
 
     block: str
@@ -59,19 +69,19 @@ class Report:
 
     @property
     def latency(self):
-        return self._first("latency")
+        return self._unstalled("latency")
 
     @property
     def interval(self):
-        return self._first("interval")
+        return self._unstalled("interval")
 
     @property
     def utilisation(self):
-        return self._first("utilisation")
+        return self._unstalled("utilisation")
 
-    def _first(self, name):
-        values = (getattr(row, name) for row in self.rows if row.stall == "none")
-        return next((value for value in values if value is not None), None)
+    def _unstalled(self, name):
+        values = [getattr(row, name) for row in self.rows if row.stall == "none"]
+        return next((value for value in reversed(values) if value is not None), None)
 
 
 def simulate(
@@ -105,41 +115,51 @@ def simulate(
     Raises
     ------
     BenchFailed : a test failed, none ran, or the simulator ended early
+    UserError : the block has no bench
     ToolError : something needed is not installed, or the build failed
     UnknownName : no such block, preset or simulator
     """
+    __tracebackhide__ = True  # pytest then shows the test's own line and the message
     start = time.perf_counter()
     block = registry.find(block) if isinstance(block, str) else block
     label = f"config-{_digest(repr(config))[:8]}" if config is not None else preset or next(iter(block.presets))
+    bench = bench or f"sim.tb_{block.name}"
+    if importlib.util.find_spec(bench) is None:
+        raise UserError(f"block {block.name} has no bench: there is no module {bench}")
+    rerun = "SEED={} WAVES=1" if config is not None else f"make sim BLOCK={block.name} PRESET={label} SEED={{}} WAVES=1"
     config = block.config(preset) if config is None else config
     sim = toolchain.simulator(sim)
     seed = _seed(seed, f"{block.name}/{label}")
     waves = _flag("WAVES", waves)
-    text = Path(netlist).read_text() if netlist else build.verilog(block.component(config=config), block.name)
+    component = block.component(config=config)
+    text = Path(netlist).read_text() if netlist else build.verilog(component, block.name)
+    clocked = "clk" in build.ports(text, block.name)
     built = build.for_cocotb(text, block.name, sim, waves)
     parts = [block.name, label, sim if sim != "verilator" else "", testcase or "", "netlist" if netlist else ""]
-    folder = RESULTS / "-".join(filter(None, parts))
-    with build.locked(RESULTS / "locks" / folder.name):
+    with _folder("-".join(filter(None, parts))) as folder:
+        rows = str(folder / "rows.jsonl")
+        context = Context(block.component, config, seed, clocked, rows, _tensors(tensors, folder))
+        (folder / "context.pickle").write_bytes(pickle.dumps(context))
+        _launch(sim, built, block.name, bench, folder, seed, waves, testcase)
+        if waves:
+            _view(folder, block.name, component, clocked)
+        rows = _rows(folder)
+        report = Report(block.name, label, sim, seed, rows, time.perf_counter() - start, folder)
+        fault = _fault(rows, folder)
+        if fault:
+            again = f"  again: {rerun.format(seed)}\n  log: {relative(folder / 'sim.log')}"
+            raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
+    return report
+
+
+@contextlib.contextmanager
+def _folder(name):
+    """An empty folder of results that no other process uses meanwhile."""
+    folder = RESULTS / name
+    with build.locked(RESULTS / "locks" / name):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        context = Context(
-            block=block.name,
-            component=block.component,
-            config=config,
-            seed=seed,
-            clocked="clk" in build.ports(text, block.name),
-            rows=str(folder / "rows.jsonl"),
-            tensors=_tensors(tensors, folder),
-        )
-        (folder / "context.pickle").write_bytes(pickle.dumps(context))
-        _launch(sim, built, block.name, bench or f"sim.tb_{block.name}", folder, seed, waves, testcase)
-        rerun = (
-            f"SEED={seed} WAVES=1"
-            if config not in block.presets.values()
-            else (f"make sim BLOCK={block.name} PRESET={label} SEED={seed} WAVES=1")
-        )
-        rows = _judge(f"{block.name}, {label}", folder, rerun)
-    return Report(block.name, label, sim, seed, rows, time.perf_counter() - start, folder)
+        yield folder
 
 
 def _launch(sim, built, top, bench, folder, seed, waves, testcase):
@@ -166,26 +186,33 @@ def _launch(sim, built, top, bench, folder, seed, waves, testcase):
         )
 
 
-def _judge(title, folder, rerun):
-    """The rows of a finished run. ``BenchFailed`` if a test failed or none ran, with an excerpt of what went wrong."""
-    log = folder / "sim.log"
-    hint = f"  again: {rerun}\n  log: {_relative(log)}"
-    results = folder / "results.xml"
-    if not results.exists():
-        raise BenchFailed(f"{title}: the simulator ended before the tests did\n{_excerpt(log)}\n{hint}")
-    cases = list(ElementTree.parse(results).getroot().iter("testcase"))
-    failed = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
+def _view(folder, top, component, clocked):
+    """Write the GTKWave view of a run and say how to open it; a run that ended before it traced has none."""
+    for trace in (folder / "dump.fst", folder / "dump.vcd"):
+        if trace.exists():
+            view = write_view(trace, top, *interface(component), clocked)
+            print(f"waves: gtkwave {relative(trace)} {relative(view)}", file=sys.stderr)
+
+
+def _rows(folder):
     path = folder / "rows.jsonl"
-    rows = tuple(Row(**json.loads(line)) for line in path.read_text().splitlines()) if path.exists() else ()
+    return tuple(Row(**json.loads(line)) for line in path.read_text().splitlines()) if path.exists() else ()
+
+
+def _fault(rows, folder):
+    """What is wrong with a finished run, with an excerpt of what it said; "" if nothing is."""
     wrong = [row for row in rows if row.error]
     if wrong:
         shown = "\n".join(_shown(row) for row in wrong[:3])
-        raise BenchFailed(f"{title}: {len(wrong)} of {len(rows)} bench runs failed\n{shown}\n{hint}")
+        return f"{len(wrong)} of {len(rows)} bench runs failed\n{shown}"
+    results, log = folder / "results.xml", folder / "sim.log"
+    if not results.exists():
+        return f"the simulator ended before the tests did\n{_excerpt(log)}"
+    cases = list(ElementTree.parse(results).getroot().iter("testcase"))
+    failed = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
     if failed:
-        raise BenchFailed(f"{title}: {', '.join(failed)} failed\n{_excerpt(log)}\n{hint}")
-    if not rows:
-        raise BenchFailed(f"{title}: no bench ran, so nothing was checked\n{hint}")
-    return rows
+        return f"{', '.join(failed)} failed\n{_excerpt(log)}"
+    return "" if rows else "no bench ran, so nothing was checked"
 
 
 def _shown(row):
@@ -194,10 +221,11 @@ def _shown(row):
 
 
 def _excerpt(log):
-    """The end of a log, without cocotb's columns of time and place."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else ["there is no log"]
-    telling = [line for line in lines if re.search(r"Error|ERROR|Traceback|^\s+File ", line)][-6:] or lines[-6:]
-    return "\n".join(f"  {line.strip()}" for line in telling)
+    """What a log says of the end of a run: the last error, with its places in this project."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.exists() else []
+    places = [line for line in lines if line.startswith('File "') and str(build.ROOT) in line][-2:]
+    errors = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception)\b|%Error", line)][-1:]
+    return "\n".join(f"  {line}" for line in [*places, *errors] or lines[-4:])
 
 
 def _tensors(tensors, folder):
@@ -233,7 +261,8 @@ def _imported_from(root):
         sys.path[:] = saved
 
 
-def _relative(path):
+def relative(path):
+    """``path`` as a user in the project's folder writes it."""
     return path.relative_to(build.ROOT) if path.is_relative_to(build.ROOT) else path
 
 

@@ -10,7 +10,6 @@ CONTEXT = "ZOETROPE_BENCH"
 class Context:
     """What the harness tells the process inside the simulator. Pickled: the component must be importable by name."""
 
-    block: str
     component: type
     config: object
     seed: int

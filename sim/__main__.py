@@ -1,0 +1,99 @@
+"""``python -m sim``: run the benches of one block or of all, on the sample clip or your own input, and tabulate them."""
+
+import argparse
+import os
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from hw import registry
+from hw.errors import UserError, command_line
+from sim import clips, toolchain
+from sim.harness import RESULTS
+from sim.suite import run_all, write_results
+
+
+@command_line
+def main(argv=None):
+    options = _parser().parse_args(argv)
+    if options.preset and not options.block:
+        raise UserError("--preset needs --block")
+    blocks = [registry.find(options.block)] if options.block else list(registry.BLOCKS.values())
+    runs = [(block.name, options.preset or next(iter(block.presets))) for block in blocks]
+    for name, preset in runs:
+        registry.find(name).config(preset)
+    simulator = toolchain.simulator(options.sim)
+    toolchain.libpython()
+
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    tensors = clips.load(clip=options.clip, tensors=options.tensors)
+    path = RESULTS / f"tensors-{os.getpid()}.npz"
+    clips.save(path, tensors)
+    console = Console() if sys.stdout.isatty() else Console(width=110)
+    settings = {"seed": options.seed, "sim": simulator, "waves": options.waves or None, "tensors": path}
+
+    def told(result, done):
+        console.print(_line(result, done, len(runs)), highlight=False)
+
+    try:
+        results = run_all(runs, settings, options.jobs, told)
+    finally:
+        path.unlink()
+    write_results(results, tensors)
+
+    console.print(_table(results))
+    frames, tokens, d = tensors.q.shape
+    console.print(f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}", highlight=False)
+    failures = [result["error"] for result in results if result["error"]]
+    for error in failures:
+        console.print("\n[bold red]failed:[/] ", end="")
+        console.print(error, markup=False, highlight=False)
+    return 1 if failures else 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m sim", description=__doc__.partition(": ")[2])
+    parser.add_argument("--block", help="one block instead of all")
+    parser.add_argument("--preset", help="a preset of the block; its default one otherwise")
+    parser.add_argument("--seed", type=int, help="seed of the random vectors; derived from block and preset otherwise")
+    parser.add_argument("--waves", action="store_true", help="write waves and a prepared GTKWave view")
+    parser.add_argument("--sim", help="verilator (default) or icarus")
+    parser.add_argument("--clip", help="any video file instead of the sample clip")
+    parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
+    parser.add_argument("--jobs", type=int, default=2, help="benches run at once (default 2)")
+    return parser
+
+
+def _line(result, done, total):
+    verdict = "[bold red]failed[/]" if result["error"] else f"{result['vectors']:,} vectors"
+    return f"{done}/{total} {result['block']} {result['preset']}: {verdict}, {result['seconds']:.1f} s"
+
+
+def _table(results):
+    table = Table(title="benches: every vector compared bit by bit with the golden")
+    for name in ("block", "preset"):
+        table.add_column(name, no_wrap=True)
+    for name in ("vectors", "mismatches", "latency", "II", "utilisation", "time", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        table.add_row(
+            result["block"],
+            result["preset"],
+            _number(result["vectors"], ",d"),
+            _number(result["mismatches"], ",d"),
+            _number(result["latency"], "d"),
+            _number(result["interval"], "g"),
+            _number(result["utilisation"], ".1%"),
+            f"{result['seconds']:.1f} s",
+            "[bold red]FAIL[/]" if result["error"] else "[green]pass[/]",
+        )
+    return table
+
+
+def _number(value, form):
+    return "-" if value is None else format(value, form)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
