@@ -53,7 +53,7 @@ def test_order_is_part_of_the_meaning():
     assert to_float64(first, FP32) == 0.0
 
 
-@pytest.mark.parametrize("reading, bound", [("odd16", 1.2e-4), ("byte128", 3.5e-3)])
+@pytest.mark.parametrize("reading, bound", [("odd16", 2.1e-4), ("byte128", 2.7e-3)])
 def test_published_error_of_a_dot_product(reading, bound):
     """rms error of 64-term dot products over their rms, normal operands: what the README publishes, as a bound."""
     rng = np.random.default_rng(2)
