@@ -1,5 +1,6 @@
 """The LUT PE: its golden against exact rationals, its RTL exhaustively, its stalls for many widths and depths."""
 
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -119,9 +120,11 @@ def test_all_products_through_the_rtl(reading):
     w = np.tile(np.arange(256, dtype=np.uint8).reshape(32, 8), (len(x), 1))
     native = Native.build(LutPE(config=config), "lut_pe")
     native.reset()
+    start = time.perf_counter()
     rows, _, cycles = native.streams(
         {"i_x": (x.astype(np.uint32) | 1 << 16), "i_w": w}, {"o": len(w)}, max_cycles=3_000_000
     )
+    assert time.perf_counter() - start < 10  # about a second: two million cycles
     got = rows["o"].reshape(-1, 4).view(np.uint32).reshape(1 << 16, 256)
     products = lut_multiplier(x[:, None], np.arange(256, dtype=np.uint8), reading)
     with np.errstate(over="ignore", invalid="ignore"):
