@@ -5,6 +5,7 @@ import numpy as np
 from golden.formats import FP16
 from golden.lut_pe import lut_pe
 from golden.quantization import fold_key_scales, quantize
+from sim.packing import pack
 
 #: FP16 codes that a multiplier may get wrong, by name.
 CORNERS = {
@@ -26,52 +27,68 @@ CORNERS = {
 }
 
 
-def random_tile(rng, tiles, operands, outputs):
-    """Random x (tiles, operands), of every finite class, and w (tiles, operands, outputs), of every code."""
-    x = rng.integers(0, 1 << 16, (tiles, operands), dtype=np.uint16)
+def random_tiles(rng, config, operands):
+    """Random x (tiles, rows, operands), of every finite class, and w (tiles, operands, D * outputs), of every code.
+
+    There are few tiles where they are long.
+    """
+    tiles = max(2, 24 // operands)
+    x = rng.integers(0, 1 << 16, (tiles, config.rows, operands), dtype=np.uint16)
     x[(x & FP16.inf) == FP16.inf] ^= 0x4000
-    return x, rng.integers(0, 256, (tiles, operands, outputs), dtype=np.uint8)
+    return x, rng.integers(0, 256, (tiles, operands, config.words * config.outputs), dtype=np.uint8)
 
 
-def clip_tile(tensors, queries, outputs):
-    """A tile of Q K^T of the clip: x (queries, d), w (queries, d, outputs).
+def corner_tiles(rng, config):
+    """Each corner operand, alone in its sum, against random weights, -0 and zero among them."""
+    corners = np.array(list(CORNERS.values()), np.uint16)
+    x = np.stack([np.roll(corners, r) for r in range(config.rows)], axis=1)[:, :, None]
+    w = rng.integers(0, 256, (len(x), 1, config.words * config.outputs), dtype=np.uint8)
+    w[:, :, 0] = 0x80
+    w[:, :, -1] = 0
+    return x, w
+
+
+def clip_tiles(tensors, config, queries=64):
+    """Tiles of Q K^T of the clip: x (tiles, rows, d), w (tiles, d, D * outputs).
 
     K of the first tokens, quantized per channel; Q of the last frame, with K's scales folded in. Where the clip has fewer
-    keys than outputs, the rest are zero.
+    keys than a tile has outputs, or queries than rows, the rest are zero.
     """
-    q, k = tensors["q"], tensors["k"]
+    q, k = tensors["q"][-1], tensors["k"]
+    outputs = config.words * config.outputs
     codes, scales = quantize(k.reshape(-1, k.shape[-1]))
     keys = np.zeros((outputs, k.shape[-1]), np.uint8)
     keys[: min(outputs, len(codes))] = codes[:outputs]
-    x = fold_key_scales(q[-1][:queries], scales).view(np.uint16)
-    return x, np.broadcast_to(keys.T, (len(x), *keys.T.shape))
+    folded = fold_key_scales(q[:queries], scales).view(np.uint16)
+    tiles = -(-len(folded) // config.rows)
+    x = np.zeros((tiles * config.rows, folded.shape[-1]), np.uint16)
+    x[: len(folded)] = folded
+    return x.reshape(tiles, config.rows, -1), np.broadcast_to(keys.T, (tiles, *keys.T.shape))
 
 
 async def check_tiles(bench, x, w, reading="odd16"):
-    """Send tiles x (tiles, K) and w (tiles, K, outputs), compare every sum, and every stall with the formula."""
+    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule.    """
     c = bench.config
-    tiles, operands = x.shape
-    last = np.zeros(x.shape, np.uint32)
-    last[:, -1] = 1
-    words = w.reshape(-1, c.lanes)
-    bench.send("i_x", (x | last << 16).ravel())
+    tiles, rows, operands = x.shape
+    codes = x.transpose(0, 2, 1).reshape(-1, rows)
+    last = np.zeros((tiles, operands), bool)
+    last[:, -1] = True
+    words = w.reshape(tiles * operands * c.words, -1)
+    bench.send("i_x", pack(*codes.T, last.ravel(), widths=[16] * rows + [1]))
     bench.send("i_w", words)
-    got = await bench.collect("o", tiles * c.words)
-    expected = lut_pe(x, w, reading)
+    got = await bench.collect("o", tiles * rows * c.words)
+    expected = lut_pe(x, w[:, None], reading)
     bench.compare(got.reshape(-1, 4), expected.reshape(-1, 1), unit="FP32 sums")
 
-    latency = ("i_w", len(words) - c.words, "o", (tiles - 1) * c.words)
+    # One PE shows a sum as soon as it is complete, an array when the tile is.
+    needed = len(words) - (c.words if c.pes == 1 else 1)
+    latency = ("i_w", needed, "o", (tiles - 1) * rows * c.words)
     bench.measure(latency=latency, interval=("o", 0, c.words - 1) if c.words > 1 else None, busy=len(words))
-    if bench.stall == "none":
+    if bench.stall == "none" and (c.pes == 1 or operands > rows):
         moves = bench.transfers("i_w")
-        span = (tiles * operands - 1) * c.operand_interval + c.words
-        bench.equal("cycles of the words", moves[-1] - moves[0] + 1, span)
-        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(tiles * operands))
-
-
-def tile_shape(config, operands):
-    """(tiles, K) of a random test: few tiles where they are long."""
-    return max(2, 24 // operands), operands
+        starts = np.array(bench.component.schedule(codes))
+        bench.equal("cycles of the words", moves[-1] - moves[0] + 1, starts[-1] + c.words)
+        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes))
 
 
 def seeded_tensors(rng):

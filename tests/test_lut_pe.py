@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from sim.native import Native
 
 from golden.formats import FP16, FP17, FP32, fp16, int8_encode, is_nan, to_float64
 from golden.lut_multiplier import lut_multiplier
@@ -12,7 +13,6 @@ from golden.reference import outer_product
 from hw.registry import find
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from sim.harness import simulate
-from sim.native import Native
 
 
 def rounded_to_fp32(value):
@@ -43,8 +43,12 @@ def test_golden_against_exact_rationals():
 
 def test_order_is_part_of_the_meaning():
     """1 + 2^25 - 2^25 in the order of k, 2^21 at a time: the one is lost when it comes first, kept when it comes last."""
-    first = lut_pe(fp16(np.array([1.0] + [32768.0] * 16 + [-32768.0] * 16)), int8_encode(np.array([1] + [64] * 32))[:, None])
-    last = lut_pe(fp16(np.array([32768.0] * 16 + [-32768.0] * 16 + [1.0])), int8_encode(np.array([64] * 32 + [1]))[:, None])
+    first = lut_pe(
+        fp16(np.array([1.0] + [32768.0] * 16 + [-32768.0] * 16)), int8_encode(np.array([1] + [64] * 32))[:, None]
+    )
+    last = lut_pe(
+        fp16(np.array([32768.0] * 16 + [-32768.0] * 16 + [1.0])), int8_encode(np.array([64] * 32 + [1]))[:, None]
+    )
     assert to_float64(last, FP32) == 1.0
     assert to_float64(first, FP32) == 0.0
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from sim.native import Native
 
 from golden.formats import FP17, FP32, canonical_nan, to_float64
 from golden.lut_multiplier import lut_multiplier
 from hw.registry import find
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from sim.harness import simulate
-from sim.native import Native
 
 
 @pytest.mark.parametrize("preset", find("plain_pe").presets)

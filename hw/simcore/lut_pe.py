@@ -1,4 +1,4 @@
-"""The LUT PE (SIMPICKER IV-B, Fig. 5): 8 LUT multipliers that share one FP16 operand, fed from a LUT buffer.
+"""The LUT PE and arrays of it (SIMPICKER IV-B, Fig. 5): 8 LUT multipliers that share one FP16 operand.
 
 ::
 
@@ -6,12 +6,14 @@
               |                                                         |
               +--sign, exponent--> queue --> operand of each bank --+   | (bank being read)
                                                                     v   v
-    i_w -------------------------------------------------> lanes x LUT product --> FP32 accumulators --> o
+    i_w -------------------------------------------------> lanes x LUT product --> FP32 sums --> o
 """
 
+import operator
 from dataclasses import dataclass, field
+from functools import reduce
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream
 from amaranth.lib.wiring import In, Out
 
@@ -20,7 +22,8 @@ from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig, LutProduct, LutProductConfig
 from hw.simcore.operand import OPERAND, OperandDecode
-from hw.simcore.outer_product_pe import OperandBank, OuterProductConfig, OuterProductPE
+from hw.simcore.outer_product import OuterProduct, OuterProductCell, OuterProductConfig, RowOperands
+from hw.simcore.product_table import find_reading
 from hw.stream import connect
 
 TABLES = ("multiplier", "pe")
@@ -48,57 +51,77 @@ class LutPEConfig(OuterProductConfig):
         return LutBufferConfig(reading=self.reading, copy_width=self.copy_width)
 
     @property
-    def copy_cycles(self):
-        return self.buffer.beats
+    def row_layout(self):
+        """What a PE sees: the copy into its tables, the bank to look up (s0), and the operand of that bank (s1)."""
+        slice_row = data.ArrayLayout(find_reading(self.reading).entry_bits, self.copy_width)
+        return data.StructLayout(
+            {
+                "copy_en": 1,
+                "copy_bank": 1,
+                "copy_beat": range(max(2, self.buffer.beats)),
+                "copy_data": slice_row,
+                "bank": 1,
+                "operand": OPERAND,
+            }
+        )
 
 
-class LutBank(OperandBank):
-    """The operand bank of a LUT PE, with its local tables: one slice is looked up while the next is copied in.
+class LutRowOperands(RowOperands):
+    """Operands of the rows of a LUT array: the slices of the next are fetched while the current ones are looked up.
 
-    Members, besides those of ``OperandBank``
+    One LUT buffer serves all rows. Of the rows that still want a slice the lowest asks, and every row that wants the same
+    slice takes it too: an operand costs C cycles for each distinct fraction among its rows, and there is no conflict.
+
+    Members, besides those of ``RowOperands``
     -----------------------------------------
-    o_fraction : Out(stream of 10 bits), the slice wanted, one request an operand, in order
+    o_fraction : Out(stream of 10 bits), the slices wanted, in order
     i_slice : In(stream of W entries), the C rows of each slice wanted, in order
     """
 
     def __init__(self, *, config):
-        rows = LutBuffer(config=config.buffer).o.payload.shape()
         super().__init__(
             config=config,
-            ports={"o_fraction": Out(stream.Signature(10)), "i_slice": In(stream.Signature(rows))},
+            row=config.row_layout,
+            ports={
+                "o_fraction": Out(stream.Signature(10)),
+                "i_slice": In(stream.Signature(config.row_layout.members["copy_data"])),
+            },
         )
 
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        entry = data.StructLayout({"operand": OPERAND, "last": 1})
+        held = data.StructLayout({"operands": data.ArrayLayout(OPERAND, c.rows), "last": 1})
 
-        # An operand's fraction goes to the LUT buffer; the rest waits in a queue until the slice has come. At most three
-        # are on the way: one whose rows arrive, one being read, one just taken.
-        m.submodules.decode = decode = OperandDecode()
-        m.submodules.queue = queue = fifo.SyncFIFO(width=entry.size, depth=3)
-        arriving = data.View(entry, queue.r_data)
+        # What a slice does not bring waits in a queue until it is there. Three are on the way at most: one whose rows
+        # arrive, one being read, one just taken.
+        m.submodules.queue = queue = fifo.SyncFIFO(width=held.size, depth=3)
+        arriving = data.View(held, queue.r_data)
+        decodes = [OperandDecode() for _ in range(c.rows)]
+        for r, decode in enumerate(decodes):
+            m.submodules[f"decode_{r}"] = decode
+            m.d.comb += decode.x.eq(self.i_x.payload.values[r])
         m.d.comb += [
-            decode.x.eq(self.i_x.payload.value),
-            self.o_fraction.payload.eq(decode.fraction),
-            self.o_fraction.valid.eq(self.i_x.valid & queue.w_rdy),
-            self.i_x.ready.eq(self.o_fraction.ready & queue.w_rdy),
-            queue.w_data.eq(Cat(decode.operand, self.i_x.payload.last)),
-            queue.w_en.eq(self.o_fraction.valid & self.o_fraction.ready),
+            queue.w_data.eq(Cat(*(decode.operand for decode in decodes), self.i_x.payload.last)),
+            queue.w_en.eq(self.i_x.valid & self.i_x.ready),
         ]
+        wanted, final = self._request(m, queue, [decode.fraction for decode in decodes])
 
-        # Fill side: beat by beat into the bank that is free, then the bank is full.
+        # Fill side: beat by beat into the bank that is free; with the last slice of the operand the bank is full.
         full, fill_bank, read_bank = Signal(2), Signal(), Signal()
-        beat, copy, complete = Signal(range(max(2, c.copy_cycles))), Signal(), Signal()
-        operands = [Signal(entry, name=f"operand_{bank}", reset_less=True) for bank in range(2)]
+        beat, copy, slice_done, complete = Signal(range(max(2, c.buffer.beats))), Signal(), Signal(), Signal()
+        operands = [Signal(held, name=f"operands_{bank}", reset_less=True) for bank in range(2)]
         m.d.comb += [
             self.i_slice.ready.eq(~full.bit_select(fill_bank, 1)),
             copy.eq(self.i_slice.valid & self.i_slice.ready),
-            complete.eq(copy & (beat == c.copy_cycles - 1)),
+            slice_done.eq(copy & (beat == c.buffer.beats - 1)),
+            complete.eq(slice_done & final),
             queue.r_en.eq(complete),
         ]
+        if c.rows > 1:
+            m.d.comb += self._slices.r_en.eq(slice_done)
         with m.If(copy):
-            m.d.sync += beat.eq(Mux(complete, 0, beat + 1))
+            m.d.sync += beat.eq(Mux(slice_done, 0, beat + 1))
         with m.If(complete):
             m.d.sync += [fill_bank.eq(~fill_bank), full.bit_select(fill_bank, 1).eq(1)]
             with m.If(fill_bank):
@@ -107,7 +130,7 @@ class LutBank(OperandBank):
                 m.d.sync += operands[0].eq(arriving)
 
         # Read side: the current operand's bank, released with its last word. The two sides are never on one bank.
-        current = Signal(entry)
+        current = Signal(held)
         m.d.comb += [
             current.eq(Mux(read_bank, operands[1].as_value(), operands[0].as_value())),
             self.loaded.eq(full.bit_select(read_bank, 1)),
@@ -116,88 +139,137 @@ class LutBank(OperandBank):
         ]
         with m.If(self.release):
             m.d.sync += [read_bank.eq(~read_bank), full.bit_select(read_bank, 1).eq(0)]
-        s1_operand = Signal(OPERAND, reset_less=True)
-        with m.If(self.en):
-            m.d.sync += s1_operand.eq(current.operand)
-
-        table_ports = {
-            "copy_en": copy,
-            "copy_bank": fill_bank,
-            "copy_beat": beat,
-            "copy_data": self.i_slice.payload,
-        }
-        if c.tables == "multiplier":
-            self._own_tables(m, table_ports, read_bank, s1_operand)
-        else:
-            self._one_table(m, table_ports, read_bank, s1_operand)
+        for r in range(c.rows):
+            s1_operand = Signal(OPERAND, name=f"s1_operand_{r}", reset_less=True)
+            with m.If(self.en):
+                m.d.sync += s1_operand.eq(current.operands[r])
+            row = self.row[r]
+            m.d.comb += [
+                row.copy_en.eq(copy & wanted[r]),
+                row.copy_bank.eq(fill_bank),
+                row.copy_beat.eq(beat),
+                row.copy_data.eq(self.i_slice.payload),
+                row.bank.eq(read_bank),
+                row.operand.eq(s1_operand),
+            ]
         return m
 
-    def _own_tables(self, m, table_ports, read_bank, s1_operand):
-        c = self.config
-        config = LutMultiplierConfig(reading=c.reading, copy_width=c.copy_width, stages=c.product_stages)
-        for k in range(c.lanes):
-            lane = LutMultiplier(config=config)
-            m.submodules[f"lane_{k}"] = emit_once(lane)
-            m.d.comb += [getattr(lane, name).eq(value) for name, value in table_ports.items()]
+    def _request(self, m, queue, fractions):
+        """Ask for the slices of an operand. Of the slice that arrives: the rows that want it, and whether it is the last."""
+        if len(fractions) == 1:
             m.d.comb += [
-                lane.en.eq(self.en),
-                lane.bank.eq(read_bank),
-                lane.w.eq(self.w[k]),
-                lane.operand.eq(s1_operand),
-                self.products[k].eq(lane.product),
+                self.o_fraction.payload.eq(fractions[0]),
+                self.o_fraction.valid.eq(self.i_x.valid & queue.w_rdy),
+                self.i_x.ready.eq(self.o_fraction.ready & queue.w_rdy),
             ]
+            return Const(1, 1), Const(1, 1)
+        rows = len(fractions)
+        m.submodules.slices = slices = self._slices = fifo.SyncFIFO(width=rows + 1, depth=4)
+        held = [Signal(10, name=f"fraction_{r}", reset_less=True) for r in range(rows)]
+        wants, same, asked = Signal(rows), Signal(rows), Signal(10)
+        done = Signal()
+        lowest = Signal(rows)
+        m.d.comb += [
+            lowest.eq(wants & -wants),
+            asked.eq(reduce(operator.or_, (held[r] & lowest[r].replicate(10) for r in range(rows)))),
+            same.eq(Cat(wants[r] & (held[r] == asked) for r in range(rows))),
+            self.o_fraction.payload.eq(asked),
+            self.o_fraction.valid.eq(wants.any() & slices.w_rdy),
+            slices.w_en.eq(self.o_fraction.valid & self.o_fraction.ready),
+            slices.w_data.eq(Cat(same, same == wants)),
+            done.eq(~wants.any() | (slices.w_en & (same == wants))),
+            self.i_x.ready.eq(queue.w_rdy & done),
+        ]
+        with m.If(slices.w_en):
+            m.d.sync += wants.eq(wants & ~same)
+        with m.If(queue.w_en):
+            m.d.sync += [wants.eq(-1), *(held[r].eq(fractions[r]) for r in range(rows))]
+        return slices.r_data[:rows], slices.r_data[rows]
 
-    def _one_table(self, m, table_ports, read_bank, s1_operand):
+
+class LutCell(OuterProductCell):
+    """The datapath of a LUT PE: local tables, LUT products, sums."""
+
+    def __init__(self, *, config):
+        super().__init__(config=config, row=config.row_layout)
+
+    def products(self, m):
         c = self.config
-        table = LocalTable(config=LocalTableConfig(reading=c.reading, copy_width=c.copy_width, read_ports=c.lanes))
-        m.submodules.table = emit_once(table)
-        m.d.comb += [getattr(table, name).eq(value) for name, value in table_ports.items()]
-        for k in range(c.lanes):
-            lane = LutProduct(config=LutProductConfig(reading=c.reading, stages=c.product_stages))
+        copied = ("copy_en", "copy_bank", "copy_beat", "copy_data")
+        if c.tables == "multiplier":
+            config = LutMultiplierConfig(reading=c.reading, copy_width=c.copy_width, stages=c.product_stages)
+            lanes = [LutMultiplier(config=config) for _ in range(c.lanes)]
+            for lane in lanes:
+                m.d.comb += [getattr(lane, name).eq(getattr(self.row, name)) for name in copied]
+                m.d.comb += lane.bank.eq(self.row.bank)
+        else:
+            config = LocalTableConfig(reading=c.reading, copy_width=c.copy_width, read_ports=c.lanes)
+            table = LocalTable(config=config)
+            m.submodules.table = emit_once(table)
+            m.d.comb += [getattr(table, name).eq(getattr(self.row, name)) for name in copied]
+            config = LutProductConfig(reading=c.reading, stages=c.product_stages)
+            lanes = [LutProduct(config=config) for _ in range(c.lanes)]
+            for k, lane in enumerate(lanes):
+                m.d.comb += [
+                    table.en[k].eq(self.en),
+                    table.bank[k].eq(self.row.bank),
+                    table.index[k].eq(lane.index),
+                    lane.entry.eq(table.entry[k]),
+                ]
+        for k, lane in enumerate(lanes):
             m.submodules[f"lane_{k}"] = emit_once(lane)
-            m.d.comb += [
-                table.en[k].eq(self.en),
-                table.bank[k].eq(read_bank),
-                table.index[k].eq(lane.index),
-                lane.en.eq(self.en),
-                lane.w.eq(self.w[k]),
-                lane.entry.eq(table.entry[k]),
-                lane.operand.eq(s1_operand),
-                self.products[k].eq(lane.product),
-            ]
+            m.d.comb += [lane.en.eq(self.en), lane.w.eq(self.w[k]), lane.operand.eq(self.row.operand)]
+        return [lane.product for lane in lanes]
 
 
-class LutPE(OuterProductPE):
-    """The outer-product PE on LUT multipliers, with a LUT buffer of its own.
+class LutPE(OuterProduct):
+    """Outer products on LUT multipliers, with one LUT buffer: a LUT PE, or an array of them.
 
-    The slice of the next operand is copied while the current one computes. It is hidden when D >= C = entries / W, that
-    is when an operand meets at least ``lanes * 64 / W`` weights (``odd16``); otherwise the PE stalls C - D cycles an
-    operand, and ``stalls`` counts them.
+    The slices of the next operand are copied while the current one computes: C = R * entries / W cycles for R distinct
+    fractions among its rows. They are hidden when C <= D, that is (one row, ``odd16``) when an operand meets at least
+    ``lanes * 64 / W`` weights; otherwise the PEs stall C - D cycles, and ``stalls`` counts them.
 
-    Stalls of K operands back to back: ``C + 1 + (K - 1) * (max(D, A, C) - D)``, with A = ``add_stages`` + 2.
+    Stalls of K operands back to back, one row: ``C + 1 + (K - 1) * (max(D, A, C) - D)``, with A = ``add_stages`` + 2. With
+    more rows, ``schedule`` gives them operand by operand, and there are none after the first when every C and A is at most
+    D.
 
     Parameters
     ----------
     config : LutPEConfig
 
-    Members, besides those of ``OuterProductPE``
-    --------------------------------------------
+    Members, besides those of ``OuterProduct``
+    ------------------------------------------
     filled : Out(1), the LUT buffer is complete: 65,536 (``odd16``) or 131,072 (``byte128``) cycles after reset
 
     Golden: ``golden.lut_pe.lut_pe``.
     """
 
+    row_operands = LutRowOperands
+    cell = LutCell
+
     def __init__(self, *, config):
         super().__init__(config=config, ports={"filled": Out(1)})
 
     @property
-    def startup_stalls(self):
-        return self.config.copy_cycles + 1
+    def startup(self):
+        return 1 if self.config.rows == 1 else 2
 
-    def bank(self, m):
-        m.submodules.bank = bank = LutBank(config=self.config)
+    def preparation(self, operands):
+        beats = self.config.buffer.beats
+        return [beats * len({_fraction(x) for x in row}) for row in operands]
+
+    def operands(self, m):
+        operands = super().operands(m)
         m.submodules.buffer = buffer = LutBuffer(config=self.config.buffer)
-        connect(m, bank.o_fraction, buffer.i)
-        connect(m, buffer.o, bank.i_slice)
+        connect(m, operands.o_fraction, buffer.i)
+        connect(m, buffer.o, operands.i_slice)
         m.d.comb += self.filled.eq(buffer.filled)
-        return bank
+        return operands
+
+
+def _fraction(x):
+    """The row of the product table that the FP16 code ``x`` asks for."""
+    fraction = int(x) & 1023
+    if (int(x) >> 10) & 31:
+        return fraction
+    return (fraction << (11 - fraction.bit_length())) & 1023

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hw.emit import emit_once
 from hw.formats import FP16, FP17, INT8
 from hw.simcore.operand import OPERAND, OperandDecode, pack_product
-from hw.simcore.outer_product_pe import OperandBank, OuterProductConfig, OuterProductPE
+from hw.simcore.outer_product import OuterProduct, OuterProductCell, OuterProductConfig, RowOperands
 from hw.simcore.product_table import round_significand
 
 
@@ -77,52 +77,65 @@ class PlainProduct(wiring.Component):
 
 @dataclass(frozen=True)
 class PlainPEConfig(OuterProductConfig):
-    pass
+    @property
+    def row_layout(self):
+        """What a PE sees: the fraction of the current operand (s0) and the rest of it (s1)."""
+        return data.StructLayout({"fraction": FP16.fraction_bits, "operand": OPERAND})
 
 
-class PlainBank(OperandBank):
-    """The operand bank of the plain PE: one register, refilled in the cycle in which it is released."""
+class PlainRowOperands(RowOperands):
+    """Operands of the rows of a plain array: one register a row, refilled in the cycle in which it is released."""
+
+    def __init__(self, *, config):
+        super().__init__(config=config, row=config.row_layout)
 
     def elaborate(self, platform):
         m = Module()
-        c = self.config
-        m.submodules.decode = decode = OperandDecode()
-        held = Signal(
-            data.StructLayout({"operand": OPERAND, "fraction": FP16.fraction_bits, "last": 1}), reset_less=True
-        )
-        full = Signal()
-        m.d.comb += [
-            decode.x.eq(self.i_x.payload.value),
-            self.i_x.ready.eq(~full | self.release),
-            self.loaded.eq(full),
-            self.last.eq(held.last),
-        ]
+        full, last = Signal(), Signal(reset_less=True)
+        m.d.comb += [self.i_x.ready.eq(~full | self.release), self.loaded.eq(full), self.last.eq(last)]
+        taken = Signal()
+        m.d.comb += taken.eq(self.i_x.valid & self.i_x.ready)
         with m.If(self.i_x.ready):
             m.d.sync += full.eq(self.i_x.valid)
-            with m.If(self.i_x.valid):
-                m.d.sync += [
-                    held.operand.eq(decode.operand),
-                    held.fraction.eq(decode.fraction),
-                    held.last.eq(self.i_x.payload.last),
-                ]
-        s1_operand = Signal(OPERAND, reset_less=True)
-        with m.If(self.en):
-            m.d.sync += s1_operand.eq(held.operand)
-        for k in range(c.lanes):
-            lane = PlainProduct(config=PlainProductConfig(stages=c.product_stages))
+        with m.If(taken):
+            m.d.sync += last.eq(self.i_x.payload.last)
+        for r in range(self.config.rows):
+            m.submodules[f"decode_{r}"] = decode = OperandDecode()
+            fraction = Signal(FP16.fraction_bits, name=f"fraction_{r}", reset_less=True)
+            operand = Signal(OPERAND, name=f"operand_{r}", reset_less=True)
+            s1_operand = Signal(OPERAND, name=f"s1_operand_{r}", reset_less=True)
+            m.d.comb += decode.x.eq(self.i_x.payload.values[r])
+            with m.If(taken):
+                m.d.sync += [fraction.eq(decode.fraction), operand.eq(decode.operand)]
+            with m.If(self.en):
+                m.d.sync += s1_operand.eq(operand)
+            m.d.comb += [self.row[r].fraction.eq(fraction), self.row[r].operand.eq(s1_operand)]
+        return m
+
+
+class PlainCell(OuterProductCell):
+    """The datapath of a plain PE: 11 x 7 multipliers, sums."""
+
+    def __init__(self, *, config):
+        super().__init__(config=config, row=config.row_layout)
+
+    def products(self, m):
+        lanes = [
+            PlainProduct(config=PlainProductConfig(stages=self.config.product_stages)) for _ in range(self.config.lanes)
+        ]
+        for k, lane in enumerate(lanes):
             m.submodules[f"lane_{k}"] = emit_once(lane)
             m.d.comb += [
                 lane.en.eq(self.en),
                 lane.w.eq(self.w[k]),
-                lane.fraction.eq(held.fraction),
-                lane.operand.eq(s1_operand),
-                self.products[k].eq(lane.product),
+                lane.fraction.eq(self.row.fraction),
+                lane.operand.eq(self.row.operand),
             ]
-        return m
+        return [lane.product for lane in lanes]
 
 
-class PlainPE(OuterProductPE):
-    """The outer-product PE on 11 x 7 multipliers: what SIMPICKER's LUT PE is compared with.
+class PlainPE(OuterProduct):
+    """Outer products on 11 x 7 multipliers: what SIMPICKER's LUT PE is compared with.
 
     Bit for bit the LUT PE (``odd16``), because both round the same product to the same 11 bits.
 
@@ -134,10 +147,5 @@ class PlainPE(OuterProductPE):
     Golden: ``golden.lut_pe.lut_pe``.
     """
 
-    @property
-    def startup_stalls(self):
-        return 0
-
-    def bank(self, m):
-        m.submodules.bank = bank = PlainBank(config=self.config)
-        return bank
+    row_operands = PlainRowOperands
+    cell = PlainCell

@@ -1,0 +1,28 @@
+"""Fields of payloads to packed rows: least significant field first, as ``data.StructLayout`` places them."""
+
+import numpy as np
+
+
+def pack(*fields, widths):
+    """Arrays of n unsigned integers, one a field, to ``uint8`` rows (n, bytes), little-endian, without gaps."""
+    bits = [
+        np.unpackbits(_bytes(field), axis=1, bitorder="little", count=width) for field, width in zip(fields, widths)
+    ]
+    return np.packbits(np.concatenate(bits, axis=1), axis=1, bitorder="little")
+
+
+def unpack(rows, widths):
+    """The inverse: ``uint8`` rows (n, bytes) to one ``uint64`` array a field."""
+    bits = np.unpackbits(np.asarray(rows, np.uint8), axis=1, bitorder="little")
+    ends = np.cumsum(widths)
+    return [_integers(bits[:, end - width : end]) for end, width in zip(ends, widths)]
+
+
+def _bytes(field):
+    return np.ascontiguousarray(field).astype("<u8").reshape(-1, 1).view(np.uint8)
+
+
+def _integers(bits):
+    padded = np.zeros((len(bits), 64), np.uint8)
+    padded[:, : bits.shape[1]] = bits
+    return np.packbits(padded, axis=1, bitorder="little").view("<u8").ravel()
