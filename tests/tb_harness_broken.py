@@ -1,0 +1,3 @@
+"""A bench that cannot be imported."""
+
+import there_is_no_such_module  # noqa: F401

@@ -1,0 +1,1 @@
+"""A bench module without a bench."""

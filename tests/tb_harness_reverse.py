@@ -1,0 +1,16 @@
+"""Bench of the combinational ``Reverse``."""
+
+import numpy as np
+
+from sim.bench import bench_test
+
+
+@bench_test(stalls=("none",))
+async def lanes(bench):
+    rows = bench.rng.integers(0, 1 << 16, (50, bench.config.lanes), dtype=np.uint16)
+    got = []
+    for row in rows:
+        bench.set("i", int.from_bytes(row.tobytes(), "little"))
+        await bench.cycles(1)
+        got.append(np.frombuffer(bench.get("o").to_bytes(rows.shape[1] * 2, "little"), np.uint16))
+    bench.compare(np.array(got), rows[:, ::-1], unit="rows")

