@@ -38,9 +38,15 @@ _ZERO_INIT = re.compile(
 
 # `proc` in full leaves no `always @*`: such a block does not run at time 0 in Icarus and its output starts as X.
 # `pmuxtree` leaves no one-hot `casez`, whose patterns overlap as linters see them.
-_VERILOG_SCRIPT = (
-    "read_rtlil design.il; hierarchy -top {top}; proc; memory_collect; clean; write_verilog -noattr -norename design.v"
-)
+_VERILOG_SCRIPT = """
+read_rtlil design.il
+hierarchy -top {top}
+proc
+pmuxtree
+memory_collect
+clean
+write_verilog -noattr -norename design.v
+"""
 
 
 def snake_case(name):

@@ -67,7 +67,7 @@ def clip_tiles(tensors, config, queries=64):
 
 
 async def check_tiles(bench, x, w, reading="odd16"):
-    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule.    """
+    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule."""
     c = bench.config
     tiles, rows, operands = x.shape
     codes = x.transpose(0, 2, 1).reshape(-1, rows)

@@ -5,7 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from sim.native import Native
 
 from golden.formats import FP16, FP17, FP32, fp16, int8_encode, is_nan, to_float64
 from golden.lut_multiplier import lut_multiplier
@@ -14,6 +13,7 @@ from golden.reference import outer_product
 from hw.registry import find
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from sim.harness import simulate
+from sim.native import Native
 
 
 def rounded_to_fp32(value):

@@ -95,8 +95,11 @@ class FloatAdd(wiring.Component):
         a, b = _widened(m, self.i.a, self.config.a, fmt, "a"), _widened(m, self.i.b, self.config.b, fmt, "b")
 
         # Swap: the operand of larger magnitude leads, so that the difference of significands is never negative.
-        swap, subtract, invalid = Signal(), Signal(), Signal()
-        big, small = Signal(fmt.layout), Signal(fmt.layout)
+        swap = Signal()
+        subtract = Signal()
+        invalid = Signal()
+        big = Signal(fmt.layout)
+        small = Signal(fmt.layout)
         m.d.comb += [
             swap.eq(b.as_value()[:-1] > a.as_value()[:-1]),
             subtract.eq(a.sign ^ b.sign),
@@ -110,8 +113,10 @@ class FloatAdd(wiring.Component):
         # Align: three bits below the significand (guard, round, sticky) keep what rounding needs.
         low = 3
         width = fmt.fraction_bits + 1
-        big_exponent, small_exponent = Signal(fmt.exponent_bits), Signal(fmt.exponent_bits)
-        big_significand, small_significand = Signal(width), Signal(width)
+        big_exponent = Signal(fmt.exponent_bits)
+        small_exponent = Signal(fmt.exponent_bits)
+        big_significand = Signal(width)
+        small_significand = Signal(width)
         for code, exponent, significand in (
             (s.big, big_exponent, big_significand),
             (s.small, small_exponent, small_significand),
@@ -136,7 +141,8 @@ class FloatAdd(wiring.Component):
         )
 
         # Add or subtract, one adder: a - b = a + ~b + 1.
-        addend, total = Signal(width + low), Signal(width + low + 1)
+        addend = Signal(width + low)
+        total = Signal(width + low + 1)
         m.d.comb += [
             addend.eq(s.aligned ^ s.subtract.replicate(width + low)),
             total.eq((Cat(Const(0, low), s.big) + addend + s.subtract) ^ (s.subtract << (width + low))),
@@ -216,7 +222,8 @@ def _shift_right_sticky(m, value, amount, name):
     lost = Const(0, 1)
     for k in reversed(range(len(amount))):
         step = 1 << k
-        level, dropped = Signal(len(value), name=f"{name}_{k}"), Signal(name=f"{name}_lost_{k}")
+        level = Signal(len(value), name=f"{name}_{k}")
+        dropped = Signal(name=f"{name}_lost_{k}")
         m.d.comb += [
             level.eq(Mux(amount[k], value >> step, value)),
             dropped.eq(lost | (amount[k] & value[:step].any())),

@@ -90,9 +90,12 @@ class LutBuffer(wiring.Component):
         ]
 
         # s1: the request being read and the beat it is at.  s2: the row in the memory's output register.
-        s1_fraction, s1_valid = Signal(10, reset_less=True), Signal()
-        s1_beat, s1_last = Signal(range(max(2, c.beats))), Signal()
-        s2_valid, advance = Signal(), Signal()
+        s1_fraction = Signal(10, reset_less=True)
+        s1_valid = Signal()
+        s1_beat = Signal(range(max(2, c.beats)))
+        s1_last = Signal()
+        s2_valid = Signal()
+        advance = Signal()
         m.d.comb += [
             advance.eq(~s2_valid | self.o.ready),
             s1_last.eq(s1_beat == c.beats - 1),

@@ -63,7 +63,8 @@ class LutProduct(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         product = Signal(FP17.layout)
-        s1_sign, s1_zero = Signal(reset_less=True), Signal(reset_less=True)
+        s1_sign = Signal(reset_less=True)
+        s1_zero = Signal(reset_less=True)
         with m.If(self.en):
             m.d.sync += [s1_sign.eq(self.w.sign), s1_zero.eq(self.w.magnitude == 0)]
         parts = self._odd16(m) if self._reading.name == "odd16" else self._byte128(m)

@@ -108,8 +108,13 @@ class LutRowOperands(RowOperands):
         wanted, final = self._request(m, queue, [decode.fraction for decode in decodes])
 
         # Fill side: beat by beat into the bank that is free; with the last slice of the operand the bank is full.
-        full, fill_bank, read_bank = Signal(2), Signal(), Signal()
-        beat, copy, slice_done, complete = Signal(range(max(2, c.buffer.beats))), Signal(), Signal(), Signal()
+        full = Signal(2)
+        fill_bank = Signal()
+        read_bank = Signal()
+        beat = Signal(range(max(2, c.buffer.beats)))
+        copy = Signal()
+        slice_done = Signal()
+        complete = Signal()
         operands = [Signal(held, name=f"operands_{bank}", reset_less=True) for bank in range(2)]
         m.d.comb += [
             self.i_slice.ready.eq(~full.bit_select(fill_bank, 1)),
@@ -166,7 +171,9 @@ class LutRowOperands(RowOperands):
         rows = len(fractions)
         m.submodules.slices = slices = self._slices = fifo.SyncFIFO(width=rows + 1, depth=4)
         held = [Signal(10, name=f"fraction_{r}", reset_less=True) for r in range(rows)]
-        wants, same, asked = Signal(rows), Signal(rows), Signal(10)
+        wants = Signal(rows)
+        same = Signal(rows)
+        asked = Signal(10)
         done = Signal()
         lowest = Signal(rows)
         m.d.comb += [

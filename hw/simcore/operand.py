@@ -31,7 +31,8 @@ class OperandDecode(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         x = self.x
-        subnormal, special = Signal(), Signal()
+        subnormal = Signal()
+        special = Signal()
         m.d.comb += [subnormal.eq(x.exponent == 0), special.eq(x.exponent == FP16.exponent_max)]
         zeros = leading_zeros(m, x.fraction, "zeros")
         shift = Signal(range(FP16.fraction_bits + 2))
@@ -53,7 +54,9 @@ def pack_product(m, product, *, operand, weight_sign, weight_zero, exponent, fra
 
     The sign of a zero weight is plus, whatever its code says (0x80 means 0): ``x * 0`` has the sign of x.
     """
-    invalid, infinite, zero = Signal(), Signal(), Signal()
+    invalid = Signal()
+    infinite = Signal()
+    zero = Signal()
     m.d.comb += [
         invalid.eq(operand.nan | (operand.inf & weight_zero)),
         infinite.eq(operand.inf),

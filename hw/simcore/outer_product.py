@@ -242,7 +242,11 @@ class OuterProduct(wiring.Component):
         # A slot a cycle: D words of the current operand, then empty slots until their sums can be read again.
         slots = max(c.words, c.accumulator.turnaround)
         slot = Signal(range(max(2, slots)))
-        advance, empty, issue, release, first = Signal(), Signal(), Signal(), Signal(), Signal(init=1)
+        advance = Signal()
+        empty = Signal()
+        issue = Signal()
+        release = Signal()
+        first = Signal(init=1)
         m.d.comb += [
             empty.eq(slot >= c.words),
             issue.eq(advance & ~empty & operands.loaded & self.i_w.valid),
@@ -325,8 +329,14 @@ class Results(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        full, valid, take, read, last = Signal(), Signal(), Signal(), Signal(), Signal()
-        word, row, s1_row = Signal(range(max(2, c.words))), Signal(range(max(2, c.rows))), Signal(range(max(2, c.rows)))
+        full = Signal()
+        valid = Signal()
+        take = Signal()
+        read = Signal()
+        last = Signal()
+        word = Signal(range(max(2, c.words)))
+        row = Signal(range(max(2, c.rows)))
+        s1_row = Signal(range(max(2, c.rows)))
         m.d.comb += [
             self.free.eq(~full),
             last.eq(word == c.words - 1),

@@ -45,7 +45,8 @@ class PlainProduct(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # s1: the exact 18-bit product of the significands.
-        s1_sign, s1_zero = Signal(reset_less=True), Signal(reset_less=True)
+        s1_sign = Signal(reset_less=True)
+        s1_zero = Signal(reset_less=True)
         s1_exact = Signal(18, reset_less=True)
         with m.If(self.en):
             m.d.sync += [
@@ -54,7 +55,8 @@ class PlainProduct(wiring.Component):
                 s1_exact.eq(Cat(self.fraction, Const(1, 1)) * self.w.magnitude),
             ]
         rounded = round_significand(m, s1_exact, "product")
-        exponent, product = Signal(FP17.exponent_bits), Signal(FP17.layout)
+        exponent = Signal(FP17.exponent_bits)
+        product = Signal(FP17.layout)
         m.d.comb += exponent.eq(self.operand.exponent + rounded[10:])
         pack_product(
             m,
@@ -91,7 +93,8 @@ class PlainRowOperands(RowOperands):
 
     def elaborate(self, platform):
         m = Module()
-        full, last = Signal(), Signal(reset_less=True)
+        full = Signal()
+        last = Signal(reset_less=True)
         m.d.comb += [self.i_x.ready.eq(~full | self.release), self.loaded.eq(full), self.last.eq(last)]
         taken = Signal()
         m.d.comb += taken.eq(self.i_x.valid & self.i_x.ready)

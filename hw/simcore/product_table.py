@@ -85,8 +85,10 @@ class ProductGenerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         reading = self._reading
-        fraction, index = Signal(10), Signal(reading.index_bits)
-        done, starting = Signal(), Signal(init=1)
+        fraction = Signal(10)
+        index = Signal(reading.index_bits)
+        done = Signal()
+        starting = Signal(init=1)
         total = Signal(18)
         m.d.comb += [
             self.fraction.eq(fraction),
@@ -94,7 +96,8 @@ class ProductGenerator(wiring.Component):
             self.valid.eq(~done & ~starting),
             self.done.eq(done),
         ]
-        last, next_fraction = Signal(), Signal(10)
+        last = Signal()
+        next_fraction = Signal(10)
         m.d.comb += [last.eq(index == reading.entries - 1), next_fraction.eq(fraction + 1)]
         one_and_f = Cat(fraction, 1)
         if reading.name == "odd16":
