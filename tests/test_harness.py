@@ -103,6 +103,7 @@ def test_faulty_benches_fail():
         "leaves_some": "o: 10 transfers came out, 8 were collected",
         "compares_other_shapes": "vectors: got 10 rows of 2 bytes, expected 10 of 4",
         "shows_the_lane": "rows: 1 of 3 differ\n  [1, 5]: got 0x1234, expected 0x0000",
+        "sends_in_vain": errors["sends_in_vain"],
         "names_no_stream": errors["names_no_stream"],
         "sends_too_wide": errors["sends_too_wide"],
         "raises": errors["raises"],
@@ -113,6 +114,8 @@ def test_faulty_benches_fail():
     }
     assert errors["collects_too_many"].startswith("o: 10 of 11 transfers arrived; nothing has moved for 2008 cycles")
     assert "i: 10 of 10 consumed; idle, ready" in errors["collects_too_many"]
+    assert errors["sends_in_vain"].startswith("inputs are left over; nothing has moved")
+    assert "i: 2 of 5 consumed; valid, not ready" in errors["sends_in_vain"]
     assert "ValueError: there is no input stream 'nothing'; there is: i" in errors["names_no_stream"]
     assert "ValueError: i: row 1 does not fit 32 bits: 0x100000000" in errors["sends_too_wide"]
     assert re.fullmatch(r"ArithmeticError: of the bench\ntb_harness_faults.py:\d+: raise .*", errors["raises"])
