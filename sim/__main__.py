@@ -66,7 +66,7 @@ def _parser():
 
 
 def _line(result, done, total):
-    verdict = "[bold red]failed[/]" if result["error"] else f"{result['vectors']:,} vectors"
+    verdict = "[bold red]failed[/]" if result["error"] else f"{result['vectors']:,} vectors, seed {result['seed']}"
     return f"{done}/{total} {result['block']} {result['preset']}: {verdict}, {result['seconds']:.1f} s"
 
 

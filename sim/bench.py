@@ -43,7 +43,7 @@ from sim.record import CONTEXT, Row
 STALLS = ("none", "sink", "source", "both")
 
 _PERIOD = 10  # ns; only the waves show it
-_PATTERN = 4096  # cycles until a stall pattern repeats; a power of two
+_PATTERN = 4096  # cycles until a stall pattern repeats
 _STALL, _GO, _SHY = range(3)  # a shy sink waits for valid before it raises ready, for one transfer
 _LOW, _HIGH = Logic(0), Logic(1)  # there is one object of each
 
@@ -273,17 +273,18 @@ class Bench:
         Parameters
         ----------
         latency : ``(input, i, output, j)``: cycles from the transfer of input i to that of output j
-        interval : an output stream, or ``(output, first, last)``: mean cycles from one of its transfers to the next
+        interval : a stream, or ``(stream, first, last)``: mean cycles from one of its transfers to the next; the stream
+            is the one whose transfers the component's ``initiation_interval`` counts
         busy : number of slots in use, for a utilisation per cycle from the first to the last transfer of any stream;
-            without it, utilisation is the transfers of the output per cycle from its first to its last
+            without it, utilisation is the transfers of that stream per cycle from its first to its last
 
         Stalled runs keep the utilisation only. ``BenchError`` if a property disagrees.
         """
-        output, *window = (interval,) if isinstance(interval, str) else interval or (None,)
+        stream, *window = (interval,) if isinstance(interval, str) else interval or (None,)
         if busy is not None:
             self.row.utilisation = busy / _span(np.concatenate([self.transfers(name) for name in self._streams]))
-        elif output or latency:
-            moves = self.transfers(output or latency[2])
+        elif stream or latency:
+            moves = self.transfers(stream or latency[2])
             self.row.utilisation = len(moves) / _span(moves)
         if self.stall != "none":
             return
@@ -291,11 +292,11 @@ class Bench:
             source, i, sink, j = latency
             self.row.latency = int(self.transfers(sink)[j] - self.transfers(source)[i])
             self._agree("latency", self.row.latency)
-        if output is not None:
-            first, last = window or (0, len(self.transfers(output)) - 1)
-            moves = self.transfers(output)[first : last + 1]
+        if stream is not None:
+            first, last = window or (0, len(self.transfers(stream)) - 1)
+            moves = self.transfers(stream)[first : last + 1]
             if len(moves) < 2:
-                raise BenchError(f"interval of {output}: {len(moves)} transfers are too few to measure")
+                raise BenchError(f"interval of {stream}: {len(moves)} transfers are too few to measure")
             self.row.interval = float((moves[-1] - moves[0]) / (len(moves) - 1))
             self._agree("initiation_interval", self.row.interval)
 
@@ -330,7 +331,7 @@ class Bench:
         edge, cycle = self._edge, self.cycle
         steps = [(stream.step, stream is sink or stream in self._sources.values()) for stream in self._streams.values()]
         last = cycle
-        while cycle < stop if stop else len(sink.values) < wanted if sink else self._pending():
+        while cycle < stop if stop is not None else len(sink.values) < wanted if sink else self._pending():
             await edge
             for step, progress in steps:
                 if step(cycle) and progress:

@@ -61,6 +61,7 @@ def verilog(component, top):
         partial = path.with_suffix(f".{os.getpid()}")
         partial.write_text(result)
         partial.replace(path)
+    os.utime(path)
     return path.read_text()
 
 
@@ -206,16 +207,17 @@ def _cached(name, label, make):
                 partial.mkdir()
                 make(partial)
                 partial.rename(folder)
-                _prune(builds)
+                _prune()
     os.utime(folder)
     return folder
 
 
-def _prune(builds):
+def _prune():
     oldest = time.time() - UNUSED_DAYS * 86400
-    for path in builds.iterdir():
-        if path.name != "locks" and path.stat().st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True)
+    for path in (*cache().glob("sim/*"), *cache().glob("verilog/*")):
+        if path.name == "locks" or path.stat().st_mtime > oldest:
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager

@@ -7,24 +7,31 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 #: Ways in which ``Adder`` can be wrong.
-BUGS = ("none", "changes", "drops", "waits", "sulks", "loses", "repeats", "late", "wrong", "slow")
+BUGS = ("none", "changes", "drops", "waits", "sulks", "loses", "repeats", "wrong", "late", "slow")
 
 
 @dataclass(frozen=True)
 class AdderConfig:
-    """``width`` of the operands in bits; ``bug``, one of ``BUGS``."""
+    """``bug``, one of ``BUGS``, is what a bench sets the port of that name to."""
 
-    width: int = 16
     bug: str = "none"
+
+    @property
+    def code(self):
+        return BUGS.index(self.bug)
 
 
 class Adder(wiring.Component):
-    """``o = i.a + i.b`` in two stages with a shared advance. Latency 2, initiation interval 1."""
+    """``o = i.a + i.b`` in two stages with a shared advance. Latency 2, initiation interval 1.
+
+    All bugs are in one design, chosen by a port, so that there is one build of it.
+    """
 
     def __init__(self, *, config):
         self.config = config
-        pair = data.StructLayout({"a": config.width, "b": config.width})
-        super().__init__({"i": In(stream.Signature(pair)), "o": Out(stream.Signature(config.width)), "count": Out(16)})
+        pair = data.StructLayout({"a": 16, "b": 16})
+        ports = {"i": In(stream.Signature(pair)), "o": Out(stream.Signature(16)), "bug": In(4), "count": Out(16)}
+        super().__init__(ports)
 
     @property
     def latency(self):
@@ -36,37 +43,34 @@ class Adder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        bug = self.config.bug
-        s0_valid, s0_sum, s1_valid, s1_sum = Signal(), Signal(self.config.width), Signal(), Signal(self.config.width)
-        advance, taken = Signal(), Signal(16)
+        s0_valid, s0_sum, s1_valid, s1_sum = Signal(), Signal(16), Signal(), Signal(16)
+        advance, time, again = Signal(), Signal(4), Signal()
+        buggy = {bug: self.bug == code for code, bug in enumerate(BUGS)}
+        m.d.sync += time.eq(time + 1)
         m.d.comb += [
             advance.eq((self.o.ready & self.o.valid) | ~s1_valid),
             self.i.ready.eq(advance),
-            self.count.eq(taken),
+            self.o.valid.eq(s1_valid),
+            self.o.payload.eq(s1_sum),
         ]
-        m.d.comb += [self.o.valid.eq(s1_valid), self.o.payload.eq(s1_sum)]
         with m.If(advance):
             m.d.sync += [s0_valid.eq(self.i.valid), s1_valid.eq(s0_valid), s1_sum.eq(s0_sum)]
-            m.d.sync += s0_sum.eq(self.i.payload.a + self.i.payload.b + (taken == 37 if bug == "wrong" else 0))
+            m.d.sync += s0_sum.eq(self.i.payload.a + self.i.payload.b + (buggy["wrong"] & (self.count == 37)))
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += taken.eq(taken + 1)
-        if bug == "changes":
-            m.d.comb += self.o.payload.eq(s1_sum + (s0_valid & ~self.o.ready & taken[4]))
-        elif bug == "drops":
-            clock = Signal(4)
-            m.d.sync += clock.eq(clock + 1)
-            m.d.comb += self.o.valid.eq(s1_valid & (clock != 0))
-        elif bug == "waits":
+            m.d.sync += self.count.eq(self.count + 1)
+
+        with m.If(buggy["changes"]):
+            m.d.comb += self.o.payload.eq(s1_sum + (s0_valid & ~self.o.ready & self.count[4]))
+        with m.If(buggy["drops"]):
+            m.d.comb += self.o.valid.eq(s1_valid & (time != 0))
+        with m.If(buggy["waits"]):
             m.d.comb += self.o.valid.eq(s1_valid & self.o.ready)
-        elif bug == "sulks":
-            m.d.comb += self.o.valid.eq(s1_valid & (self.o.ready | ~taken[5]))
-        elif bug == "loses":
-            with m.If(advance & (taken == 37)):
-                m.d.sync += s0_valid.eq(0)
-        elif bug == "repeats":
-            again = Signal()
-            with m.If(advance & ~s0_valid & (taken == 100) & ~again):
-                m.d.sync += [s1_valid.eq(1), again.eq(1)]
+        with m.If(buggy["sulks"]):
+            m.d.comb += self.o.valid.eq(s1_valid & (self.o.ready | ~self.count[5]))
+        with m.If(buggy["loses"] & advance & (self.count == 37)):
+            m.d.sync += s0_valid.eq(0)
+        with m.If(buggy["repeats"] & advance & ~s0_valid & (self.count == 100) & ~again):
+            m.d.sync += [s1_valid.eq(1), again.eq(1)]
         return m
 
 

@@ -1,6 +1,7 @@
 """Benches that are wrong themselves, each in the way its name says; the harness must fail them all."""
 
 import numpy as np
+from harness_parts import BUGS
 from tb_harness_parts import operands
 
 from sim.bench import bench_test
@@ -46,6 +47,13 @@ async def shows_the_lane(bench):
     got = expected.copy()
     got[1, 5] = 0x1234
     bench.compare(got, expected, unit="rows")
+
+
+@bench_test(stalls=("sink",))
+async def sends_in_vain(bench):
+    bench.set("bug", BUGS.index("waits"))
+    bench.send("i", range(5))
+    await bench.cycles(0)
 
 
 @once

@@ -13,6 +13,7 @@ def operands(bench, count):
 
 @bench_test()
 async def sums(bench: Bench):
+    bench.set("bug", bench.config.code)
     pairs, expected = operands(bench, 100)
     bench.send("i", pairs)
     got = await bench.collect("o", len(expected))

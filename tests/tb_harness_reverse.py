@@ -7,7 +7,8 @@ from sim.bench import bench_test
 
 @bench_test(stalls=("none",))
 async def lanes(bench):
-    rows = bench.rng.integers(0, 1 << 16, (50, bench.config.lanes), dtype=np.uint16)
+    rows = bench.rng.integers(0, 1 << 16, (51, bench.config.lanes), dtype=np.uint16)
+    rows[-1] = 0x1234
     got = []
     for row in rows:
         bench.set("i", int.from_bytes(row.tobytes(), "little"))

@@ -5,17 +5,19 @@ import os
 import re
 import shutil
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from cocotb.types import Logic
 from harness_parts import BUGS, Adder, AdderConfig, Reverse, ReverseConfig
 
 from hw.errors import ToolError, UnknownName, UserError
 from hw.registry import Block
 from sim import __main__ as command
-from sim import build, suite, toolchain
+from sim import bench, build, suite, toolchain
 from sim.harness import BenchFailed, simulate
 from sim.native import Native, NativeError
 from sim.payloads import to_integers, to_rows
@@ -101,6 +103,7 @@ def test_faulty_benches_fail():
         "leaves_some": "o: 10 transfers came out, 8 were collected",
         "compares_other_shapes": "vectors: got 10 rows of 2 bytes, expected 10 of 4",
         "shows_the_lane": "rows: 1 of 3 differ\n  [1, 5]: got 0x1234, expected 0x0000",
+        "sends_in_vain": errors["sends_in_vain"],
         "names_no_stream": errors["names_no_stream"],
         "sends_too_wide": errors["sends_too_wide"],
         "raises": errors["raises"],
@@ -111,6 +114,8 @@ def test_faulty_benches_fail():
     }
     assert errors["collects_too_many"].startswith("o: 10 of 11 transfers arrived; nothing has moved for 2008 cycles")
     assert "i: 10 of 10 consumed; idle, ready" in errors["collects_too_many"]
+    assert errors["sends_in_vain"].startswith("inputs are left over; nothing has moved")
+    assert "i: 2 of 5 consumed; valid, not ready" in errors["sends_in_vain"]
     assert "ValueError: there is no input stream 'nothing'; there is: i" in errors["names_no_stream"]
     assert "ValueError: i: row 1 does not fit 32 bits: 0x100000000" in errors["sends_too_wide"]
     assert re.fullmatch(r"ArithmeticError: of the bench\ntb_harness_faults.py:\d+: raise .*", errors["raises"])
@@ -118,15 +123,15 @@ def test_faulty_benches_fail():
 
 
 @pytest.mark.parametrize(
-    "bench, message",
+    "module, message",
     [
         ("tb_harness_empty", "no bench ran, so nothing was checked|ended before the tests did"),
         ("tb_harness_broken", "ended before the tests did\n.*\n.*No module named 'there_is_no_such_module'"),
     ],
 )
-def test_a_bench_without_tests_fails(bench, message):
+def test_a_bench_without_tests_fails(module, message):
     with pytest.raises(BenchFailed, match=message):
-        simulate(ADDER, bench=bench)
+        simulate(ADDER, bench=module)
 
 
 def test_unknown_testcase_fails():
@@ -135,18 +140,17 @@ def test_unknown_testcase_fails():
 
 
 def test_combinational_component_with_wide_ports():
-    assert simulate(REVERSE, bench="tb_harness_reverse").vectors == 50
-    assert simulate(REVERSE, bench="tb_harness_reverse", config=ReverseConfig(lanes=1)).vectors == 50
+    assert simulate(REVERSE, bench="tb_harness_reverse").vectors == 51
 
 
 def test_netlist_takes_the_place_of_the_rtl(tmp_path):
-    right = build.verilog(Adder(config=AdderConfig()), "adder")
-    wrong = build.verilog(Adder(config=AdderConfig(bug="wrong")), "adder")
-    (tmp_path / "right.v").write_text(right)
-    (tmp_path / "wrong.v").write_text(wrong)
-    simulate(ADDER, bench="tb_harness_parts", netlist=tmp_path / "right.v")
-    with pytest.raises(BenchFailed, match="1 of 100 differ"):
-        simulate(ADDER, bench="tb_harness_parts", netlist=tmp_path / "wrong.v")
+    one_lane = {"config": ReverseConfig(lanes=1), "bench": "tb_harness_reverse", "netlist": tmp_path / "netlist.v"}
+    text = "module reverse(i, o);\n  input [15:0] i;\n  output [15:0] o;\n  assign o = i;\nendmodule\n"
+    one_lane["netlist"].write_text(text)
+    assert simulate(REVERSE, **one_lane).vectors == 51
+    one_lane["netlist"].write_text(text.replace("= i", "= i ^ (i == 16'h1234)"))
+    with pytest.raises(BenchFailed, match=r"rows: 1 of 51 differ\n.*0x1235, expected 0x1234\n  again: SEED="):
+        simulate(REVERSE, **one_lane)
 
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
@@ -155,6 +159,8 @@ def test_icarus_agrees():
     assert [row.cycles for row in report.rows] == [r.cycles for r in simulate(ADDER, bench="tb_harness_parts").rows]
     with pytest.raises(BenchFailed, match="valid fell"):
         simulate(ADDER, "drops", bench="tb_harness_parts", sim="icarus")
+    with pytest.raises(BenchFailed, match="sums: 1 of 100 differ"):
+        simulate(ADDER, "wrong", bench="tb_harness_parts", sim="icarus")
 
 
 def test_waves_and_the_view_name_the_same_signals(monkeypatch, capsys):
@@ -168,6 +174,12 @@ def test_waves_and_the_view_name_the_same_signals(monkeypatch, capsys):
     viewed = set(re.findall(r"^adder\.\S+$", (folder / "waves.gtkw").read_text(), re.M))
     assert viewed <= declared
     assert {"adder.clk", "adder.i__payload[31:0]", "adder.o__valid", "adder.count[15:0]"} <= viewed
+
+
+def test_an_unknown_level_is_an_error():
+    handle, name = SimpleNamespace(value=Logic("X")), SimpleNamespace(name="o")
+    with pytest.raises(bench.BenchError, match="o: valid is X at cycle 3"):
+        bench._level(handle, name, "valid", 3)
 
 
 # Builds
@@ -240,9 +252,13 @@ def test_unused_builds_are_removed(monkeypatch, tmp_path):
     for path in (old, recent):
         path.mkdir(parents=True)
     long_ago = time.time() - (build.UNUSED_DAYS + 1) * 86400
-    os.utime(old, (long_ago, long_ago))
+    text = tmp_path / "verilog" / "old.v"
+    text.parent.mkdir()
+    text.touch()
+    for path in (old, text):
+        os.utime(path, (long_ago, long_ago))
     _record(tmp_path)
-    assert recent.exists() and not old.exists()
+    assert recent.exists() and not old.exists() and not text.exists()
 
 
 def test_path_with_spaces_is_refused(monkeypatch, tmp_path):
@@ -346,7 +362,8 @@ def test_native_streams(adder, gap, stall):
     ],
 )
 def test_native_streams_check_the_protocol(bug, message):
-    native = Native.build(Adder(config=AdderConfig(bug=bug)), "adder")
+    native = Native.build(Adder(config=AdderConfig()), "adder")
+    native.set("bug", BUGS.index(bug))
     with pytest.raises(NativeError, match=message):
         native.streams({"i": np.zeros(100, np.uint32)}, {"o": 100}, stalls={"o": [0, 1, 1]}, gaps={"i": [0, 0, 1]})
 
