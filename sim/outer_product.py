@@ -82,9 +82,10 @@ async def check_tiles(bench, x, w, reading="odd16"):
 
     # One PE shows a sum as soon as it is complete, an array when the tile is.
     needed = len(words) - (c.words if c.pes == 1 else 1)
-    latency = ("i_w", needed, "o", (tiles - 1) * rows * c.words)
+    hidden = c.pes == 1 or operands > rows  # the results of a tile are out before those of the next
+    latency = ("i_w", needed, "o", (tiles - 1) * rows * c.words) if hidden else None
     bench.measure(latency=latency, interval=("o", 0, c.words - 1) if c.words > 1 else None, busy=len(words))
-    if bench.stall == "none" and (c.pes == 1 or operands > rows):
+    if bench.stall == "none" and hidden:
         moves = bench.transfers("i_w")
         starts = np.array(bench.component.schedule(codes))
         bench.equal("cycles of the words", moves[-1] - moves[0] + 1, starts[-1] + c.words)
