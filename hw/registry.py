@@ -12,6 +12,7 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.split_pe import SplitPE, SplitPEConfig
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ _ENTRIES = (
             "stalling": LutPEConfig(words=4, copy_width=4),
             "shared": LutPEConfig(tables="pe"),
             "byte128": LutPEConfig(reading="byte128", copy_width=16),
+            "fixed": LutPEConfig(accumulator="fixed"),
         },
         "SIMPICKER IV-B, Fig. 5",
     ),
@@ -110,8 +112,21 @@ _ENTRIES = (
             "default": PlainPEConfig(),
             "deep": PlainPEConfig(product_stages=2, add_stages=5),
             "combinational": PlainPEConfig(add_stages=0),
+            "exact": PlainPEConfig(exact=True),
+            "fixed": PlainPEConfig(exact=True, accumulator="fixed"),
         },
         "the control of SIMPICKER IV-B",
+    ),
+    Block(
+        "split_pe",
+        SplitPE,
+        {
+            "default": SplitPEConfig(),
+            "exact": SplitPEConfig(exact=True, product_stages=2),
+            "fixed": SplitPEConfig(exact=True, accumulator="fixed"),
+            "two": SplitPEConfig(digits=(4, 3)),
+        },
+        "an alternative to SIMPICKER IV-B",
     ),
 )
 

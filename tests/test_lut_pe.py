@@ -105,7 +105,7 @@ def test_rtl(preset):
         LutPEConfig(lanes=2, words=33, copy_width=2, add_stages=4),  # hidden; D is no power of two
         LutPEConfig(lanes=2, words=3, copy_width=128, add_stages=0, reading="byte128", tables="pe", product_stages=2),
     ],
-    ids=lambda c: f"D{c.words}-W{c.copy_width}-A{c.accumulator.turnaround}-{c.reading}",
+    ids=lambda c: f"D{c.words}-W{c.copy_width}-A{c.turnaround}-{c.reading}",
 )
 def test_stalls_are_those_of_the_formula(config):
     """The bench compares cycles and stalls with the formula; here for widths, depths and adders of every relation."""

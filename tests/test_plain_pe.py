@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from sim.native import Native
 
 from golden.formats import FP17, FP32, canonical_nan, to_float64
 from golden.lut_multiplier import lut_multiplier
 from hw.registry import find
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from sim.harness import simulate
+from sim.native import Native
 
 
 @pytest.mark.parametrize("preset", find("plain_pe").presets)
@@ -19,7 +19,7 @@ def test_rtl(preset):
 @pytest.mark.parametrize(
     "config",
     [PlainPEConfig(lanes=1, words=1, add_stages=0), PlainPEConfig(lanes=3, words=2, add_stages=5, product_stages=2)],
-    ids=lambda c: f"D{c.words}-A{c.accumulator.turnaround}",
+    ids=lambda c: f"D{c.words}-A{c.turnaround}",
 )
 def test_stalls_are_those_of_the_formula(config):
     simulate("plain_pe", config=config, testcase="sums")

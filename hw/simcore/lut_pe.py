@@ -20,8 +20,8 @@ from amaranth.lib.wiring import In, Out
 from hw.emit import emit_once
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
-from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig, LutProduct, LutProductConfig
-from hw.simcore.operand import OPERAND, OperandDecode
+from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig, LutProduct, LutProductConfig, product_forms
+from hw.simcore.operand import OPERAND, OperandDecode, OperandDecodeConfig
 from hw.simcore.outer_product import OuterProduct, OuterProductCell, OuterProductConfig, RowOperands
 from hw.simcore.product_table import find_reading
 from hw.stream import connect
@@ -45,6 +45,15 @@ class LutPEConfig(OuterProductConfig):
         if self.tables not in TABLES:
             raise ValueError(f"tables must be one of {', '.join(TABLES)}, not {self.tables!r}")
         _ = self.buffer
+
+    @property
+    def product(self):
+        return product_forms(self.reading)[self.fixed]
+
+    @property
+    def decode(self):
+        """How operands are taken apart: an exponent is the shift of a ``Scaled`` product, or biased as a ``Float``'s."""
+        return OperandDecodeConfig(least=0) if self.fixed else OperandDecodeConfig()
 
     @property
     def buffer(self):
@@ -97,7 +106,7 @@ class LutRowOperands(RowOperands):
         # arrive, one being read, one just taken.
         m.submodules.queue = queue = fifo.SyncFIFO(width=held.size, depth=3)
         arriving = data.View(held, queue.r_data)
-        decodes = [OperandDecode() for _ in range(c.rows)]
+        decodes = [OperandDecode(config=c.decode) for _ in range(c.rows)]
         for r, decode in enumerate(decodes):
             m.submodules[f"decode_{r}"] = decode
             m.d.comb += decode.x.eq(self.i_x.payload.values[r])
@@ -105,7 +114,7 @@ class LutRowOperands(RowOperands):
             queue.w_data.eq(Cat(*(decode.operand for decode in decodes), self.i_x.payload.last)),
             queue.w_en.eq(self.i_x.valid & self.i_x.ready),
         ]
-        wanted, final = self._request(m, queue, [decode.fraction for decode in decodes])
+        wanted, final = self._request(m, queue, [decode.significand[:-1] for decode in decodes])
 
         # Fill side: beat by beat into the bank that is free; with the last slice of the operand the bank is full.
         full = Signal(2)
@@ -204,7 +213,9 @@ class LutCell(OuterProductCell):
         c = self.config
         copied = ("copy_en", "copy_bank", "copy_beat", "copy_data")
         if c.tables == "multiplier":
-            config = LutMultiplierConfig(reading=c.reading, copy_width=c.copy_width, stages=c.product_stages)
+            config = LutMultiplierConfig(
+                reading=c.reading, copy_width=c.copy_width, stages=c.product_stages, product=c.product
+            )
             lanes = [LutMultiplier(config=config) for _ in range(c.lanes)]
             for lane in lanes:
                 m.d.comb += [getattr(lane, name).eq(getattr(self.row, name)) for name in copied]
@@ -214,7 +225,7 @@ class LutCell(OuterProductCell):
             table = LocalTable(config=config)
             m.submodules.table = emit_once(table)
             m.d.comb += [getattr(table, name).eq(getattr(self.row, name)) for name in copied]
-            config = LutProductConfig(reading=c.reading, stages=c.product_stages)
+            config = LutProductConfig(reading=c.reading, stages=c.product_stages, product=c.product)
             lanes = [LutProduct(config=config) for _ in range(c.lanes)]
             for k, lane in enumerate(lanes):
                 m.d.comb += [
