@@ -53,13 +53,15 @@ def delayed(m, en, signal, cycles, name, reset_less=False):
     return line
 
 
-def register(m, payload, valid, ready, name):
-    """A register behind a stream's ``payload``, ``valid`` and ``ready`` (driven here), refilled in the cycle it is emptied.
+def register(m, shape, payload, valid, ready, name):
+    """A register of ``shape`` behind a stream's ``payload``, ``valid`` and ``ready`` (driven here).
+
+    It is refilled in the cycle in which it is emptied.
 
     Returns a namespace of its ``payload``, ``valid`` and ``ready``, the last to be driven by what takes from it.
     """
     held = SimpleNamespace(
-        payload=Signal(payload.shape(), name=f"{name}_payload", reset_less=True),
+        payload=Signal(shape, name=f"{name}_payload", reset_less=True),
         valid=Signal(name=f"{name}_valid"),
         ready=Signal(name=f"{name}_ready"),
     )

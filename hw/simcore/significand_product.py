@@ -179,15 +179,14 @@ class SignificandRowOperands(RowOperands):
                 decoded.significands[r].eq(decode.significand),
                 decoded.operands[r].eq(decode.operand),
             ]
-        current = register(m, decoded, self.i_x.valid, self.i_x.ready, "decoded")
+        current = register(m, held, decoded, self.i_x.valid, self.i_x.ready, "decoded")
         multiplicands = current.payload.significands
         if self.multiplicand:
             first, shape = current, data.ArrayLayout(c.multiplicand, c.rows)
-            made = Signal(data.StructLayout({"multiplicands": shape, "operands": held.members["operands"], "last": 1}))
-            m.d.comb += [made.operands.eq(first.payload.operands), made.last.eq(first.payload.last)]
-            for r in range(c.rows):
-                m.d.comb += made.multiplicands[r].eq(self.multiplicand(m, first.payload.significands[r], f"r{r}"))
-            current = register(m, made, first.valid, first.ready, "made")
+            held = data.StructLayout({"multiplicands": shape, "operands": held.members["operands"], "last": 1})
+            made = [self.multiplicand(m, first.payload.significands[r], f"r{r}") for r in range(c.rows)]
+            made = Cat(*made, first.payload.operands, first.payload.last)
+            current = register(m, held, made, first.valid, first.ready, "made")
             m.d.comb += self.pending.eq(first.valid)
             multiplicands = current.payload.multiplicands
         m.d.comb += [
