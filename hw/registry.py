@@ -12,6 +12,7 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 
 
@@ -82,6 +83,17 @@ _ENTRIES = (
         "SIMPICKER IV-B",
     ),
     Block(
+        "slice_generator",
+        SliceGenerator,
+        {
+            "default": SliceGeneratorConfig(),
+            "narrow": SliceGeneratorConfig(copy_width=1),
+            "whole": SliceGeneratorConfig(copy_width=64),
+            "byte128": SliceGeneratorConfig(reading="byte128", copy_width=16),
+        },
+        "an alternative to SIMPICKER IV-B",
+    ),
+    Block(
         "lut_multiplier",
         LutMultiplier,
         {
@@ -101,7 +113,8 @@ _ENTRIES = (
             "stalling": LutPEConfig(words=4, copy_width=4),
             "shared": LutPEConfig(tables="pe"),
             "byte128": LutPEConfig(reading="byte128", copy_width=16),
-            "fixed": LutPEConfig(accumulator="fixed"),
+            "generated": LutPEConfig(slices="generator"),
+            "fixed": LutPEConfig(slices="generator", accumulator="fixed"),
         },
         "SIMPICKER IV-B, Fig. 5",
     ),
