@@ -7,6 +7,7 @@ from typing import Any
 from hw.arith.float_add import FloatAddConfig, FloatAddStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17
+from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
@@ -129,6 +130,16 @@ _ENTRIES = (
             "fixed": PlainPEConfig(exact=True, accumulator="fixed"),
         },
         "the control of SIMPICKER IV-B",
+    ),
+    Block(
+        "aligned_pe",
+        AlignedPE,
+        {
+            "default": AlignedPEConfig(),
+            "small": AlignedPEConfig(bits=12, max_operands=5, product_stages=2, digits=()),
+            "wide": AlignedPEConfig(bits=41, add_stages=2),
+        },
+        "an alternative to SIMPICKER IV-B",
     ),
     Block(
         "split_pe",

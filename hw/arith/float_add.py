@@ -129,7 +129,7 @@ class FloatAdd(wiring.Component):
         reach = (width + low).bit_length()  # a shift of 2**reach - 1 clears every bit
         shift = Signal(reach)
         m.d.comb += shift.eq(Mux(distance[reach:].any(), (1 << reach) - 1, distance[:reach]))
-        aligned, lost = _shift_right_sticky(m, Cat(Const(0, low), small_significand), shift, "align")
+        aligned, lost = shift_right_sticky(m, Cat(Const(0, low), small_significand), shift, "align")
         s = pipe.cut(
             "align",
             sign=s.big.sign,
@@ -217,7 +217,7 @@ def _widened(m, code, fmt, to, name):
     return wide
 
 
-def _shift_right_sticky(m, value, amount, name):
+def shift_right_sticky(m, value, amount, name):
     """(``value >> amount``, whether a one was shifted out): one named level per bit of ``amount``."""
     lost = Const(0, 1)
     for k in reversed(range(len(amount))):
