@@ -24,12 +24,14 @@ class Block:
     component : ``wiring.Component`` subclass, built as ``component(config=...)``
     presets : config of each preset; the first is the default
     paper : where it is described
+    summary : what it does, in a few words
     """
 
     name: str
     component: type
     presets: Mapping[str, Any]
     paper: str
+    summary: str = ""
 
     def config(self, preset=None):
         """The config of ``preset``, or of the default one. ``UnknownName`` lists the presets."""
@@ -56,6 +58,7 @@ _ENTRIES = (
             "accumulate": FloatAddConfig(b=FP17, subnormals=False),
         },
         "SIMPICKER IV-B",
+        "a + b, IEEE, rounded once",
     ),
     Block(
         "local_table",
@@ -68,6 +71,7 @@ _ENTRIES = (
             "byte128": LocalTableConfig(reading="byte128", copy_width=16),
         },
         "SIMPICKER IV-B, Fig. 5",
+        "one slice read while the next is copied in",
     ),
     Block(
         "lut_buffer",
@@ -79,6 +83,7 @@ _ENTRIES = (
             "byte128": LutBufferConfig(reading="byte128", copy_width=16),
         },
         "SIMPICKER IV-B",
+        "the 128 KiB product table, written after reset, read by slices",
     ),
     Block(
         "lut_multiplier",
@@ -89,6 +94,7 @@ _ENTRIES = (
             "byte128": LutMultiplierConfig(reading="byte128", copy_width=16),
         },
         "SIMPICKER IV-B, Fig. 5",
+        "FP16 x INT8 by one look-up and one exponent add",
     ),
     Block(
         "lut_pe",
@@ -102,6 +108,7 @@ _ENTRIES = (
             "byte128": LutPEConfig(reading="byte128", copy_width=16),
         },
         "SIMPICKER IV-B, Fig. 5",
+        "outer products on LUT multipliers, FP32 sums; arrays of rows x columns",
     ),
     Block(
         "plain_pe",
@@ -112,6 +119,7 @@ _ENTRIES = (
             "combinational": PlainPEConfig(add_stages=0),
         },
         "the control of SIMPICKER IV-B",
+        "the same on 11 x 7 multipliers",
     ),
 )
 
