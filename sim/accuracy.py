@@ -18,7 +18,7 @@ from hw.errors import command_line
 from sim import clips
 
 #: Rows of Q that each figure is taken over, and keys that each meets.
-QUERIES, KEYS = 64, 256
+QUERIES, KEYS = 64, 64
 
 
 def errors(q, k):

@@ -44,7 +44,16 @@ def blocks(results):
 
 def lanes(results):
     """The LUT PE against the plain PE, a lane of each."""
-    header = ("GE a lane", "memories as", "multiplier", "whole PE", "/ plain PE", "SRAM bits", "paper's LUT lane", "ratio")
+    header = (
+        "GE a lane",
+        "memories as",
+        "multiplier",
+        "whole PE",
+        "/ plain PE",
+        "SRAM bits",
+        "paper's LUT lane",
+        "ratio",
+    )
     rows = [
         (
             f"`{row['block']}`",
@@ -82,7 +91,9 @@ def render(text, results):
         head, found, rest = text.partition(start)
         _, closed, tail = rest.partition(end.lstrip())
         if not found or not closed:
-            raise UserError(f"{README.name} has no place for the table {name}: it needs the lines {start.strip()} and {end.strip()}")
+            raise UserError(
+                f"{README.name} has no place for the table {name}: it needs the lines {start.strip()} and {end.strip()}"
+            )
         text = f"{head}{start}{table}{end}{tail}"
     return text
 
@@ -105,7 +116,7 @@ def _made(command, results):
 @command_line
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if the tables are not what they should be")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a table differs")
     options = parser.parse_args(arguments)
     before = Path(README).read_text()
     after = render(before, measured())
