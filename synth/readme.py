@@ -11,9 +11,9 @@ from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset
 from sim import accuracy, clips
-from synth import report, runs
+from synth import cache, report, runs
 
-README = runs.ROOT / "README.md"
+README = cache.ROOT / "README.md"
 
 
 def blocks(results):
@@ -101,7 +101,8 @@ def render(text, results):
 def measured():
     """The costs of every block at its default preset."""
     pairs = [(block, default_preset(block)) for block in registry.BLOCKS.values()]
-    return runs.measure_all(pairs, progress=runs.progress_bar())
+    with runs.progress_bar() as progress:
+        return runs.measure_all(pairs, progress=progress)
 
 
 def _source(block):
