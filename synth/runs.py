@@ -123,11 +123,6 @@ def write(results, out):
         generate.write_if_changed(out / f"{result['block']}.{result['preset']}.json", text)
 
 
-def _kept(key, run):
-    result = cache.load(*key)
-    return cache.store(run(), *key) if result is None else result
-
-
 class _Runs:
     """Flows running in threads, each of which waits for a tool's process. The first error cancels those not yet started."""
 
@@ -146,7 +141,7 @@ class _Runs:
 
     def start(self, pair, flow, key, text, top, run):
         """Begin ``run(text, top)``; its result goes to ``results[label, flow]``."""
-        future = self._pool.submit(_kept, (key, flows.scripts(), top, text), lambda: run(text, top))
+        future = self._pool.submit(cache.kept, lambda: run(text, top), key, flows.scripts(), top, text)
         self._waiting[future] = (_label(pair), flow)
         self._known += 1
 
