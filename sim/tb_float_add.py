@@ -5,25 +5,22 @@ import numpy as np
 from golden import formats
 from golden.float_add import float_add
 from sim.bench import bench_test
+from sim.operators import check_rows
 from sim.packing import pack
-from sim.stimulus import corner_pairs, random_codes
+from sim.stimulus import corner_pairs, random_pairs
 
 
 @bench_test()
 async def pairs(bench):
     c = bench.config
     a, b = getattr(formats, c.a.name), getattr(formats, c.b.name)
-    operands = corner_pairs(a, b)
-    random = np.stack([random_codes(bench.rng, fmt, 2000) for fmt in (a, b)], axis=1)
-    operands = np.concatenate([operands, random])
+    corners = np.stack(corner_pairs(a, b)[:2], axis=1)
+    operands = np.concatenate([corners, np.stack(random_pairs(bench.rng, a, 2000, b), axis=1)])
     if not c.subnormals:
         operands = running_sums(operands, a, b)
-    x, w = operands.T
-    bench.send("i", pack(x, w, widths=[a.width, b.width]))
-    got = await bench.collect("o", len(operands))
-    expected = float_add(x, w, a, b)
-    bench.compare(got, expected, unit="sums", describe=lambda i: f"{x[i]:#x} + {w[i]:#x}")
-    bench.measure(latency=("i", 0, "o", 0), interval="o")
+    x, y = operands.T
+    rows = pack(x, y, widths=[a.width, b.width])
+    await check_rows(bench, rows, float_add(x, y, a, b), describe=lambda i: f"{x[i]:#x} + {y[i]:#x}")
 
 
 def running_sums(operands, a, b):
