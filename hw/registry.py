@@ -53,7 +53,7 @@ _ENTRIES = (
         {
             "default": FloatAddConfig(),
             "combinational": FloatAddConfig(stages=0),
-            "deep": FloatAddConfig(stages=5),
+            "deep": FloatAddConfig(stages=6),
             "fp16": FloatAddConfig(a=FP16, b=FP16),
             "accumulate": FloatAddConfig(b=FP17, subnormals=False),
         },
@@ -101,7 +101,7 @@ _ENTRIES = (
         LutPE,
         {
             "default": LutPEConfig(),
-            "deep": LutPEConfig(product_stages=2, add_stages=5),
+            "deep": LutPEConfig(product_stages=2, add_stages=6),
             "combinational": LutPEConfig(add_stages=0),
             "stalling": LutPEConfig(words=4, copy_width=4),
             "shared": LutPEConfig(tables="pe"),
@@ -115,7 +115,7 @@ _ENTRIES = (
         PlainPE,
         {
             "default": PlainPEConfig(),
-            "deep": PlainPEConfig(product_stages=2, add_stages=5),
+            "deep": PlainPEConfig(product_stages=2, add_stages=6),
             "combinational": PlainPEConfig(add_stages=0),
         },
         "the control of SIMPICKER IV-B",

@@ -31,7 +31,7 @@ class OuterProductConfig:
     words: int = field(default=16, metadata={"doc": "D, words of weights that one FP16 operand meets"})
     rows: int = field(default=1, metadata={"doc": "rows of PEs; a row shares an FP16 operand"})
     columns: int = field(default=1, metadata={"doc": "columns of PEs; a column shares a word of weights"})
-    add_stages: int = field(default=3, metadata={"doc": "register stages of the FP32 adders, 0 to 5"})
+    add_stages: int = field(default=3, metadata={"doc": "register stages of the FP32 adders, 0 to 6"})
     product_stages: int = field(default=1, metadata={"doc": "register stages of the multipliers, 1 or 2"})
 
     def __post_init__(self):
