@@ -12,6 +12,8 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
+from hw.simcore.split_pe import SplitPE, SplitPEConfig
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,17 @@ _ENTRIES = (
         "the 128 KiB product table, written after reset, read by slices",
     ),
     Block(
+        "slice_generator",
+        SliceGenerator,
+        {
+            "default": SliceGeneratorConfig(),
+            "narrow": SliceGeneratorConfig(copy_width=1),
+            "whole": SliceGeneratorConfig(copy_width=64),
+            "byte128": SliceGeneratorConfig(reading="byte128", copy_width=16),
+        },
+        "an alternative to SIMPICKER IV-B",
+    ),
+    Block(
         "lut_multiplier",
         LutMultiplier,
         {
@@ -106,6 +119,8 @@ _ENTRIES = (
             "stalling": LutPEConfig(words=4, copy_width=4),
             "shared": LutPEConfig(tables="pe"),
             "byte128": LutPEConfig(reading="byte128", copy_width=16),
+            "generated": LutPEConfig(slices="generator"),
+            "fixed": LutPEConfig(slices="generator", accumulator="fixed"),
         },
         "SIMPICKER IV-B, Fig. 5",
         "outer products on LUT multipliers, FP32 sums; arrays of rows x columns",
@@ -117,9 +132,22 @@ _ENTRIES = (
             "default": PlainPEConfig(),
             "deep": PlainPEConfig(product_stages=2, add_stages=6),
             "combinational": PlainPEConfig(add_stages=0),
+            "exact": PlainPEConfig(exact=True),
+            "fixed": PlainPEConfig(exact=True, accumulator="fixed"),
         },
         "the control of SIMPICKER IV-B",
         "the same on 11 x 7 multipliers",
+    ),
+    Block(
+        "split_pe",
+        SplitPE,
+        {
+            "default": SplitPEConfig(),
+            "exact": SplitPEConfig(exact=True, product_stages=2),
+            "fixed": SplitPEConfig(exact=True, accumulator="fixed"),
+            "two": SplitPEConfig(digits=(4, 3)),
+        },
+        "an alternative to SIMPICKER IV-B",
     ),
 )
 

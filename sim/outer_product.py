@@ -1,5 +1,7 @@
 """What the benches of the outer-product PEs share: tiles of operands in, sums out, and the stalls between."""
 
+import functools
+
 import numpy as np
 
 from golden.formats import FP16
@@ -25,6 +27,12 @@ CORNERS = {
     "signalling NaN": 0x7D01,
     "negative NaN": 0xFE00,
 }
+
+
+def golden_of(config):
+    """``golden.lut_pe`` with the arguments of a LUT, plain or split PE's config."""
+    reading = "exact" if getattr(config, "exact", False) else getattr(config, "reading", "odd16")
+    return functools.partial(lut_pe, reading=reading, accumulator=config.accumulator, max_operands=config.max_operands)
 
 
 def random_tiles(rng, config, operands):
@@ -66,8 +74,11 @@ def clip_tiles(tensors, config, queries=64):
     return x.reshape(tiles, config.rows, -1), np.broadcast_to(keys.T, (tiles, *keys.T.shape))
 
 
-async def check_tiles(bench, x, w, reading="odd16"):
-    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule."""
+async def check_tiles(bench, x, w, golden):
+    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule.
+
+    ``golden(x, w)`` returns the sums, of operands (..., K) and weights (..., K, outputs).
+    """
     c = bench.config
     tiles, rows, operands = x.shape
     codes = x.transpose(0, 2, 1).reshape(-1, rows)
@@ -77,7 +88,7 @@ async def check_tiles(bench, x, w, reading="odd16"):
     bench.send("i_x", pack(*codes.T, last.ravel(), widths=[16] * rows + [1]))
     bench.send("i_w", words)
     got = await bench.collect("o", tiles * rows * c.words)
-    expected = lut_pe(x, w[:, None], reading)
+    expected = golden(x, w[:, None])
     bench.compare(got.reshape(-1, 4), expected.reshape(-1, 1), unit="FP32 sums")
 
     # One PE shows a sum as soon as it is complete, an array when the tile is.
@@ -87,9 +98,10 @@ async def check_tiles(bench, x, w, reading="odd16"):
     bench.measure(latency=latency, interval=("o", 0, c.words - 1) if c.words > 1 else None, busy=len(words))
     if bench.stall == "none" and hidden:
         moves = bench.transfers("i_w")
-        starts = np.array(bench.component.schedule(codes))
+        starts = np.array(bench.component.schedule(codes, last.ravel()))
         bench.equal("cycles of the words", moves[-1] - moves[0] + 1, starts[-1] + c.words)
-        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes))
+        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes, last.ravel()))
+    bench.equal("overflow", bench.get("overflow"), c.fixed and operands > c.max_operands)
 
 
 def seeded_tensors(rng):
