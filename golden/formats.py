@@ -1,4 +1,4 @@
-"""Number formats, as codes: binary16, binary32, FP17 and FP24 (products) and sign-magnitude INT8.
+"""Number formats, as codes: binary16, binary32, FP17, FP24 and FP29 (products) and sign-magnitude INT8.
 
 ==========  ====  ========  ========  ====  =========================================================================
 format      sign  exponent  fraction  bias  values
@@ -7,13 +7,15 @@ binary16    1     5         10        15    IEEE 754, subnormals kept
 binary32    1     8         23        127   IEEE 754, subnormals kept
 FP17        1     6         10        31    products of a binary16 and an INT8: never subnormal, never overflows
 FP24        1     6         17        31    the same products, exact: 11 + 7 bits of significand
+FP29        1     7         21        63    exact products of two binary16: never subnormal, never overflows
 INT8        1     --        7         --    sign and magnitude, -127..127; code 0x80 (-0) is accepted, never produced
 ==========  ====  ========  ========  ====  =========================================================================
 
 Policy, the same in ``hw.formats``:
 
 * Rounding is to nearest, ties to even. Nothing flushes to zero.
-* One NaN leaves a block: positive, quiet, empty payload (0x7E00, 0x7FC00000, FP17 0xFE00). Any NaN may enter.
+* One NaN leaves a block: positive, quiet, empty payload (0x7E00, 0x7FC00000, FP17 0xFE00, FP29
+  0xFF00000). Any NaN may enter.
 * Zeros have a sign. ``x * 0`` is a zero whose sign is the exclusive-or of the operands' signs; ``-0 + +0`` is ``+0``.
 * Order is total on values: -inf < finite < +inf < NaN, with ``-0 == +0`` and all NaN equal. Ties go to the lowest index.
 """
@@ -59,6 +61,7 @@ FP16 = Float("FP16", 5, 10)
 FP32 = Float("FP32", 8, 23)
 FP17 = Float("FP17", 6, 10)
 FP24 = Float("FP24", 6, 17)
+FP29 = Float("FP29", 7, 21)
 
 
 def fields(codes: np.ndarray, fmt: Float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

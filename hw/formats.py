@@ -1,4 +1,4 @@
-"""Number formats as Amaranth layouts: binary16, binary32, FP17, FP24 and sign-magnitude INT8.
+"""Number formats as Amaranth layouts: binary16, binary32, FP17, FP24, FP29 and sign-magnitude INT8.
 
 ==========  ====  ========  ========  ====  =========================================================================
 format      sign  exponent  fraction  bias  values
@@ -7,6 +7,7 @@ binary16    1     5         10        15    IEEE 754, subnormals kept
 binary32    1     8         23        127   IEEE 754, subnormals kept
 FP17        1     6         10        31    products of a binary16 and an INT8: never subnormal, never overflows
 FP24        1     6         17        31    the same products, exact: 11 + 7 bits of significand
+FP29        1     7         21        63    exact products of two binary16: never subnormal, never overflows
 INT8        1     --        7         --    sign and magnitude, -127..127; code 0x80 (-0) is accepted, never produced
 ==========  ====  ========  ========  ====  =========================================================================
 
@@ -63,6 +64,7 @@ FP16 = Float("FP16", 5, 10)
 FP32 = Float("FP32", 8, 23)
 FP17 = Float("FP17", 6, 10)
 FP24 = Float("FP24", 6, 17)
+FP29 = Float("FP29", 7, 21)
 
 INT8 = data.StructLayout({"magnitude": 7, "sign": 1})
 
@@ -94,6 +96,21 @@ def leading_zeros(m, value, name):
     result = Signal(range(width + 1), name=name)
     m.d.comb += result.eq(Mux(zero, width, count))
     return result
+
+
+def shift_right_sticky(m, value, amount, name):
+    """(``value >> amount``, whether a one was shifted out): one named level per bit of ``amount``."""
+    lost = Const(0, 1)
+    for k in reversed(range(len(amount))):
+        step = 1 << k
+        level = Signal(len(value), name=f"{name}_{k}")
+        dropped = Signal(name=f"{name}_lost_{k}")
+        m.d.comb += [
+            level.eq(Mux(amount[k], value >> step, value)),
+            dropped.eq(lost | (amount[k] & value[:step].any())),
+        ]
+        value, lost = level, dropped
+    return value, lost
 
 
 def order_key(code, fmt):

@@ -27,12 +27,14 @@ class Block:
     component : ``wiring.Component`` subclass, built as ``component(config=...)``
     presets : config of each preset; the first is the default
     paper : where it is described
+    summary : what it does, in a few words
     """
 
     name: str
     component: type
     presets: Mapping[str, Any]
     paper: str
+    summary: str = ""
 
     def config(self, preset=None):
         """The config of ``preset``, or of the default one. ``UnknownName`` lists the presets."""
@@ -54,11 +56,12 @@ _ENTRIES = (
         {
             "default": FloatAddConfig(),
             "combinational": FloatAddConfig(stages=0),
-            "deep": FloatAddConfig(stages=5),
+            "deep": FloatAddConfig(stages=6),
             "fp16": FloatAddConfig(a=FP16, b=FP16),
             "accumulate": FloatAddConfig(b=FP17, subnormals=False),
         },
         "SIMPICKER IV-B",
+        "a + b, IEEE, rounded once",
     ),
     Block(
         "local_table",
@@ -71,6 +74,7 @@ _ENTRIES = (
             "byte128": LocalTableConfig(reading="byte128", copy_width=16),
         },
         "SIMPICKER IV-B, Fig. 5",
+        "one slice read while the next is copied in",
     ),
     Block(
         "lut_buffer",
@@ -82,6 +86,7 @@ _ENTRIES = (
             "byte128": LutBufferConfig(reading="byte128", copy_width=16),
         },
         "SIMPICKER IV-B",
+        "the 128 KiB product table, written after reset, read by slices",
     ),
     Block(
         "slice_generator",
@@ -93,6 +98,7 @@ _ENTRIES = (
             "byte128": SliceGeneratorConfig(reading="byte128", copy_width=16),
         },
         "an alternative to SIMPICKER IV-B",
+        "the same slices from W adders, without the table",
     ),
     Block(
         "lut_multiplier",
@@ -103,13 +109,14 @@ _ENTRIES = (
             "byte128": LutMultiplierConfig(reading="byte128", copy_width=16),
         },
         "SIMPICKER IV-B, Fig. 5",
+        "FP16 x INT8 by one look-up and one exponent add",
     ),
     Block(
         "lut_pe",
         LutPE,
         {
             "default": LutPEConfig(),
-            "deep": LutPEConfig(product_stages=2, add_stages=5),
+            "deep": LutPEConfig(product_stages=2, add_stages=6),
             "combinational": LutPEConfig(add_stages=0),
             "stalling": LutPEConfig(words=4, copy_width=4),
             "shared": LutPEConfig(tables="pe"),
@@ -118,18 +125,20 @@ _ENTRIES = (
             "fixed": LutPEConfig(slices="generator", accumulator="fixed"),
         },
         "SIMPICKER IV-B, Fig. 5",
+        "outer products on LUT multipliers, FP32 sums; arrays of rows x columns",
     ),
     Block(
         "plain_pe",
         PlainPE,
         {
             "default": PlainPEConfig(),
-            "deep": PlainPEConfig(product_stages=2, add_stages=5),
+            "deep": PlainPEConfig(product_stages=2, add_stages=6),
             "combinational": PlainPEConfig(add_stages=0),
             "exact": PlainPEConfig(exact=True),
             "fixed": PlainPEConfig(exact=True, accumulator="fixed"),
         },
         "the control of SIMPICKER IV-B",
+        "the same on 11 x 7 multipliers",
     ),
     Block(
         "aligned_pe",
@@ -140,6 +149,7 @@ _ENTRIES = (
             "wide": AlignedPEConfig(bits=41, add_stages=2),
         },
         "an alternative to SIMPICKER IV-B",
+        "the same on integers aligned to a row's largest exponent, bounded error",
     ),
     Block(
         "split_pe",
@@ -151,6 +161,7 @@ _ENTRIES = (
             "two": SplitPEConfig(digits=(4, 3)),
         },
         "an alternative to SIMPICKER IV-B",
+        "the same on multiples picked by digits of the weight",
     ),
 )
 

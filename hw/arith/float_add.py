@@ -2,10 +2,11 @@
 
 ``o = a + b``::
 
-    a, b -> swap by magnitude -> align the smaller -> add or subtract -> normalise -> round, pack -> o
-                           swap                align             add           normalise          result    (cut points)
+    a, b -> swap by magnitude -> align the smaller -> add or subtract -> count zeros -> shift -> round, pack -> o
+                           swap                align             add           count   normalise          result
+                                                                                                    (cut points)
 
-The cut points become registers in the order of ``CUTS``: from none (combinational) to all five.
+The cut points become registers in the order of ``CUTS``: from none (combinational) to all six.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import FP32, Float, leading_zeros
+from hw.formats import FP32, Float, leading_zeros, shift_right_sticky
 from hw.stream import Pipeline, StreamOperator
 
 #: Which cut points are registered, by number of stages. The result is registered first, then the longest path is halved.
@@ -25,6 +26,7 @@ CUTS = (
     ("align", "add", "result"),
     ("align", "add", "normalise", "result"),
     ("swap", "align", "add", "normalise", "result"),
+    ("swap", "align", "add", "count", "normalise", "result"),
 )
 
 
@@ -32,7 +34,7 @@ CUTS = (
 class FloatAddConfig:
     a: Float = field(default=FP32, metadata={"doc": "format of operand a and of the sum"})
     b: Float = field(default=FP32, metadata={"doc": "format of operand b; no wider than a"})
-    stages: int = field(default=3, metadata={"doc": "register stages, 0 to 5"})
+    stages: int = field(default=3, metadata={"doc": "register stages, 0 to 6"})
     subnormals: bool = field(
         default=True,
         metadata={"doc": "False where neither operand nor sum is ever subnormal, as in sums of products"},
@@ -94,48 +96,64 @@ class FloatAdd(wiring.Component):
         pipe = Pipeline(m, self.en, CUTS[self.config.stages])
         a, b = _widened(m, self.i.a, self.config.a, fmt, "a"), _widened(m, self.i.b, self.config.b, fmt, "b")
 
-        # Swap: the operand of larger magnitude leads, so that the difference of significands is never negative.
+        # Swap: the operand of larger magnitude leads, so that the difference of significands is never negative. The
+        # exponents' differences decide it, but for a tie, and one of them is the distance to align by.
+        width = fmt.fraction_bits + 1
+        a_exponent, a_significand = _decoded(m, a, fmt, subnormals, "a")
+        b_exponent, b_significand = _decoded(m, b, fmt, subnormals, "b")
+        a_above = Signal(fmt.exponent_bits + 1)
+        b_above = Signal(fmt.exponent_bits + 1)
         swap = Signal()
+        m.d.comb += [
+            a_above.eq(a_exponent - b_exponent),
+            b_above.eq(b_exponent - a_exponent),
+            swap.eq(a_above[-1] | (~b_above[-1] & (b_significand > a_significand))),
+        ]
+        big = Signal(width)
+        small = Signal(width)
+        exponent = Signal(fmt.exponent_bits)
+        distance = Signal(fmt.exponent_bits)
+        sign = Signal()
+        m.d.comb += [
+            big.eq(Mux(swap, b_significand, a_significand)),
+            small.eq(Mux(swap, a_significand, b_significand)),
+            exponent.eq(Mux(swap, b_exponent, a_exponent)),
+            distance.eq(Mux(swap, b_above, a_above)),
+            sign.eq(Mux(swap, b.sign, a.sign)),
+        ]
         subtract = Signal()
         invalid = Signal()
-        big = Signal(fmt.layout)
-        small = Signal(fmt.layout)
+        a_special = a.exponent == fmt.exponent_max
+        b_special = b.exponent == fmt.exponent_max
         m.d.comb += [
-            swap.eq(b.as_value()[:-1] > a.as_value()[:-1]),
             subtract.eq(a.sign ^ b.sign),
-            big.eq(Mux(swap, b, a)),
-            small.eq(Mux(swap, a, b)),
+            invalid.eq(
+                (a_special & a.fraction.any()) | (b_special & b.fraction.any()) | (a_special & b_special & subtract)
+            ),
         ]
-        small_special, big_special = small.exponent == fmt.exponent_max, big.exponent == fmt.exponent_max
-        m.d.comb += invalid.eq(big_special & (big.fraction.any() | (small_special & (small.fraction.any() | subtract))))
-        s = pipe.cut("swap", big=big, small=small, subtract=subtract, invalid=invalid)
+        s = pipe.cut(
+            "swap",
+            sign=sign,
+            exponent=exponent,
+            distance=distance,
+            big=big,
+            small=small,
+            subtract=subtract,
+            invalid=invalid,
+        )
 
-        # Align: three bits below the significand (guard, round, sticky) keep what rounding needs.
+        # Align: three bits below the significand keep what rounding needs: guard, round and sticky.
         low = 3
-        width = fmt.fraction_bits + 1
-        big_exponent = Signal(fmt.exponent_bits)
-        small_exponent = Signal(fmt.exponent_bits)
-        big_significand = Signal(width)
-        small_significand = Signal(width)
-        for code, exponent, significand in (
-            (s.big, big_exponent, big_significand),
-            (s.small, small_exponent, small_significand),
-        ):
-            hidden = code.exponent.any()
-            floor = (code.exponent == 0) if subnormals else 0
-            m.d.comb += [exponent.eq(code.exponent | floor), significand.eq(Cat(code.fraction, hidden))]
-        distance = Signal(fmt.exponent_bits)
-        m.d.comb += distance.eq(big_exponent - small_exponent)
         reach = (width + low).bit_length()  # a shift of 2**reach - 1 clears every bit
         shift = Signal(reach)
-        m.d.comb += shift.eq(Mux(distance[reach:].any(), (1 << reach) - 1, distance[:reach]))
-        aligned, lost = shift_right_sticky(m, Cat(Const(0, low), small_significand), shift, "align")
+        m.d.comb += shift.eq(s.distance[:reach] | s.distance[reach:].any().replicate(reach))
+        aligned, lost = shift_right_sticky(m, Cat(Const(0, low - 1), s.small), shift, "align")
         s = pipe.cut(
             "align",
-            sign=s.big.sign,
-            exponent=big_exponent,
-            big=big_significand,
-            aligned=Cat(aligned[0] | lost, aligned[1:]),
+            sign=s.sign,
+            exponent=s.exponent,
+            big=s.big,
+            aligned=Cat(lost, aligned),
             subtract=s.subtract,
             invalid=s.invalid,
         )
@@ -149,25 +167,23 @@ class FloatAdd(wiring.Component):
         ]
         s = pipe.cut("add", sign=s.sign, exponent=s.exponent, total=total, subtract=s.subtract, invalid=s.invalid)
 
-        # Normalise: the leading one moves to the top; a subnormal sum stops at the least exponent.
+        # Count the zeros above the leading one; a subnormal sum stops at the least exponent.
+        top = len(s.total) - 1
         zeros = leading_zeros(m, s.total, "zeros")
         amount = Signal.like(zeros)
-        if subnormals:
-            m.d.comb += amount.eq(Mux(zeros > s.exponent, s.exponent, zeros))
-        else:
-            m.d.comb += amount.eq(zeros)
-        shifted = Signal(width + low + 1)
-        exponent = Signal(fmt.exponent_bits)
-        m.d.comb += [
-            shifted.eq(s.total << amount),
-            exponent.eq(Mux(shifted[-1], s.exponent + 1 - amount, 0)),
-        ]
-        sign = Signal()
+        m.d.comb += amount.eq(Mux(zeros > s.exponent, s.exponent, zeros) if subnormals else zeros)
         # An exact cancellation is +0; two zeros of one sign keep it.
+        sign = Signal()
         m.d.comb += sign.eq(s.sign & ~(s.subtract & ~s.total.any()))
+        s = pipe.cut("count", sign=sign, exponent=s.exponent, total=s.total, amount=amount, invalid=s.invalid)
+
+        # Normalise: the leading one moves to the top; where it does not get there the sum is subnormal or zero.
+        shifted = Signal(top + 1)
+        exponent = Signal(fmt.exponent_bits)
+        m.d.comb += [shifted.eq(s.total << s.amount), exponent.eq(Mux(shifted[-1], s.exponent + 1 - s.amount, 0))]
         s = pipe.cut(
             "normalise",
-            sign=sign,
+            sign=s.sign,
             exponent=exponent,
             shifted=shifted,
             special=s.exponent == fmt.exponent_max,
@@ -217,19 +233,16 @@ def _widened(m, code, fmt, to, name):
     return wide
 
 
-def shift_right_sticky(m, value, amount, name):
-    """(``value >> amount``, whether a one was shifted out): one named level per bit of ``amount``."""
-    lost = Const(0, 1)
-    for k in reversed(range(len(amount))):
-        step = 1 << k
-        level = Signal(len(value), name=f"{name}_{k}")
-        dropped = Signal(name=f"{name}_lost_{k}")
-        m.d.comb += [
-            level.eq(Mux(amount[k], value >> step, value)),
-            dropped.eq(lost | (amount[k] & value[:step].any())),
-        ]
-        value, lost = level, dropped
-    return value, lost
+def _decoded(m, code, fmt, subnormals, name):
+    """(exponent, significand) of ``code``; a subnormal has the least exponent of a normal number."""
+    exponent = Signal(fmt.exponent_bits, name=f"{name}_exponent")
+    significand = Signal(fmt.fraction_bits + 1, name=f"{name}_significand")
+    hidden = code.exponent.any()
+    m.d.comb += [
+        exponent.eq(code.exponent | (~hidden if subnormals else 0)),
+        significand.eq(Cat(code.fraction, hidden)),
+    ]
+    return exponent, significand
 
 
 class FloatAddStream(StreamOperator):

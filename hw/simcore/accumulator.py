@@ -43,7 +43,7 @@ class AccumulatorConfig:
     product: Float = field(metadata={"doc": "format of a product"})
     lanes: int = field(default=8, metadata={"doc": "products a cycle"})
     words: int = field(default=16, metadata={"doc": "D, words of outputs kept"})
-    add_stages: int = field(default=3, metadata={"doc": "register stages of the adder, 0 to 5"})
+    add_stages: int = field(default=3, metadata={"doc": "register stages of the adder, 0 to 6"})
 
     def __post_init__(self):
         check_at_least_one(self, "lanes", "words")

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 
-from hw.arith.float_add import shift_right_sticky
 from hw.emit import emit_once
-from hw.formats import FP16
+from hw.formats import FP16, shift_right_sticky
 from hw.memory.sram import Sram, SramConfig
 from hw.simcore.operand import OPERAND, OperandDecode, OperandDecodeConfig
 from hw.simcore.outer_product import OuterProduct, OuterProductConfig, RowOperands

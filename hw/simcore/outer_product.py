@@ -49,7 +49,7 @@ class OuterProductConfig:
     )
     add_stages: int | None = field(
         default=None,
-        metadata={"doc": "register stages of the accumulators' adders: 0 to 5 (fp32, default 3), 0 to 2 (fixed, 1)"},
+        metadata={"doc": "register stages of the accumulators' adders: 0 to 6 (fp32, default 3), 0 to 2 (fixed, 1)"},
     )
     product_stages: int = field(default=1, metadata={"doc": "register stages of the multipliers, 1 or 2"})
     max_operands: int = field(default=65536, metadata={"doc": "largest K of a fixed-point sum, which sets its width"})

@@ -1,0 +1,133 @@
+"""Renders the README's tables from what the tools say, and says whether the committed ones are what they should be.
+
+``python -m synth.readme`` rewrites them, ``--check`` fails when they differ.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from hw import registry
+from hw.errors import UserError, command_line
+from hw.generate import default_preset
+from sim import accuracy, clips
+from synth import cache, report, runs
+
+README = cache.ROOT / "README.md"
+
+
+def blocks(results):
+    """Every block at its default preset: what it does, how fast, how large, the paper's figure."""
+    header = ("block", "function", "latency", "II", "GE", "SRAM bits", "Fmax MHz", "paper", "paper's figure")
+    rows = []
+    for result in results:
+        block = registry.find(result["block"])
+        component = block.build(result["preset"])
+        beside = result["beside_paper"]
+        figure = f"{beside['paper_ge']:,.0f} GE a {beside['unit']}; ours {beside['ge']:,.0f}" if beside else "-"
+        fmax = result["ecp5"]["fmax_mhz"] if "ecp5" in result else None
+        rows.append(
+            (
+                f"[`{block.name}`]({_source(block)})",
+                block.summary,
+                component.latency,
+                component.initiation_interval,
+                f"{result['generic']['ge']:,.0f}",
+                f"{result['generic']['memory_bits']:,}",
+                f"{fmax:.0f}" if fmax else "-",
+                block.paper,
+                figure,
+            )
+        )
+    return markdown(header, rows) + _made("make synth", results)
+
+
+def lanes(results):
+    """The LUT PE against the plain PE, a lane of each."""
+    header = (
+        "GE a lane",
+        "memories as",
+        "multiplier",
+        "whole PE",
+        "/ plain PE",
+        "SRAM bits",
+        "paper's LUT lane",
+        "ratio",
+    )
+    rows = [
+        (
+            f"`{row['block']}`",
+            row["memories"],
+            f"{row['product_ge']:,.0f}",
+            f"{row['pe_ge']:,.0f}",
+            f"{row['ratio_plain']:.2f}",
+            f"{row['sram_bits']:,}",
+            f"{row['paper_ge']:,.0f}",
+            f"{row['ratio_paper']:.2f}",
+        )
+        for row in report.comparison(results)
+    ]
+    return markdown(header, rows) + _made("make synth", results)
+
+
+def accuracy_rows():
+    """Errors of the readings of the product table, on seeded data and on the sample clip."""
+    rows = accuracy.table(clips.load())
+    ways = list(next(iter(rows.values())))
+    cells = [(name, *(f"{figures[way]:.5f}" for way in ways)) for name, figures in rows.items()]
+    return markdown(("data", *ways), cells) + "\n\n`python -m sim.accuracy` makes this table."
+
+
+def markdown(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def render(text, results):
+    """``text`` with every table between its markers made anew."""
+    tables = {"blocks": blocks(results), "lanes": lanes(results), "accuracy": accuracy_rows()}
+    for name, table in tables.items():
+        start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+        head, found, rest = text.partition(start)
+        _, closed, tail = rest.partition(end.lstrip())
+        if not found or not closed:
+            raise UserError(
+                f"{README.name} has no place for the table {name}: it needs the lines {start.strip()} and {end.strip()}"
+            )
+        text = f"{head}{start}{table}{end}{tail}"
+    return text
+
+
+def measured():
+    """The costs of every block at its default preset."""
+    pairs = [(block, default_preset(block)) for block in registry.BLOCKS.values()]
+    with runs.progress_bar() as progress:
+        return runs.measure_all(pairs, progress=progress)
+
+
+def _source(block):
+    return block.component.__module__.replace(".", "/") + ".py"
+
+
+def _made(command, results):
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(results[0]["tools"].items()))
+    return f"\n\n`{command}`, with {tools}."
+
+
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a table differs")
+    options = parser.parse_args(arguments)
+    before = Path(README).read_text()
+    after = render(before, measured())
+    if options.check and after != before:
+        print("error: the README's tables are not what the tools say; `make readme` renders them", file=sys.stderr)
+        sys.exit(1)
+    if not options.check:
+        README.write_text(after)
+        print(f"{README.name}: {'rendered' if after != before else 'nothing to change'}")
+
+
+if __name__ == "__main__":
+    main()
