@@ -7,6 +7,7 @@ from typing import Any
 from hw.arith.float_add import FloatAddConfig, FloatAddStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17
+from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
@@ -124,6 +125,18 @@ _ENTRIES = (
         },
         "SIMPICKER IV-B, Fig. 5",
         "outer products on LUT multipliers, FP32 sums; arrays of rows x columns",
+    ),
+    Block(
+        "fp16_pe",
+        FP16PE,
+        {
+            "default": FP16PEConfig(),
+            "deep": FP16PEConfig(product_stages=3, add_stages=6),
+            "combinational": FP16PEConfig(add_stages=0),
+            "array": FP16PEConfig(rows=2, columns=2, lanes=4, words=8),
+        },
+        "SIMPICKER IV-B",
+        "outer products of FP16 and FP16, exact products, FP32 sums; arrays of rows x columns",
     ),
     Block(
         "plain_pe",

@@ -15,19 +15,6 @@ from hw.simcore.lut_pe import LutPE, LutPEConfig
 from sim.harness import simulate
 
 
-def rounded_to_fp32(value):
-    """A rational to the nearest binary32, ties to even, in integer arithmetic; for normal results."""
-    if value == 0:
-        return 0.0
-    exponent = 0
-    while abs(value) >= Fraction(2) ** (exponent + 1):
-        exponent += 1
-    while abs(value) < Fraction(2) ** exponent:
-        exponent -= 1
-    unit = Fraction(2) ** (exponent - 23)
-    return float(round(value / unit) * unit)
-
-
 def test_golden_against_exact_rationals():
     rng = np.random.default_rng(1)
     x = rng.integers(0, 1 << 16, (3, 60), dtype=np.uint16)
@@ -37,7 +24,7 @@ def test_golden_against_exact_rationals():
     expected = np.zeros((3, 4))
     for k in range(60):
         for place in np.ndindex(3, 4):
-            expected[place] = rounded_to_fp32(Fraction(expected[place]) + Fraction(products[place[0], k, place[1]]))
+            expected[place] = rounded(Fraction(expected[place]) + Fraction(products[place[0], k, place[1]]), FP32)
     np.testing.assert_array_equal(to_float64(lut_pe(x, w), FP32), expected)
 
 
