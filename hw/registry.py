@@ -7,6 +7,7 @@ from typing import Any
 from hw.arith.float_add import FloatAddConfig, FloatAddStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17
+from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
@@ -98,6 +99,7 @@ _ENTRIES = (
             "byte128": SliceGeneratorConfig(reading="byte128", copy_width=16),
         },
         "an alternative to SIMPICKER IV-B",
+        "the same slices from W adders, without the table",
     ),
     Block(
         "lut_multiplier",
@@ -152,6 +154,17 @@ _ENTRIES = (
         "the same on 11 x 7 multipliers",
     ),
     Block(
+        "aligned_pe",
+        AlignedPE,
+        {
+            "default": AlignedPEConfig(),
+            "small": AlignedPEConfig(bits=12, max_operands=5, product_stages=2, digits=()),
+            "wide": AlignedPEConfig(bits=41, add_stages=2),
+        },
+        "an alternative to SIMPICKER IV-B",
+        "the same on integers aligned to a row's largest exponent, bounded error",
+    ),
+    Block(
         "split_pe",
         SplitPE,
         {
@@ -161,6 +174,7 @@ _ENTRIES = (
             "two": SplitPEConfig(digits=(4, 3)),
         },
         "an alternative to SIMPICKER IV-B",
+        "the same on multiples picked by digits of the weight",
     ),
 )
 

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from golden.aligned_pe import aligned_pe
 from golden.formats import FP16
 from golden.lut_pe import lut_pe
 from golden.quantization import fold_key_scales, quantize
@@ -31,7 +32,9 @@ CORNERS = {
 
 
 def golden_of(config):
-    """``golden.lut_pe`` with the arguments of a LUT, plain or split PE's config."""
+    """The golden of a PE, with the arguments that its config means."""
+    if hasattr(config, "bits"):
+        return functools.partial(aligned_pe, bits=config.bits, max_operands=config.max_operands)
     reading = "exact" if getattr(config, "exact", False) else getattr(config, "reading", "odd16")
     return functools.partial(lut_pe, reading=reading, accumulator=config.accumulator, max_operands=config.max_operands)
 

@@ -1,4 +1,4 @@
-"""All products of an FP16 and an INT8 code through a PE, and what they must be: for the exhaustive tests of the PEs."""
+"""What the tests of the PEs share: all products of an FP16 and an INT8 code, and tiles of many lengths and classes."""
 
 import functools
 
@@ -34,3 +34,20 @@ def expected_products(reading):
         else:
             products = to_float64(lut_multiplier(x, w, reading), FP17)
         return canonical_nan((products + 0.0).astype(np.float32).view(np.uint32), FP32)  # +0 + -0 is +0
+
+
+def check_mixed_tiles(component, name, golden, lengths):
+    """Tiles of these numbers of operands, one after the other, infinities and NaN among them, through a single PE."""
+    rng = np.random.default_rng(5)
+    c = component.config
+    x = [rng.integers(0, 1 << 16, length, dtype=np.uint16) for length in lengths]  # one code in 32 is special
+    w = [rng.integers(0, 256, (length, c.words * c.lanes), dtype=np.uint8) for length in lengths]
+    last = np.concatenate([np.arange(length) == length - 1 for length in lengths])
+    native = Native.build(component, name)
+    rows, _, _ = native.streams(
+        {"i_x": np.concatenate(x).astype(np.uint32) | last << 16, "i_w": np.concatenate(w).reshape(-1, c.lanes)},
+        {"o": len(lengths) * c.words},
+    )
+    got = rows["o"].reshape(-1, 4).view(np.uint32).reshape(len(lengths), -1)
+    np.testing.assert_array_equal(got, np.stack([golden(*tile) for tile in zip(x, w)]))
+    assert native.get("overflow") == (max(lengths) > c.max_operands)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from products import WORDS, all_products, expected_products
+from products import WORDS, all_products, check_mixed_tiles, expected_products
 
+from golden.lut_pe import lut_pe
 from hw.registry import find
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from sim.harness import simulate
@@ -41,6 +42,25 @@ def test_stalls_are_those_of_the_formula(config):
 def test_all_products_through_the_rtl(config):
     got, _ = all_products(PlainPE(config=config), "plain_pe")
     np.testing.assert_array_equal(got, expected_products("exact" if config.exact else "odd16"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PlainPEConfig(lanes=4, words=3),
+        PlainPEConfig(lanes=4, words=3, exact=True, accumulator="fixed", max_operands=5),
+    ],
+    ids=lambda c: c.accumulator,
+)
+def test_tiles_of_many_lengths(config):
+    """Infinities and NaN count for their whole sum; a fixed-point sum of too many operands is NaN, the next is not."""
+    lengths = np.random.default_rng(6).integers(1, 8, 300)
+
+    def golden(x, w):
+        reading = "exact" if config.exact else "odd16"
+        return lut_pe(x, w, reading, config.accumulator, config.max_operands)
+
+    check_mixed_tiles(PlainPE(config=config), "plain_pe", golden, lengths)
 
 
 def test_impossible_configs_are_refused_by_name():

@@ -58,15 +58,21 @@ class SignificandProduct(wiring.Component):
         )
 
     def multiply(self, m):
-        """The exact product of the significand and the weight's magnitude, 18 bits."""
+        """The exact product of the significand and the weight's magnitude."""
         raise NotImplementedError
+
+    @property
+    def exact_bits(self):
+        """Bits of the exact product: 18, or those of aligned operands."""
+        fmt = self.config.product
+        return EXACT_BITS if isinstance(fmt, Float) or fmt == SCALED_ROUNDED else fmt.significand_bits
 
     def elaborate(self, platform):
         m = Module()
         fmt = self.config.product
         # s1: the exact product of the significands.
         s1_sign, s1_zero = Signal(reset_less=True), Signal(reset_less=True)
-        s1_exact = Signal(EXACT_BITS, reset_less=True)
+        s1_exact = Signal(self.exact_bits, reset_less=True)
         with m.If(self.en):
             m.d.sync += [
                 s1_sign.eq(self.w.sign),
@@ -97,7 +103,7 @@ class SignificandProduct(wiring.Component):
     def _normalised(self, m, exact, weight_zero):
         """(exponent, significand) of the product, as its format wants them."""
         fmt, operand = self.config.product, self.operand
-        if fmt == SCALED_EXACT:
+        if isinstance(fmt, Scaled) and fmt != SCALED_ROUNDED:
             return operand.exponent, exact
         exponent = Signal(FP17.exponent_bits)
         if fmt == FP24:

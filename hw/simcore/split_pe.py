@@ -14,7 +14,6 @@ from amaranth.lib import data
 
 from hw.simcore.outer_product import OuterProduct
 from hw.simcore.significand_product import (
-    EXACT_BITS,
     SIGNIFICAND_BITS,
     SignificandCell,
     SignificandPEConfig,
@@ -26,13 +25,30 @@ from hw.simcore.significand_product import (
 WEIGHT_BITS = 7
 
 
-def odd_multiples(digits):
-    """The odd multiples of the significand that digits of these widths need."""
+def check_digits(digits):
+    if min(digits, default=0) < 1 or sum(digits) != WEIGHT_BITS:
+        raise ValueError(f"digits must be at least 1 each and {WEIGHT_BITS} together, not {digits!r}")
+
+
+def _odd(digits):
+    """The odd multiples that digits of these widths need."""
     return range(1, 1 << max(digits), 2)
 
 
-def multiples_layout(digits):
-    return data.StructLayout({f"x{n}": SIGNIFICAND_BITS + n.bit_length() - (n == 1) for n in odd_multiples(digits)})
+def multiples_layout(digits, bits):
+    """Odd multiples of a number of ``bits`` bits."""
+    return data.StructLayout({f"x{n}": bits + n.bit_length() - (n == 1) for n in _odd(digits)})
+
+
+def odd_multiples(m, number, digits, name):
+    """The odd multiples of ``number`` as ``multiples_layout`` has them: an adder each, log2 of the largest deep."""
+    made = {1: number}
+    for n in _odd(digits)[1:]:
+        # n = 2**j + rest, and the rest is a smaller odd multiple.
+        j = n.bit_length() - 1
+        made[n] = Signal(len(number) + j + 1, name=f"{name}_x{n}")
+        m.d.comb += made[n].eq((number << j) + made[n - (1 << j)])
+    return Cat(*made.values())
 
 
 @dataclass(frozen=True)
@@ -46,14 +62,13 @@ class SplitProduct(SignificandProduct):
     def multiply(self, m):
         total, place = Const(0, 0), 0
         for bits in self.config.digits:
-            digit = self.w.magnitude[place : place + bits]
-            picked = Signal(SIGNIFICAND_BITS + bits, name=f"picked_{place}")
-            with m.Switch(digit):
+            picked = Signal(len(self.multiplicand.x1) + bits, name=f"picked_{place}")
+            with m.Switch(self.w.magnitude[place : place + bits]):
                 for n in range(1, 1 << bits):
                     twos = (n & -n).bit_length() - 1
                     with m.Case(n):
                         m.d.comb += picked.eq(self.multiplicand[f"x{n >> twos}"] << twos)
-            added = Signal(EXACT_BITS, name=f"total_{place}")
+            added = Signal(self.exact_bits, name=f"total_{place}")
             m.d.comb += added.eq(Cat(total[:place], total[place:] + picked))
             total, place = added, place + bits
         return total
@@ -65,12 +80,11 @@ class SplitPEConfig(SignificandPEConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if min(self.digits, default=0) < 1 or sum(self.digits) != WEIGHT_BITS:
-            raise ValueError(f"digits must be at least 1 each and {WEIGHT_BITS} together, not {self.digits!r}")
+        check_digits(self.digits)
 
     @property
     def multiplicand(self):
-        return multiples_layout(self.digits)
+        return multiples_layout(self.digits, SIGNIFICAND_BITS)
 
     @property
     def lane(self):
@@ -83,13 +97,7 @@ class SplitRowOperands(SignificandRowOperands):
     """Decoded operands, and behind them the odd multiples of their significands, an adder each."""
 
     def multiplicand(self, m, significand, name):
-        made = {1: significand}
-        for n in odd_multiples(self.config.digits)[1:]:
-            # n = 2**j + rest, and the rest is a smaller odd multiple.
-            j = n.bit_length() - 1
-            made[n] = Signal(SIGNIFICAND_BITS + j + 1, name=f"{name}_x{n}")
-            m.d.comb += made[n].eq((significand << j) + made[n - (1 << j)])
-        return Cat(*made.values())
+        return odd_multiples(m, significand, self.config.digits, name)
 
 
 class SplitCell(SignificandCell):
