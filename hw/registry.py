@@ -8,6 +8,7 @@ from hw.arith.float_add import FloatAddConfig, FloatAddStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
+from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
@@ -35,6 +36,14 @@ class Block:
     presets: Mapping[str, Any]
     paper: str
     summary: str = ""
+
+    #: The preset of the size that the paper builds: generated and linted; too large to be simulated or synthesised whole.
+    PAPER_SIZE = "paper"
+
+    @property
+    def small_presets(self):
+        """Names of the presets that a bench runs in seconds."""
+        return [name for name in self.presets if name != self.PAPER_SIZE]
 
     def config(self, preset=None):
         """The config of ``preset``, or of the default one. ``UnknownName`` lists the presets."""
@@ -123,9 +132,24 @@ _ENTRIES = (
             "byte128": LutPEConfig(reading="byte128", copy_width=16),
             "generated": LutPEConfig(slices="generator"),
             "fixed": LutPEConfig(slices="generator", accumulator="fixed"),
+            "array": LutPEConfig(rows=3, columns=2, lanes=4, words=16, copy_width=32),
+            "paper": LutPEConfig(rows=16, columns=8, words=32, copy_width=32),
         },
         "SIMPICKER IV-B, Fig. 5",
         "outer products on LUT multipliers, FP32 sums; arrays of rows x columns",
+    ),
+    Block(
+        "fp16_pe",
+        FP16PE,
+        {
+            "default": FP16PEConfig(),
+            "deep": FP16PEConfig(product_stages=3, add_stages=6),
+            "combinational": FP16PEConfig(add_stages=0),
+            "array": FP16PEConfig(rows=2, columns=2, lanes=4, words=8),
+            "paper": FP16PEConfig(rows=8, columns=8, words=32),
+        },
+        "SIMPICKER IV-B",
+        "outer products of FP16 and FP16, exact products, FP32 sums; arrays of rows x columns",
     ),
     Block(
         "plain_pe",

@@ -103,8 +103,12 @@ class AlignedRowOperands(RowOperands):
         m.submodules.buffer = emit_once(sram)
 
         # Load side: a bank is full with the last operand of its tile, or when no more fit.
-        full, bank, address = Signal(2), Signal(), Signal(address_bits)
-        taken, closing, final = Signal(), Signal(), Signal()
+        full = Signal(2)
+        bank = Signal()
+        address = Signal(address_bits)
+        taken = Signal()
+        closing = Signal()
+        final = Signal()
         m.d.comb += [
             self.i_x.ready.eq(~full.bit_select(bank, 1)),
             taken.eq(self.i_x.valid & self.i_x.ready),
@@ -130,10 +134,15 @@ class AlignedRowOperands(RowOperands):
             ]
 
         # Read side. a: an operand in the memory's output register.
-        read_bank, read_address = Signal(), Signal(address_bits)
-        a_valid, a_ready, a_about = Signal(), Signal(), Signal(about, reset_less=True)
+        read_bank = Signal()
+        read_address = Signal(address_bits)
+        a_valid = Signal()
+        a_ready = Signal()
+        a_about = Signal(about, reset_less=True)
         a_last = Signal(reset_less=True)
-        current, reading, ending = Signal(about), Signal(), Signal()
+        current = Signal(about)
+        reading = Signal()
+        ending = Signal()
         m.d.comb += [
             current.eq(filled[read_bank]),
             reading.eq(full.bit_select(read_bank, 1) & (~a_valid | a_ready)),
@@ -208,7 +217,8 @@ class AlignedRowOperands(RowOperands):
         m.d.comb += [decode.x.eq(code), distance.eq(largest - decode.operand.exponent)]
         # One bit below the unit decides, with what was lost below it.
         shifted, lost = shift_right_sticky(m, Cat(Const(0, low + 1), decode.significand), distance, f"align_{r}")
-        aligned, up = Signal(c.bits - 1, name=f"aligned_{r}"), Signal(name=f"up_{r}")
+        aligned = Signal(c.bits - 1, name=f"aligned_{r}")
+        up = Signal(name=f"up_{r}")
         special = decode.operand.inf | decode.operand.nan
         m.d.comb += [
             up.eq(shifted[0] & (lost | shifted[1])),

@@ -110,7 +110,8 @@ class FixedAccumulator(wiring.Component):
                 },
             )
             magnitude, sign, positive, negative = vars(s).values()
-            running, total = Signal(c.sum_layout, name=f"running_{k}"), Signal(c.sum_layout, name=f"total_{k}")
+            running = Signal(c.sum_layout, name=f"running_{k}")
+            total = Signal(c.sum_layout, name=f"total_{k}")
             addend = Signal(c.value_bits, name=f"addend_{k}")
             m.d.comb += [
                 running.eq(sram.r_data[0].word_select(k, sum_bits) & ~firsts[-1].replicate(sum_bits)),
@@ -206,7 +207,8 @@ class FixedToFloat(wiring.Component):
             names = vars(pipe.cut(point, **{f"{name}_{k}": signal for name, signal in signals.items()}))
             return {name.removesuffix(f"_{k}"): signal for name, signal in names.items()}
 
-        sign, magnitude = Signal(name=f"sign_{k}"), Signal(bits, name=f"magnitude_{k}")
+        sign = Signal(name=f"sign_{k}")
+        magnitude = Signal(bits, name=f"magnitude_{k}")
         m.d.comb += [
             sign.eq(total.value[-1]),
             magnitude.eq((total.value.as_unsigned() ^ sign.replicate(bits)) + sign),
@@ -214,7 +216,8 @@ class FixedToFloat(wiring.Component):
         s = cut("magnitude", sign=sign, magnitude=magnitude, positive=total.positive, negative=total.negative)
 
         zeros = leading_zeros(m, s["magnitude"], f"zeros_{k}")
-        normalised, exponent = Signal(width, name=f"normalised_{k}"), Signal(8, name=f"exponent_{k}")
+        normalised = Signal(width, name=f"normalised_{k}")
+        exponent = Signal(8, name=f"exponent_{k}")
         m.d.comb += [
             normalised.eq((s["magnitude"] << zeros)[:bits] << (width - bits)),
             exponent.eq(FP32.bias + c.least + bits - 1 + scale - zeros),
@@ -231,7 +234,8 @@ class FixedToFloat(wiring.Component):
             negative=s["negative"],
         )
 
-        rounded, packed = Signal(31, name=f"rounded_{k}"), Signal(32, name=f"packed_{k}")
+        rounded = Signal(31, name=f"rounded_{k}")
+        packed = Signal(32, name=f"packed_{k}")
         m.d.comb += rounded.eq(Cat(s["fraction"], s["exponent"]) + s["up"])
         with m.If(s["positive"] & s["negative"]):
             m.d.comb += packed.eq(FP32.nan)

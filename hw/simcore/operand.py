@@ -46,7 +46,8 @@ class OperandDecode(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         x, c = self.x, self.config
-        subnormal, special = Signal(), Signal()
+        subnormal = Signal()
+        special = Signal()
         m.d.comb += [
             subnormal.eq(x.exponent == 0),
             special.eq(x.exponent == FP16.exponent_max),

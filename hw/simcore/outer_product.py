@@ -56,15 +56,18 @@ class OuterProductConfig:
 
     def __post_init__(self):
         check_at_least_one(self, "rows", "columns")
-        if self.product_stages not in (1, 2):
-            raise ValueError(f"product_stages must be 1 or 2, not {self.product_stages!r}")
+        if self.product_stages not in range(1, self.product_stages_max + 1):
+            raise ValueError(f"product_stages must be 1 to {self.product_stages_max}, not {self.product_stages!r}")
         if self.accumulator not in ACCUMULATORS:
             raise ValueError(f"accumulator must be one of {', '.join(ACCUMULATORS)}, not {self.accumulator!r}")
         if self.add_stages is None:
             object.__setattr__(self, "add_stages", ACCUMULATORS[self.accumulator][1])
         _ = self.sums
 
-    #: Format of a weight.
+    #: Register stages that the multipliers may have.
+    product_stages_max = 2
+
+    #: Layout of a weight.
     weight = INT8
 
     #: Bits of the scale that a cell sends with its sums, and the exponent that scale 0 means: fixed-point sums only.

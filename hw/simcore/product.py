@@ -63,7 +63,8 @@ def pack_product(m, product, fmt, *, operand, weight_sign, weight_zero, exponent
 
     The sign of a zero weight is plus, whatever its code says (0x80 means 0): ``x * 0`` has the sign of x.
     """
-    invalid, sign = Signal(), Signal()
+    invalid = Signal()
+    sign = Signal()
     m.d.comb += [
         invalid.eq(operand.nan | (operand.inf & weight_zero)),
         sign.eq(operand.sign ^ (weight_sign & ~weight_zero)),

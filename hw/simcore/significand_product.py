@@ -71,7 +71,8 @@ class SignificandProduct(wiring.Component):
         m = Module()
         fmt = self.config.product
         # s1: the exact product of the significands.
-        s1_sign, s1_zero = Signal(reset_less=True), Signal(reset_less=True)
+        s1_sign = Signal(reset_less=True)
+        s1_zero = Signal(reset_less=True)
         s1_exact = Signal(self.exact_bits, reset_less=True)
         with m.If(self.en):
             m.d.sync += [

@@ -79,7 +79,9 @@ class SliceGenerator(wiring.Component):
             m.d.sync += [after.eq(before) for before, after in itertools.pairwise(valid)]
 
         # s1: the request being made and the beat it is at.
-        s1_fraction, s1_beat, s1_last = Signal(10, reset_less=True), Signal(range(max(2, c.beats))), Signal()
+        s1_fraction = Signal(10, reset_less=True)
+        s1_beat = Signal(range(max(2, c.beats)))
+        s1_last = Signal()
         m.d.comb += [s1_last.eq(s1_beat == c.beats - 1), self.i.ready.eq(~valid[0] | (advance & s1_last))]
         with m.If(self.i.ready):
             m.d.sync += valid[0].eq(self.i.valid)
