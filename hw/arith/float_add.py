@@ -128,9 +128,7 @@ class FloatAdd(wiring.Component):
         m.d.comb += [
             subtract.eq(a.sign ^ b.sign),
             invalid.eq(
-                (a_special & a.fraction.any())
-                | (b_special & b.fraction.any())
-                | (a_special & b_special & subtract)
+                (a_special & a.fraction.any()) | (b_special & b.fraction.any()) | (a_special & b_special & subtract)
             ),
         ]
         s = pipe.cut(

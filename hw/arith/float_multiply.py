@@ -45,7 +45,8 @@ ROUNDED_CUTS = (
 class FloatMultiplyConfig:
     operand: Float = field(default=FP16, metadata={"doc": "format of both operands"})
     product: Float = field(
-        default=FP29, metadata={"doc": "format of the product: the operands' own, or one that holds every product exactly"}
+        default=FP29,
+        metadata={"doc": "format of the product: the operands' own, or one that holds every product exactly"},
     )
     stages: int = field(default=2, metadata={"doc": "register stages, 0 to 3 if exact, 0 to 6 if rounded"})
 

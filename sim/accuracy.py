@@ -1,0 +1,65 @@
+"""How far a dot product on each multiplier is from float64: on seeded normal data, and on Q K^T of the clip.
+
+``python -m sim.accuracy [--clip PATH] [--tensors NPZ]`` prints the table. Quantization of K to INT8 is in every row; the row
+"INT8 alone" has exact products and sums, so that what a reading of the product table adds can be told apart from it.
+"""
+
+import argparse
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from golden.formats import FP16, FP32, fp16, to_float64
+from golden.lut_multiplier import READINGS
+from golden.lut_pe import lut_pe
+from golden.quantization import dequantize, fold_key_scales, quantize
+from hw.errors import command_line
+from sim import clips
+
+#: Rows of Q that each figure is taken over, and keys that each meets.
+QUERIES, KEYS = 64, 64
+
+
+def errors(q, k):
+    """rms error over rms result of Q K^T, against float64, for each way: q (rows, d), k (keys, d), ``float16``."""
+    ideal = q.astype(np.float64) @ k.astype(np.float64).T
+    codes, scales = quantize(k)
+    folded = fold_key_scales(q, scales).view(np.uint16)
+    weights = np.broadcast_to(codes.T, (len(q), *codes.T.shape))
+    ways = {"INT8 alone": q.astype(np.float64) @ dequantize(codes, scales).astype(np.float64).T}
+    for reading in READINGS:
+        ways[reading] = to_float64(lut_pe(folded, weights, reading), FP32)
+    return {name: float(np.sqrt(((way - ideal) ** 2).mean() / (ideal**2).mean())) for name, way in ways.items()}
+
+
+def table(tensors):
+    """``errors`` for normal data of 64 and of 1,350 terms and for the clip: a dict of dicts, by the data's name."""
+    normal = {}
+    for terms in (64, 1350):
+        q, k = (to_float64(fp16(_normal(seed, rows, terms)), FP16) for seed, rows in ((1, QUERIES), (2, KEYS)))
+        normal[f"normal, {terms:,} terms"] = errors(q.astype(np.float16), k.astype(np.float16))
+    k = tensors.k.reshape(-1, tensors.k.shape[-1])[:KEYS]
+    return normal | {f"clip, {k.shape[-1]} terms": errors(tensors.q[-1][:QUERIES], k)}
+
+
+def _normal(seed, rows, terms):
+    return np.random.default_rng(seed).standard_normal((rows, terms))
+
+
+@command_line
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m sim.accuracy", description=__doc__.partition("\n")[0])
+    parser.add_argument("--clip", help="video file in place of the sample clip")
+    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
+    options = parser.parse_args(argv)
+    rows = table(clips.load(clip=options.clip, tensors=options.tensors))
+    ways = list(next(iter(rows.values())))
+    shown = Table("data", *ways, title="rms error of dot products over their rms, against float64")
+    for name, figures in rows.items():
+        shown.add_row(name, *(f"{figures[way]:.5f}" for way in ways))
+    Console().print(shown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Bench of floating-point addition: every pair of corner codes, then random ones."""
+
+import numpy as np
+
+from golden import formats
+from golden.float_add import float_add
+from sim.bench import bench_test
+from sim.operators import check_rows
+from sim.packing import pack
+from sim.stimulus import corner_pairs, random_pairs
+
+
+@bench_test()
+async def pairs(bench):
+    c = bench.config
+    a, b = getattr(formats, c.a.name), getattr(formats, c.b.name)
+    corners = np.stack(corner_pairs(a, b)[:2], axis=1)
+    operands = np.concatenate([corners, np.stack(random_pairs(bench.rng, a, 2000, b), axis=1)])
+    if not c.subnormals:
+        operands = running_sums(operands, a, b)
+    x, y = operands.T
+    rows = pack(x, y, widths=[a.width, b.width])
+    await check_rows(bench, rows, float_add(x, y, a, b), describe=lambda i: f"{x[i]:#x} + {y[i]:#x}")
+
+
+def running_sums(operands, a, b):
+    """Operands as an accumulator meets them: neither of them, nor their sum, is subnormal."""
+    values = [formats.to_float64(codes, fmt) for codes, fmt in zip(operands.T, (a, b))]
+    least = 2.0 ** (1 - a.bias)
+    with np.errstate(invalid="ignore"):
+        normal = [(np.abs(value) >= least) | (value == 0) | ~np.isfinite(value) for value in (*values, sum(values))]
+    encodable = ~((formats.fields(operands[:, 1], b)[1] == 0) & (values[1] != 0))
+    return operands[np.logical_and.reduce(normal) & encodable]

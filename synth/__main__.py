@@ -1,0 +1,47 @@
+"""What every block costs: ``python -m synth [--block B] [--preset P] [--liberty PATH] [--jobs N] [--out build/synth]``."""
+
+import argparse
+import sys
+
+from hw import generate
+from hw.errors import UserError, command_line
+from synth import flows, report, runs, technologies
+
+_LEGEND = f"""\
+GE: transistors of static CMOS / 4, without a library. Memories of {flows.APART_BITS:,} bits or more are apart (SRAM bits);
+"in flops GE" has those of up to {flows.FLOPS_BITS:,} bits as flip-flops. paper's: SIMPICKER Table II at 1.525 um2 a GE;
+ratio: ours / paper's. LUT4: LUT sites in use of {technologies.ECP5.name}, with carry and distributed RAM;
+Fmax: routed, out of context."""
+
+
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m synth", description="What every block costs.")
+    parser.add_argument("--block", help="one block instead of all")
+    parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
+    parser.add_argument("--liberty", help="a standard-cell library, for um2 and delay; else one found under $PDK_ROOT")
+    parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")
+    parser.add_argument("--out", default="build/synth", help="folder of the JSON results (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.jobs is not None and options.jobs < 1:
+        raise UserError(f"--jobs must be at least 1, not {options.jobs}")
+    pairs = generate.select(options.block, options.preset)
+    library = technologies.find_library(options.liberty)
+    for note in library.notes if library else ():
+        print(f"note: {note}", file=sys.stderr)
+    with runs.progress_bar() as progress:
+        results = runs.measure_all(pairs, library=library, jobs=options.jobs, progress=progress)
+    runs.write(results, options.out)
+    compared = report.comparison(results)
+    if compared:
+        print("LUT PE against plain PE\n")
+        print(report.comparison_text(compared), end="\n\n")
+    print(report.rows_text(results))
+    print(f"\n{_LEGEND}")
+    if library:
+        print(f"um2, delay: {library.name}, no wires; GE (lib): um2 / {library.nand2_area} um2 ({library.nand2})")
+    print(f"{len(results)} results in {options.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

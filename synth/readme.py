@@ -1,0 +1,129 @@
+"""Renders the README's tables, and holds what they say against what the tools say.
+
+``python -m synth.readme`` measures every block at its default preset, writes the results to ``synth/expected.json`` and
+renders the README from them: a change in area or speed shows in the difference of that file, and is acknowledged by
+committing it. ``--check`` measures nothing and fails where the README is not what that file renders to.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from hw import registry
+from hw.errors import UserError, command_line
+from hw.generate import default_preset
+from sim import accuracy, clips
+from synth import cache, report, runs
+
+README = cache.ROOT / "README.md"
+EXPECTED = Path(__file__).with_name("expected.json")
+
+
+def blocks(results):
+    """Every block at its default preset: what it does, how fast, how large, the paper's figure."""
+    header = ("block", "function", "latency", "II", "GE", "SRAM bits", "Fmax MHz", "paper", "paper's figure")
+    rows = []
+    for result in results:
+        block = registry.find(result["block"])
+        component = block.build(result["preset"])
+        beside = result["beside_paper"]
+        figure = f"{beside['paper_ge']:,.0f} GE a {beside['unit']}; ours {beside['ge']:,.0f}" if beside else "-"
+        fmax = result["ecp5"]["fmax_mhz"] if "ecp5" in result else None
+        rows.append(
+            (
+                f"[`{block.name}`]({_source(block)})",
+                block.summary,
+                component.latency,
+                component.initiation_interval,
+                f"{result['generic']['ge']:,.0f}",
+                f"{result['generic']['memory_bits']:,}",
+                f"{fmax:.0f}" if fmax else "-",
+                block.paper,
+                figure,
+            )
+        )
+    return markdown(header, rows) + _made("make synth", results)
+
+
+def lanes(results):
+    """The LUT PE against the plain PE, a lane of each."""
+    header = ("GE a lane", "memories in", "multiplier logic", "its tables", "LUT buffer / 1,024", "sum", "/ plain")
+    header += ("/ paper's 788", "whole PE's logic", "/ plain PE's")
+    rows = [report.compared_cells(row) for row in report.comparison(results)]
+    cells = [(f"`{row[0]}`", *row[1:7], row[8], *row[9:]) for row in rows]
+    return markdown(header, cells) + _made("make synth", results)
+
+
+def accuracy_rows():
+    """Errors of the readings of the product table, on seeded data and on the sample clip."""
+    rows = accuracy.table(clips.load())
+    ways = list(next(iter(rows.values())))
+    cells = [(name, *(f"{figures[way]:.5f}" for way in ways)) for name, figures in rows.items()]
+    return markdown(("data", *ways), cells) + "\n\n`python -m sim.accuracy` makes this table."
+
+
+def markdown(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def render(text, results):
+    """``text`` with every table between its markers made anew."""
+    tables = {"blocks": blocks(results), "lanes": lanes(results), "accuracy": accuracy_rows()}
+    for name, table in tables.items():
+        start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+        head, found, rest = text.partition(start)
+        _, closed, tail = rest.partition(end.lstrip())
+        if not found or not closed:
+            raise UserError(
+                f"{README.name} has no place for the table {name}: it needs the lines {start.strip()} and {end.strip()}"
+            )
+        text = f"{head}{start}{table}{end}{tail}"
+    return text
+
+
+def measured():
+    """The costs of every block at its default preset, by the tools."""
+    pairs = [(block, default_preset(block)) for block in registry.BLOCKS.values()]
+    with runs.progress_bar() as progress:
+        return runs.measure_all(pairs, progress=progress)
+
+
+def expected():
+    """The costs as committed."""
+    return json.loads(EXPECTED.read_text())
+
+
+def _source(block):
+    return block.component.__module__.replace(".", "/") + ".py"
+
+
+def _made(command, results):
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(results[0]["tools"].items()))
+    return f"\n\n`{command}`, with {tools}."
+
+
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="measure and change nothing; exit 1 where a table differs")
+    options = parser.parse_args(arguments)
+    before = README.read_text()
+    if options.check:
+        if render(before, expected()) != before:
+            print(
+                "error: the README's tables are not what synth/expected.json says; `make readme` renders them",
+                file=sys.stderr,
+            )
+            sys.exit(1)
+        return
+    results = measured()
+    EXPECTED.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    after = render(before, results)
+    README.write_text(after)
+    print(f"{README.name}: {'rendered' if after != before else 'nothing to change'}")
+
+
+if __name__ == "__main__":
+    main()

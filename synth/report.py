@@ -1,0 +1,130 @@
+"""Results of ``synth.runs`` as tables: LUT PE against plain PE first, then every block beside the paper."""
+
+from hw.generate import table
+from synth import paper, sram
+from synth.flows import FLOPS_BITS
+
+#: Modules that make a product in each PE, by the head of their name; those inside of another of them count with it.
+_PRODUCT = {"lut_pe": ("lut_multiplier", "lut_product", "local_table"), "plain_pe": ("plain_product",)}
+
+
+def comparison(results):
+    """Rows of LUT PE against plain PE, per lane, as dicts; an empty list unless both were measured.
+
+    Of the multiplier: ``logic_ge``; ``table_ge``, its tables as SRAM (CACTI, 32 nm: ``synth.sram``); ``buffer_ge``, the LUT
+    buffer divided by the 1,024 lanes that share it in SIMPICKER; ``ge``, the sum, a lower bound where ``at_least`` is true.
+    ``ratio_plain`` is ``ge`` over the plain PE's, ``ratio_paper`` over SIMPICKER's LUT lane, ``paper_ge``. ``pe_ge`` and
+    ``pe_ratio_plain`` are the logic of the whole PE, with FP32 accumulation and control. With ``memories`` in flip-flops
+    tables are logic.
+    """
+    measured = {}
+    for result in results:
+        if result["block"] in _PRODUCT:
+            measured.setdefault(result["block"], result)
+    if len(measured) < len(_PRODUCT):
+        return []
+    rows = []
+    for memories, flow in (("SRAM", "generic"), ("flip-flops", "generic_flops")):
+        if all(result[flow] for result in measured.values()):
+            plain = _compared(measured["plain_pe"], memories, flow)
+            for row in (_compared(result, memories, flow) for result in measured.values()):
+                row["ratio_plain"] = round(row["ge"] / plain["ge"], 3)
+                row["pe_ratio_plain"] = round(row["pe_ge"] / plain["pe_ge"], 3)
+                rows.append(row)
+    return rows
+
+
+def _compared(result, memories, flow):
+    lanes, generic, reference = result["lanes"], result[flow], paper.row("lut_pe")
+    logic, tables = _products(generic["modules"], _PRODUCT[result["block"]])
+    buffers = [memory for memory in generic["memories"] if memory["bits"] > FLOPS_BITS]
+    table, buffer = sram.total(tables), sram.total(buffers)
+    ge = logic / lanes + (table["ge"] or 0) / lanes + (buffer["ge"] or 0) / reference.units
+    return {
+        "block": result["block"],
+        "preset": result["preset"],
+        "memories": memories,
+        "logic_ge": round(logic / lanes, 1),
+        "table_bits": table["bits"] // lanes,
+        "table_ge": None if table["ge"] is None else round(table["ge"] / lanes, 1),
+        "buffer_ge": None if buffer["ge"] is None else round(buffer["ge"] / reference.units, 1),
+        "at_least": table["at_least"] or buffer["at_least"] or None in (table["ge"], buffer["ge"]),
+        "ge": round(ge, 1),
+        "paper_ge": round(reference.ge, 1),
+        "ratio_paper": round(ge / reference.ge, 3),
+        "pe_ge": round(generic["ge"] / lanes, 1),
+    }
+
+
+def _products(modules, heads):
+    """(GE, memories) of all modules whose name begins with one of ``heads``, and of all that is in them."""
+    inside = {name for name in modules if name.startswith(heads)}
+    while more := {part for name in inside for part in modules[name]["parts"]} - inside:
+        inside |= more
+    memories = [
+        memory | {"count": memory["count"] * modules[name]["count"]}
+        for name in sorted(inside)
+        for memory in modules[name]["memories"]
+    ]
+    return sum(modules[name]["count"] * modules[name]["ge"] for name in inside), memories
+
+
+def comparison_text(rows):
+    """The printed form of ``comparison``."""
+    header = ("GE per lane", "memories in", "multiplier", "its table", "LUT buffer", "sum", "/ plain")
+    header += ("paper's LUT lane", "/ paper's", "PE logic", "/ plain PE")
+    return table(header, [compared_cells(row) for row in rows])
+
+
+def compared_cells(row):
+    """A row of ``comparison`` as it is shown."""
+    bound = "≥ " if row["at_least"] else ""
+    return (
+        f"{row['block']}.{row['preset']}",
+        row["memories"],
+        _n(row["logic_ge"]),
+        bound + _n(row["table_ge"]) if row["table_bits"] else "-",
+        _n(row["buffer_ge"]) if row["buffer_ge"] else "-",
+        bound + _n(row["ge"]),
+        f"{bound}{row['ratio_plain']:.2f}",
+        _n(row["paper_ge"]),
+        f"{bound}{row['ratio_paper']:.2f}",
+        _n(row["pe_ge"]),
+        f"{row['pe_ratio_plain']:.2f}",
+    )
+
+
+def rows_text(results):
+    """The table of all results, one row each."""
+    header = ["block", "preset", "GE", "flops %", "in flops GE", "SRAM bits", "GE/lane", "paper's", "ratio"]
+    header += ["LUT4", "FF", "DSP", "BRAM", "Fmax MHz"] if any("ecp5" in r for r in results) else []
+    header += ["um2", "GE (lib)", "delay ps"] if any("liberty" in r for r in results) else []
+    return table(header, [_cells(result, len(header)) for result in results])
+
+
+def _cells(result, length):
+    generic, beside = result["generic"], result["beside_paper"]
+    in_flops = result["generic_flops"]
+    cells = [
+        result["block"],
+        result["preset"],
+        _n(generic["ge"]),
+        _n(100 * generic["flop_ge"] / generic["ge"]) if generic["ge"] else "-",
+        _n(in_flops["ge"]) if in_flops else "-",
+        _n(generic["memory_bits"]),
+        _n(result["ge_per_lane"]),
+        f"{beside['paper_ge']:,.0f}/{beside['unit']}" if beside else "-",
+        f"{beside['ratio']:.2f}" if beside else "-",
+    ]
+    if "ecp5" in result:
+        ecp5 = result["ecp5"]
+        fmax = f"{ecp5['fmax_mhz']:.1f}" if ecp5["fmax_mhz"] else "-" if ecp5["fits"] else "does not fit"
+        cells += [_n(ecp5["lut_sites"]), _n(ecp5["ff"]), _n(ecp5["dsp"]), _n(ecp5["bram"]), fmax]
+    if "liberty" in result:
+        mapped = result["liberty"]
+        cells += [f"{mapped['um2']:,.1f}", _n(mapped["ge"]), _n(mapped["delay_ps"])]
+    return cells + ["-"] * (length - len(cells))
+
+
+def _n(value):
+    return "-" if value is None else f"{value:,.0f}"
