@@ -7,6 +7,7 @@ from typing import Any
 from hw.arith.float_add import FloatAddConfig, FloatAddStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17
+from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
@@ -47,6 +48,18 @@ class Block:
 
 
 _ENTRIES = (
+    Block(
+        "ewu",
+        Ewu,
+        {
+            "default": EwuConfig(),
+            "combinational": EwuConfig(stages=0),
+            "deep": EwuConfig(stages=7),
+            "single": EwuConfig(lanes=1),
+        },
+        "SIMPICKER IV-B",
+        "a + b, a - b, a * b, a * scalar, max, |a| of FP16 vectors",
+    ),
     Block(
         "float_add",
         FloatAddStream,
