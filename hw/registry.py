@@ -13,6 +13,7 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.sfu import Sfu, SfuConfig
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,17 @@ _ENTRIES = (
         },
         "the control of SIMPICKER IV-B",
         "the same on 11 x 7 multipliers",
+    ),
+    Block(
+        "sfu",
+        Sfu,
+        {
+            "default": SfuConfig(),
+            "single": SfuConfig(lanes=1, max_row=53),
+            "fp16": SfuConfig(lanes=8, max_row=130, scores=FP16, scaled=False),
+        },
+        "SIMPICKER IV-A, V-A",
+        "softmax of rows: max, exp(x - max), sum, 1 / sum",
     ),
 )
 
