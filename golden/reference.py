@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.formats import FP16, int8_decode, to_float64
+from golden.formats import FP16, FP32, int8_decode, to_float64
 
 
 def multiply(x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -26,3 +26,14 @@ def ewu(op: np.ndarray, a: np.ndarray, b: np.ndarray, scalar: np.ndarray) -> np.
         results += [np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(y > x, y, x)), np.abs(x)]
     op = np.asarray(op)[:, None]
     return np.select([op == code for code in range(len(results))], results, np.nan)
+
+
+def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What ``golden.sfu.sfu`` approximates, ``float64``: (softmax, exp(x - max x), sum of those) of rows of codes.
+
+    ``scores`` (rows, n) finite codes of ``fmt``, n at least 1; ``scale`` an FP32 code, or None for 1.
+    """
+    x = to_float64(scores, fmt) * (1.0 if scale is None else to_float64(scale, FP32))
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    s = e.sum(axis=1)
+    return e / s[:, None], e, s

@@ -8,6 +8,8 @@ from golden.sfu import sfu
 from sim.bench import bench_test
 from sim.packing import pack
 
+ONE = np.uint32(0x3F800000)
+
 #: A standard deviation of scores for which some exponentials are subnormal in FP16 and some are zero.
 SPREAD = 5.0
 
@@ -33,9 +35,9 @@ async def contents(bench):
         for name, codes in special_rows(c).items()
         for normalise in (False, True)
     ]
-    full = c.lanes * min(5, c.max_row // c.lanes)
-    rows += [Row(scores(bench.rng, c, full), scale=scale_of(k), empty_end=True) for k in range(3)]
-    rows += [Row(scores(bench.rng, c, c.max_row // c.lanes * c.lanes), scale=scale_of(0), empty_end=True)]
+    full = c.max_row // c.lanes
+    for words in {1, min(5, full), full} if full else ():
+        rows += [Row(scores(bench.rng, c, words * c.lanes), scale=scale_of(1), empty_end=True)]
     await check(bench, rows)
 
 
@@ -80,7 +82,7 @@ async def throughput(bench):
 class Row:
     """A row of score codes, how it is sent, and what comes back."""
 
-    def __init__(self, codes, normalise=True, scale=np.uint32(0x3F800000), empty_end=False, name=""):
+    def __init__(self, codes, normalise=True, scale=ONE, empty_end=False, name=""):
         self.codes, self.normalise, self.scale, self.empty_end = codes, normalise, scale, empty_end
         self.name = name or f"{len(codes)} scores"
 
