@@ -181,7 +181,7 @@ def test_the_bench_has_every_kind_of_row():
         ({"add_stages": 0}, "add_stages must be at least 1, not 0"),
         ({"add_stages": 9}, "add_stages must be 0 to 6, not 9"),
         ({"multiply_stages": 9}, "multiply_stages must be 0 to 6, not 9"),
-        ({"reciprocal_stages": -1}, "reciprocal_stages must be 0 to 7, not -1"),
+        ({"reciprocal_stages": -1}, "reciprocal_stages must be 0 to 8, not -1"),
         ({"convert_stages": 5}, "convert_stages must be 0 to 3, not 5"),
         ({"scores": HW_FP17}, "scores must be FP16 or FP32, not FP17"),
     ],

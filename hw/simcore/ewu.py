@@ -203,7 +203,8 @@ class Ewu(StreamOperator):
 
     Published: 4 x 8 of these units in the FP16 engine, 0.04 mm2 at 32 nm, 820 GE a lane (SIMPICKER IV-B, Table II). The
     paper has no list of operations; this one serves its quantization (scales, maxima of magnitudes) and sparsification
-    (differences, squares).
+    (differences, squares). A lane here is 4,000 GE at 3 stages: a third is the adder, over half the multiplier, and each
+    of them alone exceeds the published figure, so the paper's unit must do less or borrow the multipliers of its PEs.
 
     Parameters
     ----------
