@@ -55,6 +55,17 @@ async def mixed(bench):
 
 
 @bench_test(stalls=("none",))
+async def reset_within_rows(bench):
+    """A reset while a row is in every pass and one has half come leaves nothing of them."""
+    c = bench.config
+    rows = [Row(scores(bench.rng, c, c.max_row)) for _ in range(3)]
+    bench.send("i", np.concatenate([row.sent(c) for row in rows])[:-1])
+    await bench.cycles(2 * c.words + bench.component.latency)
+    await bench.reset()
+    await check(bench, [Row(scores(bench.rng, c, n)) for n in (c.max_row, 1, 0)])
+
+
+@bench_test(stalls=("none",))
 async def throughput(bench):
     """Equal rows: a word a cycle from the first result to the last, or as many rows as ``row_interval`` says."""
     c, unit = bench.config, bench.component
@@ -91,12 +102,16 @@ class Row:
         return max(1, -(-len(self.codes) // lanes)) + self.empty_end
 
     def sent(self, c):
-        """Rows of bytes of the stream ``i``. What does not count is filled with NaN; other words' counts are wrong."""
+        """Rows of bytes of the stream ``i``. What does not count is filled with NaN or says otherwise.
+
+        A full last word has the largest count that the port holds, all others have none and the other mode.
+        """
         words = self.words(c.lanes)
         padded = np.full(words * c.lanes, formats.FP16.nan if c.scores.width == 16 else FP32.nan, np.uint32)
         padded[: len(self.codes)] = self.codes
         last = np.arange(words) == words - 1
-        count = np.where(last, len(self.codes) - (words - 1) * c.lanes, 0)
+        rest = len(self.codes) - (words - 1) * c.lanes
+        count = np.where(last, rest if rest < c.lanes else (1 << c.lanes.bit_length()) - 1, 0)
         fields = [*padded.reshape(words, c.lanes).T, count, last, np.where(last, self.normalise, not self.normalise)]
         widths = [c.scores.width] * c.lanes + [c.lanes.bit_length(), 1, 1]
         if c.scaled:
