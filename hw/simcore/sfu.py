@@ -302,7 +302,7 @@ class RowSum(wiring.Component):
         after = Signal(32, name="ring_after")
         m.d.comb += [
             advance.eq(valid | ~inside),
-            again.eq(valid & (age == stages)),
+            again.eq(age == stages),
             before.eq(after & again.replicate(32)),
         ]
         with m.If(valid):
