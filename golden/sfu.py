@@ -76,7 +76,7 @@ def exponentials(x: np.ndarray) -> np.ndarray:
         np.take_along_axis(x, key.argmax(axis=1)[:, None], axis=1) if x.shape[1] else np.zeros((len(x), 1), np.uint32)
     )
     m = np.where(highest >= FP32.inf, np.uint32(FP32.nan), np.where(highest == -FP32.inf, np.uint32(0), found))
-    return exp(float_add(x, np.broadcast_to(m ^ _SIGN, x.shape)))
+    return exp(float_add(x, np.broadcast_to(m ^ _SIGN, x.shape)), FP32, FP32)
 
 
 def total(e: np.ndarray, lanes: int, running: int, words: int | None = None) -> np.ndarray:

@@ -52,6 +52,7 @@ class SfuConfig:
     scores: Float = field(default=FP32, metadata={"doc": "format of the scores: FP32 or FP16"})
     scaled: bool = field(default=True, metadata={"doc": "scores are multiplied by a factor that comes with them"})
     rows: int = field(default=16, metadata={"doc": "rows between the first exp and the last result at one time"})
+    memory_stages: int = field(default=1, metadata={"doc": "of a memory's read port: 1, or 2 with a register behind it"})
     multiply_stages: int = field(default=3, metadata={"doc": "register stages of the FP32 multipliers"})
     add_stages: int = field(default=3, metadata={"doc": "of the FP32 adders, and running sums of a row; at least 1"})
     exp_stages: int = field(default=3, metadata={"doc": "of the exponentials"})
@@ -65,6 +66,8 @@ class SfuConfig:
         for name, least in (("max_row", 1), ("rows", 3), ("add_stages", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+        if self.memory_stages not in (1, 2):
+            raise ValueError(f"memory_stages must be 1 or 2, not {self.memory_stages!r}")
         if self.scores not in (FP16, FP32):
             raise ValueError(f"scores must be FP16 or FP32, not {self.scores.name}")
         for name in ("multiply", "add", "exp", "reciprocal", "convert"):
@@ -128,7 +131,8 @@ class SfuConfig:
     @property
     def exp_latency(self):
         """From reading a score to keeping its exponential."""
-        return 1 + (self.convert_stages if self.kept == FP16 else 0) + self.add_stages + self.exp_stages
+        widened = self.convert_stages if self.kept == FP16 else 0
+        return self.memory_stages + widened + self.add_stages + self.exp_stages
 
     @property
     def sum_latency(self):
@@ -142,7 +146,7 @@ class SfuConfig:
     @property
     def out_latency(self):
         """From reading an exponential to offering its result."""
-        return 1 + self.multiply_stages + self.convert_stages
+        return self.memory_stages + self.multiply_stages + self.convert_stages
 
     @property
     def i_layout(self):
@@ -574,15 +578,14 @@ class Sfu(wiring.Component):
         with m.If(issue):
             m.d.sync += index.eq(Mux(last, 0, index + 1))
 
-        # s1: the scores, and what is subtracted from them. From here on nothing waits: room is reserved.
+        # The scores arrive, and what is subtracted from them. From here on nothing waits: room is reserved.
         always = Const(1, 1)
-        s1_maximum = Signal(c.kept.width, name="exp_s1_maximum", reset_less=True)
-        m.d.sync += s1_maximum.eq(maxima.r_data)
-        values = [scores.r_data.word_select(k, c.kept.width) for k in range(c.lanes)]
-        maximum = s1_maximum
+        word = delayed(m, always, scores.r_data, c.memory_stages - 1, "exp_word", reset_less=True)[-1]
+        maximum = delayed(m, always, maxima.r_data, c.memory_stages, "exp_maximum", reset_less=True)[-1]
+        values = [word.word_select(k, c.kept.width) for k in range(c.lanes)]
         if c.kept == FP16:
             values = [self._widened(m, f"widen_{k}", value, always) for k, value in enumerate(values)]
-            maximum = self._widened(m, "widen_maximum", s1_maximum, always)
+            maximum = self._widened(m, "widen_maximum", maximum, always)
         results = []
         for k, value in enumerate(values):
             subtract = self._operator(m, f"subtract_{k}", FloatAdd, c.add)
@@ -643,9 +646,10 @@ class Sfu(wiring.Component):
         with m.If(issue):
             m.d.sync += index.eq(Mux(last, 0, index + 1))
         inverse = delayed(m, advance, inverses.r_data, c.out_latency, "out_inverse", reset_less=True)
-        normalise = delayed(m, advance, row.normalise, 1, "out_normalise", reset_less=True)[-1]
-        factor = Signal(32, name="out_s1_factor")
-        m.d.comb += factor.eq(Mux(normalise, inverse[1], _ONE))
+        normalise = delayed(m, advance, row.normalise, c.memory_stages, "out_normalise", reset_less=True)[-1]
+        word = delayed(m, advance, exponentials.r_data, c.memory_stages - 1, "out_word", reset_less=True)[-1]
+        factor = Signal(32, name="out_factor")
+        m.d.comb += factor.eq(Mux(normalise, inverse[c.memory_stages], _ONE))
         beside = {"count": count, "last": last, "error": row.error}
         late = {
             name: delayed(m, advance, signal, c.out_latency, f"out_{name}", reset_less=True)[-1]
@@ -661,7 +665,7 @@ class Sfu(wiring.Component):
             o.reciprocal.eq(inverse[-1]),
         ]
         for k in range(c.lanes):
-            value = exponentials.r_data.word_select(k, 32)
+            value = word.word_select(k, 32)
             convert = self._operator(m, f"convert_{k}", FloatConvert, c.convert, advance)
             m.d.comb += [
                 convert.i.eq(self._product(m, f"normalise_{k}", value, factor, advance)),
