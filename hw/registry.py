@@ -141,7 +141,7 @@ _ENTRIES = (
         {
             "default": SfuConfig(),
             "single": SfuConfig(lanes=1, max_row=53),
-            "fp16": SfuConfig(lanes=8, max_row=130, scores=FP16, scaled=False),
+            "fp16": SfuConfig(lanes=2, max_row=130, scores=FP16, scaled=False),
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",

@@ -77,9 +77,8 @@ def test_rtl(preset):
     assert simulate("ewu", preset).mismatches == 0
 
 
-@pytest.mark.parametrize("config", [EwuConfig(lanes=3, stages=1), EwuConfig(lanes=2, stages=5)], ids=str)
-def test_rtl_of_other_shapes(config):
-    simulate("ewu", config=config)
+def test_rtl_of_three_lanes():
+    simulate("ewu", config=EwuConfig(lanes=3, stages=1))
 
 
 def test_absolute_of_every_code_through_the_rtl(native):

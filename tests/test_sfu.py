@@ -19,8 +19,9 @@ from sim.tb_sfu import ONE, Row, special_rows
 
 LONGEST = 17_550
 
-#: Published bounds: largest and mean error of normalised results, in ulp of FP16, for rows of any length tried.
-LARGEST, MEAN = 1.0, 0.3
+#: Published bounds, for every set of rows tried: largest and mean error of results of either mode, in ulp of FP16, and the
+#: largest of 1 / s, in ulp of FP32. Half an ulp of FP16 is the last rounding.
+LARGEST, MEAN, RECIPROCAL = 0.51, 0.26, 8.0
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,7 @@ def test_golden_is_within_the_published_error(accuracy):
         assert found["mean"] < MEAN, name
         assert found["e max"] < LARGEST, name
         assert found["e mean"] < MEAN, name
+        assert found["reciprocal"] < RECIPROCAL, name
 
 
 def test_small_results_are_kept(accuracy):
@@ -114,8 +116,10 @@ def test_unnormalised_results_times_the_reciprocal_are_the_normalised_ones():
     e, same = sfu(codes, normalise=False)
     np.testing.assert_array_equal(inverse, same)
     np.testing.assert_array_equal(e.max(axis=1), np.full(50, 0x3C00))
-    ideal = to_float64(e, FP16) * to_float64(inverse, FP32)[:, None]
-    assert np.all(np.abs(to_float64(p, FP16) - ideal) <= softmax_accuracy.ulp(np.maximum(ideal, 2.0**-24)))
+    product = to_float64(e, FP16) * to_float64(inverse, FP32)[:, None]
+    # Half a unit of p, and half a unit of e, which is one of p where the product loses a binade.
+    error = np.abs(to_float64(p, FP16) - product) / softmax_accuracy.ulp(np.maximum(product, 2.0**-24))
+    assert error.max() < 1.51
 
 
 def test_scale_and_formats_agree():
@@ -139,7 +143,7 @@ def test_rtl(preset):
     "config",
     [
         SfuConfig(lanes=2, max_row=1, rows=3, add_stages=1),
-        SfuConfig(lanes=4, max_row=28, scores=HW_FP16, rows=5, add_stages=2, multiply_stages=0, convert_stages=0),
+        SfuConfig(lanes=2, max_row=28, scores=HW_FP16, rows=5, memory_stages=2, add_stages=2, multiply_stages=0),
     ],
     ids=["one element", "FP16, scaled"],
 )
@@ -178,6 +182,7 @@ def test_the_bench_has_every_kind_of_row():
         ({"lanes": 0}, "lanes must be a power of two, not 0"),
         ({"max_row": 0}, "max_row must be at least 1, not 0"),
         ({"rows": 2}, "rows must be at least 3, not 2"),
+        ({"memory_stages": 3}, "memory_stages must be 1 or 2, not 3"),
         ({"add_stages": 0}, "add_stages must be at least 1, not 0"),
         ({"add_stages": 9}, "add_stages must be 0 to 6, not 9"),
         ({"multiply_stages": 9}, "multiply_stages must be 0 to 6, not 9"),
