@@ -71,17 +71,21 @@ def lut_multiplier(x: np.ndarray, w: np.ndarray, reading: str = "odd16") -> np.n
     """
     _check_reading(reading)
     x, w = np.broadcast_arrays(np.asarray(x, np.uint16), np.asarray(w, np.uint8))
-    magnitude = (w & 0x7F).astype(np.int64)
-    sign = fields(x, FP16)[0] ^ (int8_decode(w) < 0)
     exponent, fraction = normalised(x, FP16)
     parts = _odd16_product if reading == "odd16" else _byte128_product
-    scale, rounded = parts(fraction, magnitude)
-    code = ((exponent + scale + FP17.bias) << 10) | rounded
+    scale, rounded = parts(fraction, (w & 0x7F).astype(np.int64))
+    return pack_product(x, w, exponent + scale, rounded, FP17)
 
+
+def pack_product(x, w, exponent, fraction, fmt):
+    """Codes of ``fmt``: finite products as given, ``2**exponent * (1 + fraction / 2**F)``; IEEE's rules for the others."""
+    magnitude = w & 0x7F
+    sign = fields(x, FP16)[0] ^ (int8_decode(w) < 0)
+    code = ((exponent + fmt.bias) << fmt.fraction_bits) | fraction
     x_zero, x_inf = (x & 0x7FFF) == 0, (x & 0x7FFF) == FP16.inf
     code = np.where(x_zero | (magnitude == 0), 0, code)
-    code = np.where(x_inf, FP17.inf, code) | (sign << 16)
-    return np.where(is_nan(x, FP16) | (x_inf & (magnitude == 0)), FP17.nan, code).astype(np.uint32)
+    code = np.where(x_inf, fmt.inf, code) | (sign << (fmt.width - 1))
+    return np.where(is_nan(x, FP16) | (x_inf & (magnitude == 0)), fmt.nan, code).astype(np.uint32)
 
 
 def _odd16_product(fraction, magnitude):

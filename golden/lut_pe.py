@@ -1,35 +1,60 @@
-"""The LUT PE (SIMPICKER IV-B, Fig. 5): outer products of FP16 and INT8, summed in FP32 in the order of k.
+"""The LUT PE (SIMPICKER IV-B, Fig. 5): outer products of FP16 and INT8, summed over k in FP32 or exactly.
 
-Hardware: ``hw.simcore.lut_pe``, and ``hw.simcore.plain_pe``, whose multipliers round the same products to the same bits.
+Hardware: ``hw.simcore.lut_pe``; ``hw.simcore.plain_pe`` and ``hw.simcore.split_pe``, whose multipliers round the same
+products to the same bits or keep them exact.
 """
 
 import numpy as np
 
+from golden.exact_product import exact_product
+from golden.fixed_sum import MAX_OPERANDS, fixed_sum
 from golden.float_add import float_add
-from golden.formats import FP17, FP32
+from golden.formats import FP17, FP24, FP32
 from golden.lut_multiplier import lut_multiplier
 
 
-def lut_pe(x: np.ndarray, w: np.ndarray, reading: str = "odd16") -> np.ndarray:
-    """``sum over k of x[..., k] * w[..., k, :]``, each sum from +0 in the order of k, rounded to FP32 at every step.
+def lut_pe(
+    x: np.ndarray,
+    w: np.ndarray,
+    reading: str = "odd16",
+    accumulator: str = "fp32",
+    max_operands: int = MAX_OPERANDS,
+) -> np.ndarray:
+    """``sum over k of x[..., k] * w[..., k, :]``.
 
     Parameters
     ----------
     x : binary16 codes (..., K), K at least 1
     w : sign-magnitude INT8 codes (..., K, outputs)
-    reading : ``odd16`` or ``byte128``
+    reading : products as the LUT multiplier rounds them, ``odd16`` or ``byte128``, or ``exact``
+    accumulator : ``fp32``, each sum from +0 in the order of k and rounded at every step; or ``fixed``, exact and rounded
+        once
+    max_operands : above it a ``fixed`` sum is NaN
 
     Returns
     -------
     binary32 codes (..., outputs). ``ValueError`` where the shapes do not fit.
     """
+    x, w = check_operands(x, w)
+    if accumulator not in ("fp32", "fixed"):
+        raise ValueError(f"accumulator must be fp32 or fixed, not {accumulator!r}")
+    if reading == "exact":
+        products, fmt = exact_product(x[..., None], w), FP24
+    else:
+        products, fmt = lut_multiplier(x[..., None], w, reading), FP17
+    if accumulator == "fixed":
+        return fixed_sum(products, fmt, max_operands)
+    sums = np.zeros(products.shape[:-2] + products.shape[-1:], np.uint32)
+    for k in range(x.shape[-1]):
+        sums = float_add(sums, products[..., k, :], FP32, fmt)
+    return sums
+
+
+def check_operands(x, w):
+    """``x`` and ``w`` of an outer product as arrays of codes."""
     x, w = np.asarray(x, np.uint16), np.asarray(w, np.uint8)
     if x.ndim < 1 or w.ndim < 2 or x.shape[-1] != w.shape[-2] or x.shape[-1] == 0:
         raise ValueError(
             f"x must be (..., K) and w (..., K, outputs) with one K of at least 1, not {x.shape} and {w.shape}"
         )
-    products = lut_multiplier(x[..., None], w, reading)
-    sums = np.zeros(products.shape[:-2] + products.shape[-1:], np.uint32)
-    for k in range(x.shape[-1]):
-        sums = float_add(sums, products[..., k, :], FP32, FP17)
-    return sums
+    return x, w

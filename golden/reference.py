@@ -3,6 +3,7 @@
 import numpy as np
 
 from golden.formats import FP16, FP32, int8_decode, to_float64
+from golden.lut_pe import lut_pe
 
 
 def multiply(x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -37,3 +38,13 @@ def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tu
     e = np.exp(x - x.max(axis=1, keepdims=True))
     s = e.sum(axis=1)
     return e / s[:, None], e, s
+
+
+def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
+    """What the order of FP32 costs: rms of ``lut_pe``'s FP32 sums minus its fixed-point ones, over the rms of the latter.
+
+    Both sum the same products, so products rounded by ``reading`` do not count. Finite operands.
+    """
+    exact = to_float64(lut_pe(x, w, reading, "fixed"), FP32)
+    ordered = to_float64(lut_pe(x, w, reading, "fp32"), FP32)
+    return float(np.sqrt(((ordered - exact) ** 2).mean() / (exact**2).mean()))

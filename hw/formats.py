@@ -1,4 +1,4 @@
-"""Number formats as Amaranth layouts: binary16, binary32, FP17, FP29 and sign-magnitude INT8.
+"""Number formats as Amaranth layouts: binary16, binary32, FP17, FP24, FP29 and sign-magnitude INT8.
 
 ==========  ====  ========  ========  ====  =========================================================================
 format      sign  exponent  fraction  bias  values
@@ -6,6 +6,7 @@ format      sign  exponent  fraction  bias  values
 binary16    1     5         10        15    IEEE 754, subnormals kept
 binary32    1     8         23        127   IEEE 754, subnormals kept
 FP17        1     6         10        31    products of a binary16 and an INT8: never subnormal, never overflows
+FP24        1     6         17        31    the same products, exact: 11 + 7 bits of significand
 FP29        1     7         21        63    exact products of two binary16: never subnormal, never overflows
 INT8        1     --        7         --    sign and magnitude, -127..127; code 0x80 (-0) is accepted, never produced
 ==========  ====  ========  ========  ====  =========================================================================
@@ -62,6 +63,7 @@ class Float:
 FP16 = Float("FP16", 5, 10)
 FP32 = Float("FP32", 8, 23)
 FP17 = Float("FP17", 6, 10)
+FP24 = Float("FP24", 6, 17)
 FP29 = Float("FP29", 7, 21)
 
 INT8 = data.StructLayout({"magnitude": 7, "sign": 1})

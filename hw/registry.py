@@ -7,13 +7,17 @@ from typing import Any
 from hw.arith.float_add import FloatAddConfig, FloatAddStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17
+from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.ewu import Ewu, EwuConfig
+from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.sfu import Sfu, SfuConfig
+from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
+from hw.simcore.split_pe import SplitPE, SplitPEConfig
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class Block:
     presets: Mapping[str, Any]
     paper: str
     summary: str = ""
+
+    #: The preset of the size that the paper builds: generated and linted; too large to be simulated or synthesised whole.
+    PAPER_SIZE = "paper"
+
+    @property
+    def small_presets(self):
+        """Names of the presets that a bench runs in seconds."""
+        return [name for name in self.presets if name != self.PAPER_SIZE]
 
     def config(self, preset=None):
         """The config of ``preset``, or of the default one. ``UnknownName`` lists the presets."""
@@ -67,7 +79,7 @@ _ENTRIES = (
         {
             "default": FloatAddConfig(),
             "combinational": FloatAddConfig(stages=0),
-            "deep": FloatAddConfig(stages=5),
+            "deep": FloatAddConfig(stages=6),
             "fp16": FloatAddConfig(a=FP16, b=FP16),
             "accumulate": FloatAddConfig(b=FP17, subnormals=False),
         },
@@ -100,6 +112,18 @@ _ENTRIES = (
         "the 128 KiB product table, written after reset, read by slices",
     ),
     Block(
+        "slice_generator",
+        SliceGenerator,
+        {
+            "default": SliceGeneratorConfig(),
+            "narrow": SliceGeneratorConfig(copy_width=1),
+            "whole": SliceGeneratorConfig(copy_width=64),
+            "byte128": SliceGeneratorConfig(reading="byte128", copy_width=16),
+        },
+        "an alternative to SIMPICKER IV-B",
+        "the same slices from W adders, without the table",
+    ),
+    Block(
         "lut_multiplier",
         LutMultiplier,
         {
@@ -115,25 +139,67 @@ _ENTRIES = (
         LutPE,
         {
             "default": LutPEConfig(),
-            "deep": LutPEConfig(product_stages=2, add_stages=5),
+            "deep": LutPEConfig(product_stages=2, add_stages=6),
             "combinational": LutPEConfig(add_stages=0),
             "stalling": LutPEConfig(words=4, copy_width=4),
             "shared": LutPEConfig(tables="pe"),
             "byte128": LutPEConfig(reading="byte128", copy_width=16),
+            "generated": LutPEConfig(slices="generator"),
+            "fixed": LutPEConfig(slices="generator", accumulator="fixed"),
+            "array": LutPEConfig(rows=3, columns=2, lanes=4, words=16, copy_width=32),
+            "paper": LutPEConfig(rows=16, columns=8, words=32, copy_width=32),
         },
         "SIMPICKER IV-B, Fig. 5",
         "outer products on LUT multipliers, FP32 sums; arrays of rows x columns",
+    ),
+    Block(
+        "fp16_pe",
+        FP16PE,
+        {
+            "default": FP16PEConfig(),
+            "deep": FP16PEConfig(product_stages=3, add_stages=6),
+            "combinational": FP16PEConfig(add_stages=0),
+            "array": FP16PEConfig(rows=2, columns=2, lanes=4, words=8),
+            "paper": FP16PEConfig(rows=8, columns=8, words=32),
+        },
+        "SIMPICKER IV-B",
+        "outer products of FP16 and FP16, exact products, FP32 sums; arrays of rows x columns",
     ),
     Block(
         "plain_pe",
         PlainPE,
         {
             "default": PlainPEConfig(),
-            "deep": PlainPEConfig(product_stages=2, add_stages=5),
+            "deep": PlainPEConfig(product_stages=2, add_stages=6),
             "combinational": PlainPEConfig(add_stages=0),
+            "exact": PlainPEConfig(exact=True),
+            "fixed": PlainPEConfig(exact=True, accumulator="fixed"),
         },
         "the control of SIMPICKER IV-B",
         "the same on 11 x 7 multipliers",
+    ),
+    Block(
+        "aligned_pe",
+        AlignedPE,
+        {
+            "default": AlignedPEConfig(),
+            "small": AlignedPEConfig(bits=12, max_operands=5, product_stages=2, digits=()),
+            "wide": AlignedPEConfig(bits=41, add_stages=2),
+        },
+        "an alternative to SIMPICKER IV-B",
+        "the same on integers aligned to a row's largest exponent, bounded error",
+    ),
+    Block(
+        "split_pe",
+        SplitPE,
+        {
+            "default": SplitPEConfig(),
+            "exact": SplitPEConfig(exact=True, product_stages=2),
+            "fixed": SplitPEConfig(exact=True, accumulator="fixed"),
+            "two": SplitPEConfig(digits=(4, 3)),
+        },
+        "an alternative to SIMPICKER IV-B",
+        "the same on multiples picked by digits of the weight",
     ),
     Block(
         "sfu",

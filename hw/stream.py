@@ -53,6 +53,26 @@ def delayed(m, en, signal, cycles, name, reset_less=False):
     return line
 
 
+def register(m, shape, payload, valid, ready, name):
+    """A register of ``shape`` behind a stream's ``payload``, ``valid`` and ``ready`` (driven here).
+
+    It is refilled in the cycle in which it is emptied.
+
+    Returns a namespace of its ``payload``, ``valid`` and ``ready``, the last to be driven by what takes from it.
+    """
+    held = SimpleNamespace(
+        payload=Signal(shape, name=f"{name}_payload", reset_less=True),
+        valid=Signal(name=f"{name}_valid"),
+        ready=Signal(name=f"{name}_ready"),
+    )
+    m.d.comb += ready.eq(~held.valid | held.ready)
+    with m.If(ready):
+        m.d.sync += held.valid.eq(valid)
+        with m.If(valid):
+            m.d.sync += held.payload.eq(payload)
+    return held
+
+
 class StreamOperator(wiring.Component):
     """A stream around a fixed-latency operator: one result a cycle, in order, held while the sink stalls.
 

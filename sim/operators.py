@@ -24,6 +24,7 @@ class SideBySide(wiring.Component):
 
     def __init__(self, *operators):
         self._operators = operators
+        self.config = tuple((type(operator).__name__, operator.config) for operator in operators)
         ports = {}
         for k, operator in enumerate(operators):
             ports[f"i_{k}"] = In(stream.Signature(operator.i.payload.shape()))

@@ -1,10 +1,14 @@
 """What the benches of the outer-product PEs share: tiles of operands in, sums out, and the stalls between."""
 
+import functools
+
 import numpy as np
 
+from golden.aligned_pe import aligned_pe
 from golden.formats import FP16
 from golden.lut_pe import lut_pe
 from golden.quantization import fold_key_scales, quantize
+from hw.formats import INT8
 from sim.packing import pack
 
 #: FP16 codes that a multiplier may get wrong, by name.
@@ -27,57 +31,83 @@ CORNERS = {
 }
 
 
+def golden_of(config):
+    """The golden of a PE, with the arguments that its config means."""
+    if hasattr(config, "bits"):
+        return functools.partial(aligned_pe, bits=config.bits, max_operands=config.max_operands)
+    reading = "exact" if getattr(config, "exact", False) else getattr(config, "reading", "odd16")
+    return functools.partial(lut_pe, reading=reading, accumulator=config.accumulator, max_operands=config.max_operands)
+
+
 def random_tiles(rng, config, operands):
-    """Random x (tiles, rows, operands), of every finite class, and w (tiles, operands, D * outputs), of every code.
+    """Random x (tiles, rows, operands), of every finite class, and w (tiles, operands, D * outputs), likewise or INT8.
 
     There are few tiles where they are long.
     """
     tiles = max(2, 24 // operands)
-    x = rng.integers(0, 1 << 16, (tiles, config.rows, operands), dtype=np.uint16)
-    x[(x & FP16.inf) == FP16.inf] ^= 0x4000
-    return x, rng.integers(0, 256, (tiles, operands, config.words * config.outputs), dtype=np.uint8)
+    shape = (tiles, operands, config.words * config.outputs)
+    x = _finite(rng, (tiles, config.rows, operands))
+    return x, rng.integers(0, 256, shape, dtype=np.uint8) if config.weight is INT8 else _finite(rng, shape)
+
+
+def _finite(rng, shape):
+    codes = rng.integers(0, 1 << 16, shape, dtype=np.uint16)
+    return np.where((codes & FP16.inf) == FP16.inf, codes ^ 0x4000, codes)
 
 
 def corner_tiles(rng, config):
-    """Each corner operand, alone in its sum, against random weights, -0 and zero among them."""
+    """Each corner operand, alone in its sum, against random weights and corner ones: -0 and zero among them."""
     corners = np.array(list(CORNERS.values()), np.uint16)
     x = np.stack([np.roll(corners, r) for r in range(config.rows)], axis=1)[:, :, None]
-    w = rng.integers(0, 256, (len(x), 1, config.words * config.outputs), dtype=np.uint8)
-    w[:, :, 0] = 0x80
-    w[:, :, -1] = 0
+    shape = (len(x), 1, config.words * config.outputs)
+    if config.weight is INT8:
+        w = rng.integers(0, 256, shape, dtype=np.uint8)
+        w[:, :, 0] = 0x80
+        w[:, :, -1] = 0
+        return x, w
+    w = rng.integers(0, 1 << 16, shape, dtype=np.uint16)
+    met = min(len(corners), shape[2])
+    w[:, :, :met] = corners[:met]
     return x, w
 
 
 def clip_tiles(tensors, config, queries=64):
     """Tiles of Q K^T of the clip: x (tiles, rows, d), w (tiles, d, D * outputs).
 
-    K of the first tokens, quantized per channel; Q of the last frame, with K's scales folded in. Where the clip has fewer
-    keys than a tile has outputs, or queries than rows, the rest are zero.
+    K of the first tokens, Q of the last frame; for INT8 weights K is quantized per channel, and its scales folded into Q.
+    Where the clip has fewer keys than a tile has outputs, or queries than rows, the rest are zero.
     """
-    q, k = tensors["q"][-1], tensors["k"]
+    q, k = tensors["q"][-1][:queries], tensors["k"]
+    k = k.reshape(-1, k.shape[-1])
     outputs = config.words * config.outputs
-    codes, scales = quantize(k.reshape(-1, k.shape[-1]))
-    keys = np.zeros((outputs, k.shape[-1]), np.uint8)
+    if config.weight is INT8:
+        codes, scales = quantize(k)
+        folded = fold_key_scales(q, scales).view(np.uint16)
+    else:
+        codes, folded = k.view(np.uint16), q.view(np.uint16)
+    keys = np.zeros((outputs, k.shape[-1]), codes.dtype)
     keys[: min(outputs, len(codes))] = codes[:outputs]
-    folded = fold_key_scales(q[:queries], scales).view(np.uint16)
     tiles = -(-len(folded) // config.rows)
     x = np.zeros((tiles * config.rows, folded.shape[-1]), np.uint16)
     x[: len(folded)] = folded
     return x.reshape(tiles, config.rows, -1), np.broadcast_to(keys.T, (tiles, *keys.T.shape))
 
 
-async def check_tiles(bench, x, w, reading="odd16"):
-    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule."""
+async def check_tiles(bench, x, w, golden):
+    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule.
+
+    ``golden(x, w)`` returns the sums, of operands (..., K) and weights (..., K, outputs).
+    """
     c = bench.config
     tiles, rows, operands = x.shape
     codes = x.transpose(0, 2, 1).reshape(-1, rows)
     last = np.zeros((tiles, operands), bool)
     last[:, -1] = True
-    words = w.reshape(tiles * operands * c.words, -1)
+    words = np.ascontiguousarray(w).reshape(tiles * operands * c.words, -1)
     bench.send("i_x", pack(*codes.T, last.ravel(), widths=[16] * rows + [1]))
     bench.send("i_w", words)
     got = await bench.collect("o", tiles * rows * c.words)
-    expected = lut_pe(x, w[:, None], reading)
+    expected = golden(x, w[:, None])
     bench.compare(got.reshape(-1, 4), expected.reshape(-1, 1), unit="FP32 sums")
 
     # One PE shows a sum as soon as it is complete, an array when the tile is.
@@ -87,9 +117,10 @@ async def check_tiles(bench, x, w, reading="odd16"):
     bench.measure(latency=latency, interval=("o", 0, c.words - 1) if c.words > 1 else None, busy=len(words))
     if bench.stall == "none" and hidden:
         moves = bench.transfers("i_w")
-        starts = np.array(bench.component.schedule(codes))
+        starts = np.array(bench.component.schedule(codes, last.ravel()))
         bench.equal("cycles of the words", moves[-1] - moves[0] + 1, starts[-1] + c.words)
-        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes))
+        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes, last.ravel()))
+    bench.equal("overflow", bench.get("overflow"), c.fixed and operands > c.max_operands)
 
 
 def seeded_tensors(rng):

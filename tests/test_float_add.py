@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from rational import rounded
 
 from golden.float_add import float_add
 from golden.formats import FP16, FP17, FP32, is_finite, to_float64
@@ -18,18 +19,6 @@ from sim.stimulus import corner_pairs, random_pairs
 from sim.tb_float_add import running_sums
 
 PAIRS = 10_000_000
-
-
-def rounded(value, fmt):
-    """A rational to the nearest value of ``fmt``, ties to even, in integer arithmetic; overflow to infinity."""
-    if value == 0:
-        return 0.0
-    exponent = 1 - fmt.bias
-    while abs(value) >= Fraction(2) ** (exponent + 1):
-        exponent += 1
-    unit = Fraction(2) ** (exponent - fmt.fraction_bits)
-    result = round(value / unit) * unit
-    return float(result) if abs(result) < Fraction(2) ** (fmt.bias + 1) else float(np.copysign(np.inf, float(result)))
 
 
 @pytest.mark.parametrize("fmt", [FP16, FP32], ids=lambda fmt: fmt.name)

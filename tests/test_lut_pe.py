@@ -1,32 +1,19 @@
 """The LUT PE: its golden against exact rationals, its RTL exhaustively, its stalls for many widths and depths."""
 
-import time
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from products import WORDS, all_products, expected_products
+from rational import rounded
 
-from golden.formats import FP16, FP17, FP32, fp16, int8_encode, is_nan, to_float64
+from golden.formats import FP16, FP17, FP32, fp16, int8_encode, to_float64
 from golden.lut_multiplier import lut_multiplier
 from golden.lut_pe import lut_pe
 from golden.reference import outer_product
 from hw.registry import find
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from sim.harness import simulate
-from sim.native import Native
-
-
-def rounded_to_fp32(value):
-    """A rational to the nearest binary32, ties to even, in integer arithmetic; for normal results."""
-    if value == 0:
-        return 0.0
-    exponent = 0
-    while abs(value) >= Fraction(2) ** (exponent + 1):
-        exponent += 1
-    while abs(value) < Fraction(2) ** exponent:
-        exponent -= 1
-    unit = Fraction(2) ** (exponent - 23)
-    return float(round(value / unit) * unit)
 
 
 def test_golden_against_exact_rationals():
@@ -38,7 +25,7 @@ def test_golden_against_exact_rationals():
     expected = np.zeros((3, 4))
     for k in range(60):
         for place in np.ndindex(3, 4):
-            expected[place] = rounded_to_fp32(Fraction(expected[place]) + Fraction(products[place[0], k, place[1]]))
+            expected[place] = rounded(Fraction(expected[place]) + Fraction(products[place[0], k, place[1]]), FP32)
     np.testing.assert_array_equal(to_float64(lut_pe(x, w), FP32), expected)
 
 
@@ -80,6 +67,10 @@ def test_shapes_that_do_not_fit_are_refused(shapes):
         ({"product_stages": 3}, "product_stages must be 1 or 2, not 3"),
         ({"reading": "x"}, "reading must be one of odd16, byte128, not 'x'"),
         ({"copy_width": 5}, "copy_width must be a power of two from 1 to 64, not 5"),
+        ({"accumulator": "int"}, "accumulator must be one of fp32, fixed, not 'int'"),
+        ({"accumulator": "fixed", "add_stages": 3}, "add_stages must be 0 to 2 with fixed-point sums, not 3"),
+        ({"accumulator": "fixed", "max_operands": 0}, "max_operands must be at least 1, not 0"),
+        ({"slices": "rom"}, "slices must be one of buffer, generator, not 'rom'"),
         ({"tables": "row"}, "tables must be one of multiplier, pe, not 'row'"),
     ],
 )
@@ -88,7 +79,7 @@ def test_impossible_configs_are_refused_by_name(config, message):
         LutPEConfig(**config)
 
 
-@pytest.mark.parametrize("preset", find("lut_pe").presets)
+@pytest.mark.parametrize("preset", find("lut_pe").small_presets)
 def test_rtl(preset):
     assert simulate("lut_pe", preset).vectors > 1000
 
@@ -105,31 +96,42 @@ def test_rtl(preset):
         LutPEConfig(lanes=2, words=33, copy_width=2, add_stages=4),  # hidden; D is no power of two
         LutPEConfig(lanes=2, words=3, copy_width=128, add_stages=0, reading="byte128", tables="pe", product_stages=2),
     ],
-    ids=lambda c: f"D{c.words}-W{c.copy_width}-A{c.accumulator.turnaround}-{c.reading}",
+    ids=lambda c: f"D{c.words}-W{c.copy_width}-A{c.turnaround}-{c.reading}",
 )
 def test_stalls_are_those_of_the_formula(config):
     """The bench compares cycles and stalls with the formula; here for widths, depths and adders of every relation."""
     simulate("lut_pe", config=config, testcase="sums")
 
 
-@pytest.mark.parametrize("reading", ["odd16", "byte128"])
-def test_all_products_through_the_rtl(reading):
-    """Every FP16 code times every INT8 code through the PE, buffer, tables and adders included: 2^24 sums of one product."""
-    config = LutPEConfig(words=32, copy_width=32, reading=reading)
-    x = np.arange(1 << 16, dtype=np.uint16)
-    w = np.tile(np.arange(256, dtype=np.uint8).reshape(32, 8), (len(x), 1))
-    native = Native.build(LutPE(config=config), "lut_pe")
-    native.reset()
-    start = time.perf_counter()
-    rows, _, cycles = native.streams(
-        {"i_x": (x.astype(np.uint32) | 1 << 16), "i_w": w}, {"o": len(w)}, max_cycles=3_000_000
-    )
-    assert time.perf_counter() - start < 10  # about a second: two million cycles
-    got = rows["o"].reshape(-1, 4).view(np.uint32).reshape(1 << 16, 256)
-    products = lut_multiplier(x[:, None], np.arange(256, dtype=np.uint8), reading)
-    with np.errstate(over="ignore", invalid="ignore"):
-        expected = (to_float64(products, FP17) + 0.0).astype(np.float32).view(np.uint32)  # +0 + -0 is +0
-    expected = np.where(is_nan(expected, FP32), np.uint32(FP32.nan), expected)
-    assert got.shape == expected.shape == (65536, 256)
-    np.testing.assert_array_equal(got, expected)
+@pytest.mark.parametrize(
+    "config",
+    [
+        LutPEConfig(words=WORDS, copy_width=32),
+        LutPEConfig(words=WORDS, copy_width=32, reading="byte128"),
+        LutPEConfig(words=WORDS, copy_width=64, slices="generator", accumulator="fixed", add_stages=0),
+        LutPEConfig(
+            words=WORDS, copy_width=64, reading="byte128", slices="generator", accumulator="fixed", add_stages=2
+        ),
+    ],
+    ids=lambda c: f"{c.slices}-{c.reading}-{c.accumulator}",
+)
+def test_all_products_through_the_rtl(config):
+    """Every FP16 code times every INT8 code through the PE, slices, tables and sums included: 2^24 sums of one product."""
+    got, cycles = all_products(LutPE(config=config), "lut_pe")
+    np.testing.assert_array_equal(got, expected_products(config.reading))
     assert cycles < 131_072 + (1 << 21) + 100  # one word a cycle once the table is filled
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LutPEConfig(
+            lanes=2, words=1, copy_width=64, slices="generator", add_stages=0
+        ),  # C = 1: five slices on their way
+        LutPEConfig(lanes=2, words=3, copy_width=8, slices="generator"),  # C = 8 > A > D
+        LutPEConfig(lanes=2, words=2, copy_width=32, rows=2, columns=2, slices="generator", accumulator="fixed"),
+    ],
+    ids=lambda c: f"D{c.words}-W{c.copy_width}-{c.pes}PE",
+)
+def test_stalls_with_generated_slices(config):
+    simulate("lut_pe", config=config, testcase="sums")

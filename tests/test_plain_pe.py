@@ -1,11 +1,10 @@
-"""The plain PE: the control, bit for bit the LUT PE."""
+"""The plain PE: the control, bit for bit the LUT PE; and with exact products."""
 
 import numpy as np
 import pytest
-from sim.native import Native
+from products import WORDS, all_products, check_mixed_tiles, expected_products
 
-from golden.formats import FP17, FP32, canonical_nan, to_float64
-from golden.lut_multiplier import lut_multiplier
+from golden.lut_pe import lut_pe
 from hw.registry import find
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from sim.harness import simulate
@@ -18,24 +17,50 @@ def test_rtl(preset):
 
 @pytest.mark.parametrize(
     "config",
-    [PlainPEConfig(lanes=1, words=1, add_stages=0), PlainPEConfig(lanes=3, words=2, add_stages=5, product_stages=2)],
-    ids=lambda c: f"D{c.words}-A{c.accumulator.turnaround}",
+    [
+        PlainPEConfig(lanes=1, words=1, add_stages=0),
+        PlainPEConfig(lanes=3, words=2, add_stages=5, product_stages=2),
+        PlainPEConfig(lanes=3, words=1, add_stages=2, product_stages=2, exact=True, accumulator="fixed"),
+        PlainPEConfig(lanes=2, words=3, rows=2, columns=2, exact=True, accumulator="fixed", max_operands=5),  # too few
+    ],
+    ids=lambda c: f"D{c.words}-A{c.turnaround}-{c.accumulator}",
 )
 def test_stalls_are_those_of_the_formula(config):
     simulate("plain_pe", config=config, testcase="sums")
 
 
-def test_all_products_through_the_rtl():
-    x = np.arange(1 << 16, dtype=np.uint16)
-    w = np.tile(np.arange(256, dtype=np.uint8).reshape(32, 8), (len(x), 1))
-    native = Native.build(PlainPE(config=PlainPEConfig(words=32)), "plain_pe")
-    native.reset()
-    rows, _, _ = native.streams({"i_x": (x.astype(np.uint32) | 1 << 16), "i_w": w}, {"o": len(w)}, max_cycles=3_000_000)
-    got = rows["o"].reshape(-1, 4).view(np.uint32).reshape(1 << 16, 256)
-    products = to_float64(lut_multiplier(x[:, None], np.arange(256, dtype=np.uint8)), FP17)
-    with np.errstate(over="ignore", invalid="ignore"):
-        expected = canonical_nan((products + 0.0).astype(np.float32).view(np.uint32), FP32)
-    np.testing.assert_array_equal(got, expected)
+@pytest.mark.parametrize(
+    "config",
+    [
+        PlainPEConfig(words=WORDS),
+        PlainPEConfig(words=WORDS, exact=True),
+        PlainPEConfig(words=WORDS, exact=True, accumulator="fixed", add_stages=2),
+        PlainPEConfig(words=WORDS, accumulator="fixed", add_stages=0),
+    ],
+    ids=lambda c: f"{'exact' if c.exact else 'rounded'}-{c.accumulator}",
+)
+def test_all_products_through_the_rtl(config):
+    got, _ = all_products(PlainPE(config=config), "plain_pe")
+    np.testing.assert_array_equal(got, expected_products("exact" if config.exact else "odd16"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PlainPEConfig(lanes=4, words=3),
+        PlainPEConfig(lanes=4, words=3, exact=True, accumulator="fixed", max_operands=5),
+    ],
+    ids=lambda c: c.accumulator,
+)
+def test_tiles_of_many_lengths(config):
+    """Infinities and NaN count for their whole sum; a fixed-point sum of too many operands is NaN, the next is not."""
+    lengths = np.random.default_rng(6).integers(1, 8, 300)
+
+    def golden(x, w):
+        reading = "exact" if config.exact else "odd16"
+        return lut_pe(x, w, reading, config.accumulator, config.max_operands)
+
+    check_mixed_tiles(PlainPE(config=config), "plain_pe", golden, lengths)
 
 
 def test_impossible_configs_are_refused_by_name():

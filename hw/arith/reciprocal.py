@@ -65,7 +65,9 @@ class Interpolation:
         width = Fraction(1, 1 << self.segment_bits)
         start = 1 + segment * width
         # Of cos(pi / 4) and cos(pi / 6), seven bits: the error of the polynomial grows by less than a hundredth.
-        offsets = (Fraction(-91, 128), Fraction(91, 128)) if self.order == 1 else (Fraction(-111, 128), 0, Fraction(111, 128))
+        offsets = (
+            (Fraction(-91, 128), Fraction(91, 128)) if self.order == 1 else (Fraction(-111, 128), 0, Fraction(111, 128))
+        )
         nodes = [start + width / 2 * (1 + offset) for offset in offsets]
         slopes = [1 / nodes[0], 1 / (nodes[0] * nodes[1])]  # Newton's form; signs alternate
         if self.order == 2:

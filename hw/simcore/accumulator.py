@@ -17,18 +17,40 @@ from hw.memory.sram import Sram, SramConfig
 from hw.stream import delayed
 
 
+def check_at_least_one(config, *names):
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, not {getattr(config, name)!r}")
+
+
+def accumulator_members(config):
+    """The ports of an accumulator, the same for every kind of sum; ``Accumulator`` describes them."""
+    return {
+        "en": In(1),
+        "valid": In(1),
+        "slot": In(range(max(2, config.words))),
+        "first": In(1),
+        "last": In(1),
+        "overlong": In(1),
+        "products": In(data.ArrayLayout(config.product.layout, config.lanes)),
+        "sums": Out(data.ArrayLayout(config.sum_layout, config.lanes)),
+        "done": Out(1),
+    }
+
+
 @dataclass(frozen=True)
 class AccumulatorConfig:
     product: Float = field(metadata={"doc": "format of a product"})
     lanes: int = field(default=8, metadata={"doc": "products a cycle"})
     words: int = field(default=16, metadata={"doc": "D, words of outputs kept"})
-    add_stages: int = field(default=3, metadata={"doc": "register stages of the adder, 0 to 5"})
+    add_stages: int = field(default=3, metadata={"doc": "register stages of the adder, 0 to 6"})
 
     def __post_init__(self):
-        for name in ("lanes", "words"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        check_at_least_one(self, "lanes", "words")
         _ = self.add
+
+    #: A sum is an FP32 number.
+    sum_layout = FP32.layout
 
     @property
     def add(self):
@@ -48,6 +70,8 @@ class Accumulator(wiring.Component):
     en : In(1), the pipeline moves
     valid, slot, first, last : In, s0: a word of products arrives one advance later, for word ``slot`` of the outputs; it is
         the first, or the last, of its sum
+    overlong : In(1), s0: its sum has more operands than a fixed-point sum is wide enough for, and becomes NaN; FP32 sums
+        have no such limit and ignore it
     products : In, s1: ``lanes`` products
     sums : Out, s1 + ``add_stages``: ``lanes`` sums
     done : Out(1), ``sums`` are complete (the word was valid and the last)
@@ -58,18 +82,7 @@ class Accumulator(wiring.Component):
 
     def __init__(self, *, config):
         self.config = config
-        super().__init__(
-            {
-                "en": In(1),
-                "valid": In(1),
-                "slot": In(range(max(2, config.words))),
-                "first": In(1),
-                "last": In(1),
-                "products": In(data.ArrayLayout(config.product.layout, config.lanes)),
-                "sums": Out(data.ArrayLayout(FP32.layout, config.lanes)),
-                "done": Out(1),
-            }
-        )
+        super().__init__(accumulator_members(config))
 
     @property
     def latency(self):

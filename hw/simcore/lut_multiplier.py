@@ -9,24 +9,36 @@
 
 from dataclasses import dataclass, field
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.emit import emit_once
-from hw.formats import FP17, INT8, leading_zeros
+from hw.formats import FP17, INT8, Float, leading_zeros
 from hw.simcore.local_table import LocalTable, LocalTableConfig
-from hw.simcore.operand import OPERAND, pack_product
+from hw.simcore.operand import OPERAND
+from hw.simcore.product import SCALED_BYTE128, SCALED_ROUNDED, Scaled, pack_product
 from hw.simcore.product_table import find_reading
+
+
+def product_forms(reading):
+    """The forms of a product: for FP32 sums, and for fixed-point sums."""
+    return FP17, SCALED_ROUNDED if reading == "odd16" else SCALED_BYTE128
 
 
 @dataclass(frozen=True)
 class LutProductConfig:
     reading: str = field(default="odd16", metadata={"doc": "layout of a slice: odd16 or byte128"})
     stages: int = field(default=1, metadata={"doc": "1, or 2 with a register behind the product"})
+    product: Float | Scaled = field(default=FP17, metadata={"doc": "form of the product"})
 
     def __post_init__(self):
         find_reading(self.reading)
+        if self.product not in product_forms(self.reading):
+            raise ValueError(
+                f"product must be {' or '.join(form.name for form in product_forms(self.reading))} with reading "
+                f"{self.reading}, not {self.product.name}"
+            )
         if self.stages not in (1, 2):
             raise ValueError(f"stages must be 1 or 2, not {self.stages!r}")
 
@@ -41,7 +53,7 @@ class LutProduct(wiring.Component):
     index : Out, entry to look up for ``w``, in the same cycle
     entry : In, what the table returned, one advance later
     operand : In(OPERAND), the operand that the slice belongs to, in the cycle of ``entry``
-    product : Out(FP17)
+    product : Out, of form ``config.product``
 
     Latency: ``stages`` advances from ``w``. Initiation interval: 1.
     """
@@ -56,38 +68,42 @@ class LutProduct(wiring.Component):
                 "index": Out(reading.index_bits),
                 "entry": In(reading.entry_bits),
                 "operand": In(OPERAND),
-                "product": Out(FP17.layout),
+                "product": Out(config.product.layout),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        product = Signal(FP17.layout)
+        fmt = self.config.product
+        product = Signal(fmt.layout)
         s1_sign = Signal(reset_less=True)
         s1_zero = Signal(reset_less=True)
         with m.If(self.en):
             m.d.sync += [s1_sign.eq(self.w.sign), s1_zero.eq(self.w.magnitude == 0)]
-        parts = self._odd16(m) if self._reading.name == "odd16" else self._byte128(m)
+        exponent, significand = self._odd16(m) if self._reading.name == "odd16" else self._byte128(m)
+        if not isinstance(fmt, Float):
+            significand = Mux(self.operand.zero | s1_zero, 0, significand)
         pack_product(
             m,
             product,
+            fmt,
             operand=self.operand,
             weight_sign=s1_sign,
             weight_zero=s1_zero,
-            exponent=parts[0],
-            fraction=parts[1],
+            exponent=exponent,
+            significand=significand,
         )
         if self.config.stages == 1:
             m.d.comb += self.product.eq(product)
         else:
-            s2_product = Signal(FP17.layout, reset_less=True)
+            s2_product = Signal(fmt.layout, reset_less=True)
             with m.If(self.en):
                 m.d.sync += s2_product.eq(product)
             m.d.comb += self.product.eq(s2_product)
         return m
 
     def _odd16(self, m):
-        """(exponent, fraction): the entry's, with the operand's exponent and the power of two of the weight added."""
+        """(exponent, significand): the entry's, with the operand's exponent and the power of two of the weight added."""
         magnitude = self.w.magnitude
         # s0: the weight's trailing zeros; an odd number needs no entry for its lowest bit.
         twos = leading_zeros(m, magnitude[::-1], "twos")
@@ -99,21 +115,23 @@ class LutProduct(wiring.Component):
         # s1: one look-up, one exponent add.
         exponent = Signal(FP17.exponent_bits)
         m.d.comb += exponent.eq(self.operand.exponent + self.entry[10:13] + s1_twos)
-        return exponent, self.entry[:10]
+        return exponent, Cat(self.entry[:10], Const(1, 1))
 
     def _byte128(self, m):
-        """(exponent, fraction) of (2m + entry) / 2: an addition and a normalisation of 9 bits."""
+        """(exponent, significand) of (2m + entry) / 2: an addition and, for FP32 sums, a normalisation of 9 bits."""
         s1_magnitude = Signal(7, reset_less=True)
         m.d.comb += self.index.eq(self.w.magnitude)
         with m.If(self.en):
             m.d.sync += s1_magnitude.eq(self.w.magnitude)
         total = Signal(9)
         m.d.comb += total.eq(Cat(Const(0, 1), s1_magnitude) + self.entry)
+        if self.config.product == SCALED_BYTE128:
+            return self.operand.exponent, total
         zeros = leading_zeros(m, total, "zeros")
         normalised = Signal(9)
         exponent = Signal(FP17.exponent_bits)
         m.d.comb += [normalised.eq(total << zeros), exponent.eq(self.operand.exponent + 7 - zeros)]
-        return exponent, Cat(Const(0, 2), normalised[:8])
+        return exponent, Cat(Const(0, 2), normalised)
 
 
 @dataclass(frozen=True)
@@ -121,17 +139,18 @@ class LutMultiplierConfig:
     reading: str = field(default="odd16", metadata={"doc": "layout of a slice: odd16 or byte128"})
     copy_width: int = field(default=8, metadata={"doc": "W, entries copied a cycle; a power of two"})
     stages: int = field(default=1, metadata={"doc": "1, or 2 with a register behind the product"})
+    product: Float | Scaled = field(default=FP17, metadata={"doc": "form of the product"})
 
     def __post_init__(self):
-        _ = self.table, self.product
+        _ = self.table, self.logic
 
     @property
     def table(self):
         return LocalTableConfig(reading=self.reading, copy_width=self.copy_width)
 
     @property
-    def product(self):
-        return LutProductConfig(reading=self.reading, stages=self.stages)
+    def logic(self):
+        return LutProductConfig(reading=self.reading, stages=self.stages, product=self.product)
 
 
 class LutMultiplier(wiring.Component):
@@ -155,7 +174,7 @@ class LutMultiplier(wiring.Component):
     bank : In(1), the bank that holds the operand's slice
     w : In(INT8), the weight
     operand : In(OPERAND), of the slice in ``bank``, one advance after it: in the cycle of the looked-up entry
-    product : Out(FP17), ``latency`` advances after ``w``
+    product : Out, of form ``config.product``, ``latency`` advances after ``w``
 
     Latency: ``stages`` advances. Initiation interval: 1.
     Golden: ``golden.lut_multiplier.lut_multiplier``.
@@ -164,7 +183,7 @@ class LutMultiplier(wiring.Component):
     def __init__(self, *, config):
         self.config = config
         self._table = LocalTable(config=config.table)
-        self._product = LutProduct(config=config.product)
+        self._product = LutProduct(config=config.logic)
         table = self._table.signature.members
         super().__init__(
             {
@@ -173,7 +192,7 @@ class LutMultiplier(wiring.Component):
                 "bank": In(1),
                 "w": In(INT8),
                 "operand": In(OPERAND),
-                "product": Out(FP17.layout),
+                "product": Out(config.product.layout),
             }
         )
 

@@ -20,20 +20,25 @@ from amaranth.lib.wiring import In, Out
 from hw.emit import emit_once
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
-from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig, LutProduct, LutProductConfig
-from hw.simcore.operand import OPERAND, OperandDecode
+from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig, LutProduct, LutProductConfig, product_forms
+from hw.simcore.operand import OPERAND, OperandDecode, OperandDecodeConfig
 from hw.simcore.outer_product import OuterProduct, OuterProductCell, OuterProductConfig, RowOperands
 from hw.simcore.product_table import find_reading
+from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.stream import connect
 
 TABLES = ("multiplier", "pe")
+
+#: Where slices come from.
+SLICES = {"buffer": (LutBuffer, LutBufferConfig), "generator": (SliceGenerator, SliceGeneratorConfig)}
 
 
 @dataclass(frozen=True)
 class LutPEConfig(OuterProductConfig):
     reading: str = field(default="odd16", metadata={"doc": "layout of a slice: odd16 or byte128"})
-    copy_width: int = field(
-        default=8, metadata={"doc": "W, entries copied from the LUT buffer a cycle; a power of two"}
+    copy_width: int = field(default=8, metadata={"doc": "W, entries copied into local tables a cycle; a power of two"})
+    slices: str = field(
+        default="buffer", metadata={"doc": "buffer: the 128 KiB LUT buffer, as the paper; generator: made by W adders"}
     )
     tables: str = field(
         default="multiplier",
@@ -44,11 +49,29 @@ class LutPEConfig(OuterProductConfig):
         super().__post_init__()
         if self.tables not in TABLES:
             raise ValueError(f"tables must be one of {', '.join(TABLES)}, not {self.tables!r}")
-        _ = self.buffer
+        if self.slices not in SLICES:
+            raise ValueError(f"slices must be one of {', '.join(SLICES)}, not {self.slices!r}")
+        _ = self.source
 
     @property
-    def buffer(self):
-        return LutBufferConfig(reading=self.reading, copy_width=self.copy_width)
+    def product(self):
+        return product_forms(self.reading)[self.fixed]
+
+    @property
+    def decode(self):
+        """How operands are taken apart: an exponent is the shift of a ``Scaled`` product, or biased as a ``Float``'s."""
+        return OperandDecodeConfig(least=0) if self.fixed else OperandDecodeConfig()
+
+    @property
+    def source(self):
+        """The config of what slices come from."""
+        _, config = SLICES[self.slices]
+        return config(reading=self.reading, copy_width=self.copy_width)
+
+    @property
+    def source_latency(self):
+        component, _ = SLICES[self.slices]
+        return component(config=self.source).latency
 
     @property
     def row_layout(self):
@@ -58,7 +81,7 @@ class LutPEConfig(OuterProductConfig):
             {
                 "copy_en": 1,
                 "copy_bank": 1,
-                "copy_beat": range(max(2, self.buffer.beats)),
+                "copy_beat": range(max(2, self.source.beats)),
                 "copy_data": slice_row,
                 "bank": 1,
                 "operand": OPERAND,
@@ -69,8 +92,9 @@ class LutPEConfig(OuterProductConfig):
 class LutRowOperands(RowOperands):
     """Operands of the rows of a LUT array: the slices of the next are fetched while the current ones are looked up.
 
-    One LUT buffer serves all rows. Of the rows that still want a slice the lowest asks, and every row that wants the same
-    slice takes it too: an operand costs C cycles for each distinct fraction among its rows, and there is no conflict.
+    One LUT buffer, or generator, serves all rows. Of the rows that still want a slice the lowest asks, and every row that
+    wants the same slice takes it too: an operand costs C cycles for each distinct fraction among its rows, and there is no
+    conflict.
 
     Members, besides those of ``RowOperands``
     -----------------------------------------
@@ -93,11 +117,11 @@ class LutRowOperands(RowOperands):
         c = self.config
         held = data.StructLayout({"operands": data.ArrayLayout(OPERAND, c.rows), "last": 1})
 
-        # What a slice does not bring waits in a queue until it is there. Three are on the way at most: one whose rows
-        # arrive, one being read, one just taken.
-        m.submodules.queue = queue = fifo.SyncFIFO(width=held.size, depth=3)
+        # What a slice does not bring waits in a queue until it is there: an operand for each cycle that a slice of one row
+        # is on its way, and one whose slice arrives.
+        m.submodules.queue = queue = fifo.SyncFIFO(width=held.size, depth=c.source_latency + 1)
         arriving = data.View(held, queue.r_data)
-        decodes = [OperandDecode() for _ in range(c.rows)]
+        decodes = [OperandDecode(config=c.decode) for _ in range(c.rows)]
         for r, decode in enumerate(decodes):
             m.submodules[f"decode_{r}"] = decode
             m.d.comb += decode.x.eq(self.i_x.payload.values[r])
@@ -105,13 +129,13 @@ class LutRowOperands(RowOperands):
             queue.w_data.eq(Cat(*(decode.operand for decode in decodes), self.i_x.payload.last)),
             queue.w_en.eq(self.i_x.valid & self.i_x.ready),
         ]
-        wanted, final = self._request(m, queue, [decode.fraction for decode in decodes])
+        wanted, final = self._request(m, queue, [decode.significand[:-1] for decode in decodes])
 
         # Fill side: beat by beat into the bank that is free; with the last slice of the operand the bank is full.
         full = Signal(2)
         fill_bank = Signal()
         read_bank = Signal()
-        beat = Signal(range(max(2, c.buffer.beats)))
+        beat = Signal(range(max(2, c.source.beats)))
         copy = Signal()
         slice_done = Signal()
         complete = Signal()
@@ -119,7 +143,7 @@ class LutRowOperands(RowOperands):
         m.d.comb += [
             self.i_slice.ready.eq(~full.bit_select(fill_bank, 1)),
             copy.eq(self.i_slice.valid & self.i_slice.ready),
-            slice_done.eq(copy & (beat == c.buffer.beats - 1)),
+            slice_done.eq(copy & (beat == c.source.beats - 1)),
             complete.eq(slice_done & final),
             queue.r_en.eq(complete),
         ]
@@ -169,7 +193,9 @@ class LutRowOperands(RowOperands):
             ]
             return Const(1, 1), Const(1, 1)
         rows = len(fractions)
-        m.submodules.slices = slices = self._slices = fifo.SyncFIFO(width=rows + 1, depth=4)
+        m.submodules.slices = slices = self._slices = fifo.SyncFIFO(
+            width=rows + 1, depth=self.config.source_latency + 2
+        )
         held = [Signal(10, name=f"fraction_{r}", reset_less=True) for r in range(rows)]
         wants = Signal(rows)
         same = Signal(rows)
@@ -204,7 +230,9 @@ class LutCell(OuterProductCell):
         c = self.config
         copied = ("copy_en", "copy_bank", "copy_beat", "copy_data")
         if c.tables == "multiplier":
-            config = LutMultiplierConfig(reading=c.reading, copy_width=c.copy_width, stages=c.product_stages)
+            config = LutMultiplierConfig(
+                reading=c.reading, copy_width=c.copy_width, stages=c.product_stages, product=c.product
+            )
             lanes = [LutMultiplier(config=config) for _ in range(c.lanes)]
             for lane in lanes:
                 m.d.comb += [getattr(lane, name).eq(getattr(self.row, name)) for name in copied]
@@ -214,7 +242,7 @@ class LutCell(OuterProductCell):
             table = LocalTable(config=config)
             m.submodules.table = emit_once(table)
             m.d.comb += [getattr(table, name).eq(getattr(self.row, name)) for name in copied]
-            config = LutProductConfig(reading=c.reading, stages=c.product_stages)
+            config = LutProductConfig(reading=c.reading, stages=c.product_stages, product=c.product)
             lanes = [LutProduct(config=config) for _ in range(c.lanes)]
             for k, lane in enumerate(lanes):
                 m.d.comb += [
@@ -230,15 +258,15 @@ class LutCell(OuterProductCell):
 
 
 class LutPE(OuterProduct):
-    """Outer products on LUT multipliers, with one LUT buffer: a LUT PE, or an array of them.
+    """Outer products on LUT multipliers, with one LUT buffer or slice generator: a LUT PE, or an array of them.
 
     The slices of the next operand are copied while the current one computes: C = R * entries / W cycles for R distinct
     fractions among its rows. They are hidden when C <= D, that is (one row, ``odd16``) when an operand meets at least
     ``lanes * 64 / W`` weights; otherwise the PEs stall C - D cycles, and ``stalls`` counts them.
 
-    Stalls of K operands back to back, one row: ``C + 1 + (K - 1) * (max(D, A, C) - D)``, with A = ``add_stages`` + 2. With
-    more rows, ``schedule`` gives them operand by operand, and there are none after the first when every C and A is at most
-    D.
+    Stalls of K operands back to back, one row: ``C + L - 1 + (K - 1) * (max(D, A, C) - D)``, with A the accumulator's
+    turnaround and L the latency of what slices come from (LUT buffer 2, generator 4). With more rows, ``schedule`` gives
+    them operand by operand, and there are none after the first when every C and A is at most D.
 
     Parameters
     ----------
@@ -246,7 +274,8 @@ class LutPE(OuterProduct):
 
     Members, besides those of ``OuterProduct``
     ------------------------------------------
-    filled : Out(1), the LUT buffer is complete: 65,536 (``odd16``) or 131,072 (``byte128``) cycles after reset
+    filled : Out(1), the LUT buffer is complete: 65,536 (``odd16``) or 131,072 (``byte128``) cycles after reset; with a
+        generator, always
 
     Golden: ``golden.lut_pe.lut_pe``.
     """
@@ -259,18 +288,19 @@ class LutPE(OuterProduct):
 
     @property
     def startup(self):
-        return 1 if self.config.rows == 1 else 2
+        return self.config.source_latency - (1 if self.config.rows == 1 else 0)
 
     def preparation(self, operands):
-        beats = self.config.buffer.beats
+        beats = self.config.source.beats
         return [beats * len({_fraction(x) for x in row}) for row in operands]
 
     def operands(self, m):
         operands = super().operands(m)
-        m.submodules.buffer = buffer = LutBuffer(config=self.config.buffer)
-        connect(m, operands.o_fraction, buffer.i)
-        connect(m, buffer.o, operands.i_slice)
-        m.d.comb += self.filled.eq(buffer.filled)
+        component, _ = SLICES[self.config.slices]
+        m.submodules.source = source = component(config=self.config.source)
+        connect(m, operands.o_fraction, source.i)
+        connect(m, source.o, operands.i_slice)
+        m.d.comb += self.filled.eq(source.filled)
         return operands
 
 

@@ -1,73 +1,73 @@
 """The FP16 operand of a mixed multiplier, taken apart once for all multipliers that share it."""
 
+from dataclasses import dataclass, field
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.formats import FP16, FP17, leading_zeros
 
-#: What a product needs of its FP16 operand besides the fraction: the exponent is normalised and biased as FP17's.
+#: What a product needs of its FP16 operand besides the significand.
 OPERAND = data.StructLayout({"exponent": FP17.exponent_bits, "sign": 1, "zero": 1, "inf": 1, "nan": 1})
 
 
-class OperandDecode(wiring.Component):
-    """``x = +-2**(exponent - 31) * (1 + fraction / 1024)``, for normal and subnormal x alike; zero, infinity, NaN flagged.
+@dataclass(frozen=True)
+class OperandDecodeConfig:
+    normalise: bool = field(default=True, metadata={"doc": "whether a subnormal is shifted up to its leading one"})
+    least: int = field(
+        default=FP17.bias - 24, metadata={"doc": "exponent of 2**-24 (normalised), or of a subnormal (not normalised)"}
+    )
 
-    A subnormal is normalised here, once, instead of in every multiplier: 10 leading-zero positions and a 10-bit shifter
-    for the 8 (or more) multipliers behind it.
+
+class OperandDecode(wiring.Component):
+    """``x = +-significand * 2**(exponent - bias)``: the parts of x, for normal and subnormal x alike; the class by flags.
+
+    Normalised, the significand has a leading one and the exponent of 2**-24 is ``least``. A subnormal is normalised here,
+    once, instead of in every multiplier: 10 leading-zero positions and a 10-bit shifter for the 8 (or more) multipliers
+    behind it. Products that are not normalised either need none of it: a subnormal then has the exponent ``least``, as the
+    smallest normal numbers have.
 
     Members
     -------
     x : In(FP16)
     operand : Out(OPERAND)
-    fraction : Out(10), the row of the product table
+    significand : Out(11); without its leading one it is the row of the product table
 
     Combinational.
     """
 
-    def __init__(self):
-        super().__init__({"x": In(FP16.layout), "operand": Out(OPERAND), "fraction": Out(FP16.fraction_bits)})
+    def __init__(self, *, config=OperandDecodeConfig()):
+        self.config = config
+        super().__init__(
+            {"x": In(FP16.layout), "operand": Out(OPERAND), "significand": Out(FP16.fraction_bits + 1)},
+        )
 
     def elaborate(self, platform):
         m = Module()
-        x = self.x
+        x, c = self.x, self.config
         subnormal = Signal()
         special = Signal()
-        m.d.comb += [subnormal.eq(x.exponent == 0), special.eq(x.exponent == FP16.exponent_max)]
-        zeros = leading_zeros(m, x.fraction, "zeros")
-        shift = Signal(range(FP16.fraction_bits + 2))
-        rebias = FP17.bias - FP16.bias
         m.d.comb += [
-            shift.eq(zeros + 1),
-            self.fraction.eq(Mux(subnormal, x.fraction << shift, x.fraction)),
-            self.operand.exponent.eq(Mux(subnormal, 1 + rebias - shift, x.exponent + rebias)),
+            subnormal.eq(x.exponent == 0),
+            special.eq(x.exponent == FP16.exponent_max),
             self.operand.sign.eq(x.sign),
             self.operand.zero.eq(~Cat(x.fraction, x.exponent).any()),
             self.operand.inf.eq(special & ~x.fraction.any()),
             self.operand.nan.eq(special & x.fraction.any()),
         ]
+        if c.normalise:
+            zeros = leading_zeros(m, x.fraction, "zeros")
+            shift = Signal(range(FP16.fraction_bits + 2))
+            rebias = c.least + 24 - FP16.bias
+            m.d.comb += [
+                shift.eq(zeros + 1),
+                self.significand.eq(Cat(Mux(subnormal, x.fraction << shift, x.fraction)[: FP16.fraction_bits], 1)),
+                self.operand.exponent.eq(Mux(subnormal, 1 + rebias - shift, x.exponent + rebias)),
+            ]
+        else:
+            m.d.comb += [
+                self.significand.eq(Cat(x.fraction, ~subnormal)),
+                self.operand.exponent.eq(Mux(subnormal, c.least, x.exponent + (c.least - 1))),
+            ]
         return m
-
-
-def pack_product(m, product, *, operand, weight_sign, weight_zero, exponent, fraction):
-    """Drive ``product`` (FP17) from a finite product's parts and the operand's class; IEEE's rules for the rest.
-
-    The sign of a zero weight is plus, whatever its code says (0x80 means 0): ``x * 0`` has the sign of x.
-    """
-    invalid = Signal()
-    infinite = Signal()
-    zero = Signal()
-    m.d.comb += [
-        invalid.eq(operand.nan | (operand.inf & weight_zero)),
-        infinite.eq(operand.inf),
-        zero.eq(operand.zero | weight_zero),
-        product.sign.eq(operand.sign ^ (weight_sign & ~weight_zero)),
-    ]
-    with m.If(invalid):
-        m.d.comb += product.as_value().eq(FP17.nan)
-    with m.Elif(infinite):
-        m.d.comb += [product.exponent.eq(FP17.exponent_max), product.fraction.eq(0)]
-    with m.Elif(zero):
-        m.d.comb += [product.exponent.eq(0), product.fraction.eq(0)]
-    with m.Else():
-        m.d.comb += [product.exponent.eq(exponent), product.fraction.eq(fraction)]

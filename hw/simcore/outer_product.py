@@ -1,4 +1,4 @@
-"""Outer products: one FP16 operand a row meets D words of weights a column, FP32 sums over k in every PE.
+"""Outer products: one FP16 operand a row meets D words of weights a column, sums over k in every PE, FP32 out.
 
 ::
 
@@ -8,7 +8,8 @@
 
 What all PEs of Zoetrope share is here: ports, slots, stalls, sums, results. They differ in two parts that a subclass
 names: how the operands of the rows are held (``RowOperands``), and how a PE turns an operand and a word of weights into
-products (``OuterProductCell``). A single PE is the array of one row and one column.
+products (``OuterProductCell``). A single PE is the array of one row and one column. Sums are of one of two kinds, by
+config: FP32 in the order of k, or exact in fixed point.
 """
 
 import itertools
@@ -21,8 +22,19 @@ from amaranth.lib.wiring import In, Out
 from hw.emit import emit_once
 from hw.formats import FP16, FP17, FP32, INT8
 from hw.memory.sram import Sram, SramConfig
-from hw.simcore.accumulator import Accumulator, AccumulatorConfig
-from hw.stream import delayed
+from hw.simcore.accumulator import Accumulator, AccumulatorConfig, check_at_least_one
+from hw.simcore.fixed_accumulator import (
+    FixedAccumulator,
+    FixedAccumulatorConfig,
+    FixedToFloat,
+    FixedToFloatConfig,
+    FixedToFloatStream,
+)
+from hw.simcore.product import SCALED_ROUNDED
+from hw.stream import connect, delayed
+
+#: The kinds of sums, with the component of each and its register stages where none are given.
+ACCUMULATORS = {"fp32": (Accumulator, 3), "fixed": (FixedAccumulator, 1)}
 
 
 @dataclass(frozen=True)
@@ -31,24 +43,63 @@ class OuterProductConfig:
     words: int = field(default=16, metadata={"doc": "D, words of weights that one FP16 operand meets"})
     rows: int = field(default=1, metadata={"doc": "rows of PEs; a row shares an FP16 operand"})
     columns: int = field(default=1, metadata={"doc": "columns of PEs; a column shares a word of weights"})
-    add_stages: int = field(default=3, metadata={"doc": "register stages of the FP32 adders, 0 to 5"})
+    accumulator: str = field(
+        default="fp32",
+        metadata={"doc": "fp32: sums rounded at every step, in the order of k; fixed: exact sums, rounded once"},
+    )
+    add_stages: int | None = field(
+        default=None,
+        metadata={"doc": "register stages of the accumulators' adders: 0 to 6 (fp32, default 3), 0 to 2 (fixed, 1)"},
+    )
     product_stages: int = field(default=1, metadata={"doc": "register stages of the multipliers, 1 or 2"})
+    max_operands: int = field(default=65536, metadata={"doc": "largest K of a fixed-point sum, which sets its width"})
 
     def __post_init__(self):
-        for name in ("rows", "columns"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.product_stages not in (1, 2):
-            raise ValueError(f"product_stages must be 1 or 2, not {self.product_stages!r}")
-        _ = self.accumulator
+        check_at_least_one(self, "rows", "columns")
+        if self.product_stages not in range(1, self.product_stages_max + 1):
+            raise ValueError(f"product_stages must be 1 to {self.product_stages_max}, not {self.product_stages!r}")
+        if self.accumulator not in ACCUMULATORS:
+            raise ValueError(f"accumulator must be one of {', '.join(ACCUMULATORS)}, not {self.accumulator!r}")
+        if self.add_stages is None:
+            object.__setattr__(self, "add_stages", ACCUMULATORS[self.accumulator][1])
+        _ = self.sums
 
-    #: Formats of a weight and of a product.
+    #: Register stages that the multipliers may have.
+    product_stages_max = 2
+
+    #: Layout of a weight.
     weight = INT8
-    product = FP17
+
+    #: Bits of the scale that a cell sends with its sums, and the exponent that scale 0 means: fixed-point sums only.
+    scale_bits = 0
+    least = -24
 
     @property
-    def accumulator(self):
-        return AccumulatorConfig(product=self.product, lanes=self.lanes, words=self.words, add_stages=self.add_stages)
+    def fixed(self):
+        return self.accumulator == "fixed"
+
+    @property
+    def product(self):
+        """Format of a product."""
+        return SCALED_ROUNDED if self.fixed else FP17
+
+    @property
+    def sums(self):
+        """The config of the accumulators."""
+        common = {"product": self.product, "lanes": self.lanes, "words": self.words, "add_stages": self.add_stages}
+        if self.fixed:
+            return FixedAccumulatorConfig(**common, max_operands=self.max_operands)
+        return AccumulatorConfig(**common)
+
+    @property
+    def turnaround(self):
+        """A, slots from a word to the next that may meet the same sums."""
+        return self.sums.turnaround
+
+    @property
+    def convert(self):
+        """The config of the conversion to FP32 behind fixed-point sums."""
+        return FixedToFloatConfig(sums=self.sums, outputs=self.outputs, least=self.least, scale_bits=self.scale_bits)
 
     @property
     def pes(self):
@@ -71,6 +122,11 @@ class OuterProductConfig:
     @property
     def o_layout(self):
         return data.ArrayLayout(FP32.layout, self.outputs)
+
+    @property
+    def raw_layout(self):
+        """A word of sums of a row, before conversion."""
+        return self.convert.i_layout if self.fixed else self.o_layout
 
 
 class RowOperands(wiring.Component):
@@ -113,8 +169,9 @@ class OuterProductCell(wiring.Component):
     en : In(1), the pipeline moves
     row : In, the row's operand, as ``RowOperands`` shows it
     w : In(lanes weights), s0
-    valid, slot, first, last : In, one advance before the products, see ``Accumulator``
+    valid, slot, first, last, overlong : In, one advance before the products, see ``Accumulator``
     sums, done : Out, see ``Accumulator``
+    scale : Out, of the sums, where the config has one
     """
 
     def __init__(self, *, config, row):
@@ -128,8 +185,10 @@ class OuterProductCell(wiring.Component):
                 "slot": In(range(max(2, config.words))),
                 "first": In(1),
                 "last": In(1),
-                "sums": Out(data.ArrayLayout(FP32.layout, config.lanes)),
+                "overlong": In(1),
+                "sums": Out(data.ArrayLayout(config.sums.sum_layout, config.lanes)),
                 "done": Out(1),
+                **({"scale": Out(config.scale_bits)} if config.scale_bits else {}),
             }
         )
 
@@ -139,9 +198,10 @@ class OuterProductCell(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        accumulator = Accumulator(config=self.config.accumulator)
+        component, _ = ACCUMULATORS[self.config.accumulator]
+        accumulator = component(config=self.config.sums)
         m.submodules.accumulator = emit_once(accumulator)
-        for name in ("en", "valid", "slot", "first", "last"):
+        for name in ("en", "valid", "slot", "first", "last", "overlong"):
             m.d.comb += getattr(accumulator, name).eq(getattr(self, name))
         m.d.comb += [accumulator.products[k].eq(product) for k, product in enumerate(self.products(m))]
         m.d.comb += [self.sums.eq(accumulator.sums), self.done.eq(accumulator.done)]
@@ -149,9 +209,11 @@ class OuterProductCell(wiring.Component):
 
 
 class OuterProduct(wiring.Component):
-    """``o[r][d * outputs + j] = sum over k of x[k][r] * w[k][d * outputs + j]``, FP32, in the order of k, from +0.
+    """``o[r][d * outputs + j] = sum over k of x[k][r] * w[k][d * outputs + j]``, FP32.
 
-    ``outputs`` is columns x lanes, and j counts lanes within columns.
+    ``outputs`` is columns x lanes, and j counts lanes within columns. With ``accumulator="fp32"`` sums are rounded at every
+    step, in the order of k, from +0; with ``"fixed"`` they are exact integers, rounded to FP32 once: any order and any
+    tiling gives the same bits, a zero is +0, and infinities and NaN are as IEEE has them in a sum of any order.
 
     Members
     -------
@@ -160,11 +222,13 @@ class OuterProduct(wiring.Component):
     o : Out(stream of outputs x FP32), for each operand that is ``last``: row by row, D words a row
     stalls : Out(32), cycles since reset in which a word waited and the results were not in the way, an operand had been
         taken, and the PEs could not multiply it yet
+    overflow : Out(1), since reset a sum had more than ``max_operands`` operands. Only a fixed-point sum can: it is then NaN.
+        All its operands and words are taken, and the tiles after it are not touched.
 
-    Latency: ``product_stages + add_stages`` cycles from a word of the last operand to its sums; with more than one PE, two
-    more from the last word of the last operand to the first sums.
+    Latency: ``product_stages + add_stages`` cycles from a word of the last operand to its sums, and 3 more where they are
+    converted (``fixed``); with more than one PE, two more from the last word of the last operand to the first sums.
     Initiation interval: 1 cycle a word of ``i_w``; ``max(D, A, C)`` an operand, where A is the accumulator's turnaround
-    and C the preparation of an operand (``operand_interval``). Where that exceeds D, the difference is lost in stalls.
+    and C the preparation of an operand (``preparation``). Where that exceeds D, the difference is lost in stalls.
     Backpressure: yes. With one PE ``i_w.ready`` depends on ``o.ready`` within a cycle. With more, complete sums go to a
     result memory of D words a row, and compute goes on while it is read: nothing is lost when K > rows.
     """
@@ -181,13 +245,15 @@ class OuterProduct(wiring.Component):
                 "i_w": In(stream.Signature(config.w_layout)),
                 "o": Out(stream.Signature(config.o_layout)),
                 "stalls": Out(32),
+                "overflow": Out(1),
                 **(ports or {}),
             }
         )
 
     @property
     def latency(self):
-        return self.config.product_stages + self.config.add_stages + (2 if self.config.pes > 1 else 0)
+        c = self.config
+        return c.product_stages + c.add_stages + (2 if c.pes > 1 else 0) + (FixedToFloat.latency if c.fixed else 0)
 
     @property
     def initiation_interval(self):
@@ -200,15 +266,15 @@ class OuterProduct(wiring.Component):
     #: Stalls of the first operand besides its preparation.
     startup = 0
 
-    def schedule(self, operands):
+    def schedule(self, operands, last):
         """The cycle, counted from the first word, in which each operand of ``operands`` (K, rows) meets its first word.
 
-        For operands and words that always wait and results that are always taken: an operand starts when the one before
-        it is done and its sums are free, and when it is prepared, which begins when the one before has been prepared and
-        the one before that was released.
+        ``last`` (K) marks the ends of tiles. For operands and words that always wait and results that are always taken:
+        an operand starts when the one before it is done and its sums are free, and when it is prepared, which begins when
+        the one before has been prepared and the one before that was released.
         """
         c = self.config
-        slots = max(c.words, c.accumulator.turnaround)
+        slots = max(c.words, c.turnaround)
         starts, prepared = [], 0
         for k, cycles in enumerate(self.preparation(operands)):
             released = starts[k - 2] + c.words if k > 1 else prepared
@@ -216,12 +282,15 @@ class OuterProduct(wiring.Component):
             starts.append(max(starts[-1] + slots, prepared) if k else 0)
         return starts
 
-    def expected_stalls(self, operands):
-        """What ``stalls`` counts for ``operands`` (K, rows), nothing outside stalling."""
-        starts, c = self.schedule(operands), self.config
-        waits = sum(b - a - c.words for a, b in itertools.pairwise(starts))
-        first = next(iter(self.preparation(operands)))
-        return (first + self.startup if first else 0) + waits
+    def first_stalls(self, operands, last):
+        """Stalls before the first word."""
+        return self.preparation(operands)[0] + self.startup
+
+    def expected_stalls(self, operands, last):
+        """What ``stalls`` counts for ``operands`` (K, rows) in tiles that end at ``last`` (K), nothing outside stalling."""
+        starts = self.schedule(operands, last)
+        waits = sum(b - a - self.config.words for a, b in itertools.pairwise(starts))
+        return self.first_stalls(operands, last) + waits
 
     def operands(self, m):
         """Build the ``RowOperands`` and return it; a subclass may build more around it."""
@@ -240,7 +309,7 @@ class OuterProduct(wiring.Component):
         done = cells[0, 0].done
 
         # A slot a cycle: D words of the current operand, then empty slots until their sums can be read again.
-        slots = max(c.words, c.accumulator.turnaround)
+        slots = max(c.words, c.turnaround)
         slot = Signal(range(max(2, slots)))
         advance = Signal()
         empty = Signal()
@@ -268,7 +337,8 @@ class OuterProduct(wiring.Component):
 
         # The sums are told of a word one advance before its products arrive.
         ahead = c.product_stages - 1
-        control = {"valid": issue, "slot": slot, "first": first, "last": operands.last}
+        overlong = self._overlong(m, release, operands.last)
+        control = {"valid": issue, "slot": slot, "first": first, "last": operands.last, "overlong": overlong}
         for name, signal in control.items():
             told = delayed(m, advance, signal, ahead, f"ahead_{name}", reset_less=name != "valid")[-1]
             m.d.comb += [getattr(cell, name).eq(told) for cell in cells.values()]
@@ -276,29 +346,45 @@ class OuterProduct(wiring.Component):
             m.d.comb += [cell.en.eq(advance), cell.row.eq(operands.row[r])]
             m.d.comb += [cell.w[j].eq(self.i_w.payload[k * c.lanes + j]) for j in range(c.lanes)]
 
+        # Sums on their way out, still in the accumulators' format.
+        raw = stream.Signature(c.raw_layout).create(path=["raw"])
+        words = []
+        for r in range(c.rows):
+            word = Cat(*(cells[r, k].sums for k in range(c.columns)))
+            words.append(Cat(word, cells[r, 0].scale) if c.scale_bits else word)
         if c.pes == 1:
-            m.d.comb += [
-                advance.eq(~done | self.o.ready),
-                self.o.payload.eq(cells[0, 0].sums),
-                self.o.valid.eq(done),
-            ]
+            m.d.comb += [advance.eq(~done | raw.ready), raw.payload.eq(words[0]), raw.valid.eq(done)]
         else:
             m.submodules.results = results = Results(config=c)
-            m.d.comb += [
-                advance.eq(~done | results.free),
-                results.write.eq(done & results.free),
-                self.o.payload.eq(results.o.payload),
-                self.o.valid.eq(results.o.valid),
-                results.o.ready.eq(self.o.ready),
-            ]
-            for r in range(c.rows):
-                m.d.comb += results.sums[r].eq(Cat(cells[r, k].sums for k in range(c.columns)))
+            m.d.comb += [advance.eq(~done | results.free), results.write.eq(done & results.free)]
+            m.d.comb += [results.sums[r].eq(word) for r, word in enumerate(words)]
+            connect(m, results.o, raw)
+        if c.fixed:
+            m.submodules.convert = convert = FixedToFloatStream(config=c.convert)
+            connect(m, raw, convert.i)
+            connect(m, convert.o, self.o)
+        else:
+            connect(m, raw, self.o)
 
         waits = Signal()
         m.d.comb += waits.eq(self.i_w.valid & advance & ~issue & (operands.loaded | operands.pending))
         with m.If(waits):
             m.d.sync += self.stalls.eq(self.stalls + 1)
         return m
+
+    def _overlong(self, m, release, last):
+        """Count the operands of a tile; whether the current one is beyond ``max_operands``."""
+        c = self.config
+        overlong = Signal()
+        if c.fixed:
+            taken = Signal(range(c.max_operands + 1))
+            m.d.comb += overlong.eq(taken == c.max_operands)
+            with m.If(release):
+                m.d.sync += [
+                    taken.eq(Mux(last, 0, Mux(overlong, taken, taken + 1))),
+                    self.overflow.eq(self.overflow | overlong),
+                ]
+        return overlong
 
 
 class Results(wiring.Component):
@@ -310,9 +396,9 @@ class Results(wiring.Component):
     Members
     -------
     write : In(1), ``sums`` are the next word of the tile; only while ``free``
-    sums : In per row, outputs x FP32
+    sums : In per row, a word of its sums
     free : Out(1), the tile before has been read
-    o : Out(stream of outputs x FP32), rows x D words a tile
+    o : Out(stream of words of sums), rows x D words a tile
     """
 
     def __init__(self, *, config):
@@ -320,9 +406,9 @@ class Results(wiring.Component):
         super().__init__(
             {
                 "write": In(1),
-                "sums": In(config.o_layout).array(config.rows),
+                "sums": In(config.raw_layout).array(config.rows),
                 "free": Out(1),
-                "o": Out(stream.Signature(config.o_layout)),
+                "o": Out(stream.Signature(config.raw_layout)),
             }
         )
 
@@ -357,7 +443,7 @@ class Results(wiring.Component):
             m.d.sync += [valid.eq(full), s1_row.eq(row)]
         shown = []
         for r in range(c.rows):
-            sram = Sram(config=SramConfig(depth=max(2, c.words), width=32 * c.outputs))
+            sram = Sram(config=SramConfig(depth=max(2, c.words), width=c.raw_layout.size))
             m.submodules[f"row_{r}"] = emit_once(sram)
             m.d.comb += [
                 sram.w_en.eq(self.write),

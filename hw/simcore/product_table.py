@@ -106,7 +106,7 @@ class ProductGenerator(wiring.Component):
             initial = FRACTIONS
         else:
             first, step = 0, fraction
-            m.d.comb += self.entry.eq(_round_to_integer(m, total, 9))
+            m.d.comb += self.entry.eq(round_to_integer(m, total, "entry"))
             initial = 0
         with m.If(starting):
             m.d.sync += [starting.eq(0), total.eq(initial)]
@@ -137,8 +137,8 @@ def round_significand(m, product, name):
     return rounded
 
 
-def _round_to_integer(m, value, bits):
-    """``value / 2**bits`` to nearest even."""
-    up = Signal(name="entry_up")
-    m.d.comb += up.eq(value[bits - 1] & (value[: bits - 1].any() | value[bits]))
-    return value[bits:] + up
+def round_to_integer(m, value, name):
+    """``value / 512`` to nearest even, the entry of ``byte128``."""
+    up = Signal(name=f"{name}_up")
+    m.d.comb += up.eq(value[8] & (value[:8].any() | value[9]))
+    return value[9:] + up

@@ -1,0 +1,18 @@
+"""FP16 x INT8 without rounding: 11 + 7 bits of significand. Hardware: ``exact`` of ``hw.simcore.plain_pe``, ``split_pe``."""
+
+import numpy as np
+
+from golden.formats import FP16, FP24, normalised
+from golden.lut_multiplier import pack_product
+
+
+def exact_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """``x * w`` exactly, element by element with broadcasting: binary16 and sign-magnitude INT8 codes to FP24 codes.
+
+    Zeros, infinities and NaN are those of ``golden.lut_multiplier.lut_multiplier``.
+    """
+    x, w = np.broadcast_arrays(np.asarray(x, np.uint16), np.asarray(w, np.uint8))
+    exponent, fraction = normalised(x, FP16)
+    product = np.maximum((1024 + fraction) * (w & 0x7F).astype(np.int64), 1)
+    top = np.frexp(product.astype(np.float64))[1] - 1
+    return pack_product(x, w, exponent + top - 10, (product << (17 - top)) & 0x1FFFF, FP24)

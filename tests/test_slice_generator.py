@@ -1,0 +1,18 @@
+"""The slice generator: every entry of the product table, for both readings and widths from 1 to a whole slice."""
+
+import pytest
+
+from hw.registry import find
+from hw.simcore.slice_generator import SliceGeneratorConfig
+from sim.harness import simulate
+
+
+@pytest.mark.parametrize("preset", find("slice_generator").presets)
+def test_rtl(preset):
+    config = find("slice_generator").config(preset)
+    assert simulate("slice_generator", preset).vectors > 1024 * config.beats
+
+
+def test_impossible_configs_are_refused_by_name():
+    with pytest.raises(ValueError, match="copy_width must be a power of two from 1 to 64, not 48"):
+        SliceGeneratorConfig(copy_width=48)
