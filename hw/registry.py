@@ -206,7 +206,16 @@ _ENTRIES = (
         Sfu,
         {
             "default": SfuConfig(),
-            "single": SfuConfig(lanes=1, max_row=53),
+            "deep": SfuConfig(
+                lanes=1,
+                max_row=53,
+                memory_stages=2,
+                multiply_stages=6,
+                add_stages=6,
+                exp_stages=10,
+                reciprocal_stages=8,
+                convert_stages=3,
+            ),
             "fp16": SfuConfig(lanes=2, max_row=130, scores=FP16, scaled=False),
         },
         "SIMPICKER IV-A, V-A",
