@@ -372,11 +372,11 @@ class Sfu(wiring.Component):
     longer than ``max_row`` all NaN; NaN, and ``error``; ``max_row`` results, the rest dropped
     ======================  ============================================================
 
-    Published: 0.23 mm2 at 32 nm, 151 kGE, 11 mW, and what it is used for (SIMPICKER IV-C, V-A, Table II); lanes and structure
-    are not. Four lanes of 3-stage operators are 160 kGE here, 40 % of it the FP32 multipliers, 25 % the exponentials.
+    Published: 0.23 mm2 at 32 nm, 151 kGE, 11 mW, and what it is used for (SIMPICKER IV-C, V-A, Table II); not its lanes, nor
+    its structure. Four lanes of 3-stage operators are 160 kGE here, 40 % of it FP32 multipliers, 25 % exponentials.
 
-    Accuracy: results of either mode within 0.51 ulp of FP16 of float64 softmax, 1 / s within 8 ulp of FP32, for rows of 26 to
-    17,550 elements; ``python -m sim.softmax_accuracy`` measures it.
+    Accuracy: results of either mode within 0.51 ulp of FP16 of float64, 1 / s within 8 ulp of FP32, for rows of 26 to 17,550
+    elements; ``python -m sim.softmax_accuracy`` measures it.
 
     Parameters
     ----------
