@@ -18,6 +18,28 @@ def outer_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
         return np.einsum("...k,...ko->...o", to_float64(x, FP16), int8_decode(w).astype(np.float64))
 
 
+def ewu(op: np.ndarray, a: np.ndarray, b: np.ndarray, scalar: np.ndarray) -> np.ndarray:
+    """The operation of ``golden.ewu.ewu`` on the same arguments in ``float64``, which holds every result exactly."""
+    x, y = to_float64(a, FP16), to_float64(b, FP16)
+    with np.errstate(invalid="ignore"):
+        results = [x + y, x - y, x * y, x * to_float64(scalar, FP16)[:, None]]
+        # Of equals the first; NaN if one is.
+        results += [np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(y > x, y, x)), np.abs(x)]
+    op = np.asarray(op)[:, None]
+    return np.select([op == code for code in range(len(results))], results, np.nan)
+
+
+def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What ``golden.sfu.sfu`` approximates, ``float64``: (softmax, exp(x - max x), sum of those) of rows of codes.
+
+    ``scores`` (rows, n) finite codes of ``fmt``, n at least 1; ``scale`` an FP32 code, or None for 1.
+    """
+    x = to_float64(scores, fmt) * (1.0 if scale is None else to_float64(scale, FP32))
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    s = e.sum(axis=1)
+    return e / s[:, None], e, s
+
+
 def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
     """What the order of FP32 costs: rms of ``lut_pe``'s FP32 sums minus its fixed-point ones, over the rms of the latter.
 

@@ -8,12 +8,14 @@ from hw.arith.float_add import FloatAddConfig, FloatAddStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
+from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 
@@ -59,6 +61,18 @@ class Block:
 
 
 _ENTRIES = (
+    Block(
+        "ewu",
+        Ewu,
+        {
+            "default": EwuConfig(),
+            "combinational": EwuConfig(stages=0),
+            "deep": EwuConfig(stages=7),
+            "single": EwuConfig(lanes=1),
+        },
+        "SIMPICKER IV-B",
+        "a + b, a - b, a * b, a * scalar, max, |a| of FP16 vectors",
+    ),
     Block(
         "float_add",
         FloatAddStream,
@@ -186,6 +200,26 @@ _ENTRIES = (
         },
         "an alternative to SIMPICKER IV-B",
         "the same on multiples picked by digits of the weight",
+    ),
+    Block(
+        "sfu",
+        Sfu,
+        {
+            "default": SfuConfig(),
+            "deep": SfuConfig(
+                lanes=1,
+                max_row=53,
+                memory_stages=2,
+                multiply_stages=6,
+                add_stages=6,
+                exp_stages=10,
+                reciprocal_stages=8,
+                convert_stages=3,
+            ),
+            "fp16": SfuConfig(lanes=2, max_row=130, scores=FP16, scaled=False),
+        },
+        "SIMPICKER IV-A, V-A",
+        "softmax of rows: max, exp(x - max), sum, 1 / sum",
     ),
 )
 

@@ -29,6 +29,10 @@ class Pipeline:
         self._m, self._en, self._cuts = m, en, cuts
         self.stage = 0
 
+    def registers(self, point):
+        """Whether ``cut(point, ...)`` puts a register there."""
+        return point in self._cuts
+
     def cut(self, point, **signals):
         if point not in self._cuts:
             return SimpleNamespace(**signals)

@@ -19,6 +19,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arith.pieces import multiply
 from hw.formats import FP16, FP29, Float, leading_zeros, shift_right_sticky
 from hw.stream import Pipeline, StreamOperator
 
@@ -207,7 +208,9 @@ class FloatMultiply(wiring.Component):
             m.d.comb += floored.eq(exponent)
         beside = {"sign": s.sign, "invalid": s.invalid, "infinite": s.infinite}
         beside |= {"exponent": floored, "least": least, "shift": shift}
-        s = self._product(m, pipe, s.left, s.right, beside)
+        s, product = multiply(m, pipe, "partial", s.left, s.right, **beside)
+        beside = {name: getattr(s, name) for name in beside}
+        s = pipe.cut("product", **beside, product=product)
 
         # Align.
         top = s.product[-1]
@@ -246,28 +249,6 @@ class FloatMultiply(wiring.Component):
             magnitude.eq(Cat(s.aligned[1:-1], s.exponent) + up),
         ]
         return s, magnitude
-
-    def _product(self, m, pipe, left, right, beside):
-        """The stage of the multiplier, in one piece, or in quarters where a register parts them."""
-        width = len(left)
-        product = Signal(2 * width)
-        if "partial" in self.config.cuts[self.config.stages]:
-            half = (width + 1) // 2  # four quarter products of 12 bits, where a DSP block has 18
-            quarters = {}
-            for name, x, y in (
-                ("low", left[:half], right[:half]),
-                ("middle_0", left[half:], right[:half]),
-                ("middle_1", left[:half], right[half:]),
-                ("high", left[half:], right[half:]),
-            ):
-                quarters[name] = Signal(len(x) + len(y), name=f"product_{name}")
-                m.d.comb += quarters[name].eq(x * y)
-            s = pipe.cut("partial", **beside, **quarters)
-            beside = {name: getattr(s, name) for name in beside}
-            m.d.comb += product.eq(Cat(s.low, s.high) + ((s.middle_0 + s.middle_1) << half))
-        else:
-            m.d.comb += product.eq(left * right)
-        return pipe.cut("product", **beside, product=product)
 
 
 class _Operand:

@@ -21,12 +21,12 @@ from fractions import Fraction
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for
 
+from hw.arith.pieces import look_up, multiply
 from hw.formats import FP16, FP32, Float
 from hw.stream import Pipeline, StreamOperator
 
-#: Which cut points are registered, by number of stages.
+#: Which cut points are registered, by number of stages; FP16, interpolated linearly, has no "bend" and "slope".
 CUTS = (
     (),
     ("result",),
@@ -101,13 +101,20 @@ INTERPOLATIONS = {
 @dataclass(frozen=True)
 class ReciprocalConfig:
     fmt: Float = field(default=FP32, metadata={"doc": "format of operand and result: FP16 or FP32"})
-    stages: int = field(default=4, metadata={"doc": "register stages, 0 to 8"})
+    stages: int = field(default=4, metadata={"doc": "register stages, 0 to 8 (FP16: 0 to 6)"})
 
     def __post_init__(self):
         if self.fmt not in INTERPOLATIONS:
             raise ValueError(f"fmt must be {' or '.join(f.name for f in INTERPOLATIONS)}, not {self.fmt.name}")
-        if self.stages not in range(len(CUTS)):
-            raise ValueError(f"stages must be 0 to {len(CUTS) - 1}, not {self.stages!r}")
+        if self.stages not in range(len(self.cuts)):
+            raise ValueError(f"stages must be 0 to {len(self.cuts) - 1}, not {self.stages!r}")
+
+    @property
+    def cuts(self):
+        if INTERPOLATIONS[self.fmt].order == 2:
+            return CUTS
+        linear = (tuple(point for point in cut if point not in ("bend", "slope")) for cut in CUTS)
+        return tuple(dict.fromkeys(linear))
 
 
 class Reciprocal(wiring.Component):
@@ -154,7 +161,7 @@ class Reciprocal(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         fmt = self.config.fmt
-        pipe = Pipeline(m, self.en, CUTS[self.config.stages])
+        pipe = Pipeline(m, self.en, self.config.cuts[self.config.stages])
         s = self._looked_up(m, pipe)
         s = self._estimated(m, pipe, s)
 
@@ -229,15 +236,9 @@ class Reciprocal(wiring.Component):
             quarter.eq(code.exponent == 2 * fmt.bias),
             exponent.eq(Mux(quarter, 0, 2 * fmt.bias - 1 - code.exponent + (subnormal & ~fraction[-1]))),
         ]
-        table = interpolation.table()
-        coefficients = {}
         segment = normal[-interpolation.segment_bits :]
-        for k, column in enumerate(zip(*table)):
-            coefficients[f"c{k}"] = Signal(bits_for(max(column)), name=f"c{k}")
-            with m.Switch(segment):
-                for index, value in enumerate(column):
-                    with m.Case(index):
-                        m.d.comb += coefficients[f"c{k}"].eq(value)
+        names = [f"c{k}" for k in range(interpolation.order + 1)]
+        coefficients = look_up(m, interpolation.table(), segment, names)
         return pipe.cut(
             "table",
             sign=code.sign,
@@ -271,15 +272,8 @@ class Reciprocal(wiring.Component):
         m.d.comb += slope.eq(s.c1 - s.bend)
         s = pipe.cut("slope", **carried(s, "c0"), slope=slope)
 
-        # In two products where a register follows: 21 bits of slope are more than a DSP block takes.
         position = s.significand[: interpolation.position_bits]
-        split = len(s.slope) // 2 if "term" in CUTS[self.config.stages] else len(s.slope)
-        low = Signal(split + len(position), name="term_low")
-        high = Signal(len(s.slope) - split + len(position), name="term_high")
-        m.d.comb += [low.eq(s.slope[:split] * position), high.eq(s.slope[split:] * position)]
-        s = pipe.cut("term", **carried(s, "c0"), low=low, high=high)
-        term = Signal(split + len(s.high))
-        m.d.comb += term.eq(s.low + (s.high << split))
+        s, term = multiply(m, pipe, "term", s.slope, position, **carried(s, "c0"))
 
         # The leading one is known: it need not be computed, and synthesis cannot find out.
         estimate = Signal(fmt.fraction_bits + interpolation.guard)

@@ -1,0 +1,33 @@
+"""Element-wise operations on FP16. Hardware: ``hw.simcore.ewu``."""
+
+import numpy as np
+
+from golden.float_add import float_add
+from golden.float_compare import float_compare
+from golden.float_multiply import float_multiply
+from golden.formats import FP16, canonical_nan
+
+#: Name of each opcode; those above have none.
+OPERATIONS = ("add", "subtract", "multiply", "scale", "max", "absolute")
+
+_SIGN = np.uint16(1 << 15)
+
+
+def ewu(op: np.ndarray, a: np.ndarray, b: np.ndarray, scalar: np.ndarray) -> np.ndarray:
+    """``op(a, b, scalar)`` element by element, binary16 codes to ``uint16`` codes.
+
+    ``op`` and ``scalar`` (n,), one a vector; ``a`` and ``b`` (n, lanes). An opcode without a name gives NaN.
+    """
+    a, b = np.asarray(a, np.uint16), np.asarray(b, np.uint16)
+    op = np.broadcast_to(np.asarray(op)[:, None], a.shape)
+    scalar = np.broadcast_to(np.asarray(scalar, np.uint16)[:, None], a.shape)
+    results = {
+        "add": float_add(a, b, FP16),
+        "subtract": float_add(a, b ^ _SIGN, FP16),
+        "multiply": float_multiply(a, b, FP16, FP16),
+        "scale": float_multiply(a, scalar, FP16, FP16),
+        "max": float_compare(a, b, FP16)[3],
+        "absolute": canonical_nan(a & ~_SIGN, FP16),
+    }
+    unknown = np.full(a.shape, FP16.nan, np.uint16)
+    return np.select([op == code for code in range(len(OPERATIONS))], [results[name] for name in OPERATIONS], unknown)

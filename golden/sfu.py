@@ -1,0 +1,99 @@
+"""Softmax of rows as the special function unit computes it, in its order. Hardware: ``hw.simcore.sfu``."""
+
+import numpy as np
+
+from golden.exp import exp
+from golden.float_add import float_add
+from golden.float_convert import float_convert
+from golden.float_multiply import float_multiply
+from golden.formats import FP16, FP32, Float, order_key
+from golden.reciprocal import reciprocal
+
+_ONE = np.uint32(0x3F800000)
+_SIGN = np.uint32(1 << 31)
+_MINUS_INF = np.uint32(FP32.inf) | _SIGN
+
+
+def sfu(
+    scores: np.ndarray,
+    scale: np.ndarray | None = None,
+    *,
+    normalise: bool = True,
+    lanes: int = 4,
+    running: int = 3,
+    fmt: Float = FP32,
+    words: int | None = None,
+    max_row: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """``softmax(scale * scores)`` of each row: (results ``uint16``, reciprocals of the sums ``uint32``).
+
+    Parameters
+    ----------
+    scores : (rows, n), codes of ``fmt``, FP16 or FP32; n may be 0
+    scale : FP32 code for all rows, or (rows,) of them, or None for scores that are used as they are
+    normalise : results are ``e * (1 / s)``, else ``e``; both are rounded to FP16, e and s as below
+    lanes : elements of a word, a power of two
+    running : running sums of a row, the register stages of the hardware's adder
+    words : words of the row; one more than its elements need if it ends with an empty one
+    max_row : a longer row comes back as ``max_row`` NaN with the reciprocal NaN
+
+    In order, every step rounded once to FP32::
+
+        x = scores * scale
+        m = max(x)                              +0 if that is -inf; NaN if it is +inf or NaN
+        e = exp(x - m)
+        u[w] = e[w, 0] + ... + e[w, lanes - 1]  tree of adjacent pairs; missing elements are +0
+        r[w] = r[w - running] + u[w]            r of a negative index is +0
+        s = r[W - running] + ... + r[W - 1]     tree of adjacent pairs, an odd one passes; those that exist
+        1 / s                                   0 if s is 0
+    """
+    scores = np.atleast_2d(scores)
+    rows, n = scores.shape
+    if max_row is not None and n > max_row:
+        return np.full((rows, max_row), FP16.nan, np.uint16), np.full(rows, FP32.nan, np.uint32)
+    x = scaled(scores, scale, fmt)
+    e = exponentials(x)
+    s = total(e, lanes, running, words)
+    inverse = np.where(s == 0, np.uint32(0), reciprocal(s))
+    factor = inverse[:, None] if normalise else _ONE
+    return float_convert(float_multiply(e, np.broadcast_to(factor, e.shape), FP32, FP32), FP32, FP16), inverse
+
+
+def scaled(scores: np.ndarray, scale: np.ndarray | None, fmt: Float = FP32) -> np.ndarray:
+    """``scores * scale`` in FP32; FP16 scores are widened first, which is exact."""
+    x = np.asarray(scores, np.uint32) if fmt == FP32 else float_convert(scores, fmt, FP32)
+    if scale is None:
+        return x
+    return float_multiply(x, np.broadcast_to(np.asarray(scale, np.uint32).reshape(-1, 1), x.shape), FP32, FP32)
+
+
+def exponentials(x: np.ndarray) -> np.ndarray:
+    """``exp(x - max(x))`` of each row of FP32 codes, FP32 codes."""
+    key = order_key(x, FP32)
+    highest = key.max(axis=1, initial=-FP32.inf, keepdims=True)
+    # Of equal maxima it does not matter which: x - m is a zero of either sign, and exp of both is 1.
+    found = (
+        np.take_along_axis(x, key.argmax(axis=1)[:, None], axis=1) if x.shape[1] else np.zeros((len(x), 1), np.uint32)
+    )
+    m = np.where(highest >= FP32.inf, np.uint32(FP32.nan), np.where(highest == -FP32.inf, np.uint32(0), found))
+    return exp(float_add(x, np.broadcast_to(m ^ _SIGN, x.shape)), FP32, FP32)
+
+
+def total(e: np.ndarray, lanes: int, running: int, words: int | None = None) -> np.ndarray:
+    """The sum of each row of FP32 codes, FP32 codes, in the order that ``sfu`` states."""
+    rows, n = e.shape
+    words = words or max(1, -(-n // lanes))
+    padded = np.zeros((rows, words * lanes), np.uint32)
+    padded[:, :n] = e
+    sums = padded.reshape(rows, words, lanes)
+    while sums.shape[2] > 1:
+        sums = float_add(sums[:, :, 0::2], sums[:, :, 1::2])
+    sums = sums[:, :, 0].copy()
+    for start in range(running, words, running):
+        now, before = slice(start, start + running), slice(start - running, min(start, words - running))
+        sums[:, now] = float_add(sums[:, now], sums[:, before])
+    last = sums[:, -running:]
+    while last.shape[1] > 1:
+        pairs = float_add(last[:, 0:-1:2], last[:, 1::2])
+        last = np.concatenate([pairs, last[:, -1:]], axis=1) if last.shape[1] % 2 else pairs
+    return last[:, 0]

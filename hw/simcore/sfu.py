@@ -1,0 +1,686 @@
+"""Special function unit (SIMPICKER IV-A, V-A): the softmax of rows of scores, streaming, ``lanes`` elements a cycle.
+
+``o = exp(x - max x) / sum exp(x - max x)``, with x = scale * score, a row::
+
+    i --> * scale --+--> score rows ----> x - m --> exp --+--> exponential rows --> * 1/s --> FP16 --> o
+                    |                     ^               |                         ^
+                    +--> compare tree, m -+               +--> add tree, s --> 1/s -+
+
+    fill, row n + 2                       exp, row n + 1                            out, row n
+
+Three passes over a row, each of one word a cycle, each on another row. Between two passes stands a memory of the longest
+row and of the words that enter while a result of the whole row (m, 1/s) is on its way: a word is freed as soon as it is
+read, so the next row follows without a gap and takes its place.
+
+Rejected:
+
+* Ping-pong buffers: two rows each instead of one, 1.9 times the memory, and a gap between rows all the same, because a bank
+  is taken from the first word written until m is known and the last word is read: 2W + latency cycles of every 2W.
+* Exponentials kept in FP16: half of the second memory, and results up to 1.5 ulp off instead of 0.501.
+* No second memory, exp computed twice: an exponential a lane, against 32 bits a word and lane.
+* Running maximum with rescaled sums (online softmax) in place of the first pass: the loop of compare, exp and multiply is
+  20 cycles deep, so a lane would need 20 running maxima; and the second pass is needed for the results all the same.
+* Scaling behind the subtraction: the same multipliers, and m would be wrong for a negative scale.
+"""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.arith.exp import Exp, ExpConfig
+from hw.arith.float_add import FloatAdd, FloatAddConfig
+from hw.arith.float_compare import FloatCompare, FloatCompareConfig
+from hw.arith.float_convert import FloatConvert, FloatConvertConfig
+from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from hw.arith.reciprocal import Reciprocal, ReciprocalConfig
+from hw.emit import emit_once
+from hw.formats import FP16, FP32, Float
+from hw.memory.sram import Sram, SramConfig
+from hw.stream import delayed
+
+_ONE = 0x3F800000
+
+
+@dataclass(frozen=True)
+class SfuConfig:
+    lanes: int = field(default=4, metadata={"doc": "elements a cycle; a power of two"})
+    max_row: int = field(default=1350, metadata={"doc": "elements of the longest row"})
+    scores: Float = field(default=FP32, metadata={"doc": "format of the scores: FP32 or FP16"})
+    scaled: bool = field(default=True, metadata={"doc": "scores are multiplied by a factor that comes with them"})
+    rows: int = field(default=16, metadata={"doc": "rows between the first exp and the last result at one time"})
+    memory_stages: int = field(
+        default=1, metadata={"doc": "of a memory's read port: 1, or 2 with a register behind it"}
+    )
+    multiply_stages: int = field(default=3, metadata={"doc": "register stages of the FP32 multipliers"})
+    add_stages: int = field(default=3, metadata={"doc": "of the FP32 adders, and running sums of a row; at least 1"})
+    exp_stages: int = field(default=3, metadata={"doc": "of the exponentials"})
+    reciprocal_stages: int = field(default=4, metadata={"doc": "of the reciprocal"})
+    convert_stages: int = field(default=1, metadata={"doc": "of the format conversions"})
+
+    def __post_init__(self):
+        if self.lanes < 1 or self.lanes & (self.lanes - 1):
+            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
+        # With two rows or one, a row would wait for the reciprocal of the one before, however long it is.
+        for name, least in (("max_row", 1), ("rows", 3), ("add_stages", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+        if self.memory_stages not in (1, 2):
+            raise ValueError(f"memory_stages must be 1 or 2, not {self.memory_stages!r}")
+        if self.scores not in (FP16, FP32):
+            raise ValueError(f"scores must be FP16 or FP32, not {self.scores.name}")
+        for name in ("multiply", "add", "exp", "reciprocal", "convert"):
+            try:
+                _ = getattr(self, name)
+            except ValueError as error:
+                raise ValueError(f"{name}_{error}") from None
+
+    @property
+    def multiply(self):
+        return FloatMultiplyConfig(operand=FP32, product=FP32, stages=self.multiply_stages)
+
+    @property
+    def add(self):
+        return FloatAddConfig(a=FP32, b=FP32, stages=self.add_stages)
+
+    @property
+    def exp(self):
+        return ExpConfig(source=FP32, target=FP32, stages=self.exp_stages)
+
+    @property
+    def reciprocal(self):
+        return ReciprocalConfig(fmt=FP32, stages=self.reciprocal_stages)
+
+    @property
+    def convert(self):
+        return FloatConvertConfig(source=FP32, target=FP16, stages=self.convert_stages)
+
+    @property
+    def widen(self):
+        return FloatConvertConfig(source=FP16, target=FP32, stages=self.convert_stages)
+
+    @property
+    def kept(self):
+        """Format in which scores are compared and kept: products are FP32."""
+        return FP32 if self.scaled else self.scores
+
+    @property
+    def levels(self):
+        """Of a tree over the lanes."""
+        return ceil_log2(self.lanes)
+
+    @property
+    def words(self):
+        """Words of the longest row; one more than its elements fill where it may end with an empty word."""
+        return self.max_row // self.lanes + 1
+
+    # Cycles on the way of a row, from which all other figures are made.
+
+    @property
+    def fill_latency(self):
+        """From a word's transfer to its being kept."""
+        widened = self.convert_stages if self.scores == FP16 else 0
+        return widened + self.multiply_stages if self.scaled else 0
+
+    @property
+    def max_latency(self):
+        """From keeping the last word of a row to reading its first: compare tree, running maximum, queue."""
+        return self.levels + 2
+
+    @property
+    def exp_latency(self):
+        """From reading a score to keeping its exponential."""
+        widened = self.convert_stages if self.kept == FP16 else 0
+        return self.memory_stages + widened + self.add_stages + self.exp_stages
+
+    @property
+    def sum_latency(self):
+        return self.add_stages * (self.levels + 1 + ceil_log2(self.add_stages))
+
+    @property
+    def inverse_latency(self):
+        """From reading the last score of a row to reading its first exponential: all above, reciprocal, queue."""
+        return self.exp_latency + self.sum_latency + self.reciprocal_stages + 1
+
+    @property
+    def out_latency(self):
+        """From reading an exponential to offering its result."""
+        return self.memory_stages + self.multiply_stages + self.convert_stages
+
+    @property
+    def i_layout(self):
+        """A word of scores; ``count`` of them count in the ``last`` word of a row, all in every other."""
+        fields = {
+            "scores": data.ArrayLayout(self.scores.layout, self.lanes),
+            "count": ceil_log2(self.lanes + 1),
+            "last": 1,
+            "normalise": 1,
+        }
+        return data.StructLayout(fields | ({"scale": FP32.layout} if self.scaled else {}))
+
+    @property
+    def o_layout(self):
+        return data.StructLayout(
+            {
+                "results": data.ArrayLayout(FP16.layout, self.lanes),
+                "count": ceil_log2(self.lanes + 1),
+                "last": 1,
+                "error": 1,
+                "reciprocal": FP32.layout,
+            }
+        )
+
+    @property
+    def row_layout(self):
+        """What is known of a row when its last word has come."""
+        return data.StructLayout(
+            {"last_word": range(max(2, self.words)), "count": ceil_log2(self.lanes + 1), "normalise": 1, "error": 1}
+        )
+
+
+@dataclass(frozen=True)
+class RowBufferConfig:
+    depth: int = field(metadata={"doc": "words"})
+    width: int = field(metadata={"doc": "bits a word"})
+
+
+class RowBuffer(wiring.Component):
+    """A circular memory of words that are written and read in order, and the room that is left in it.
+
+    Members
+    -------
+    room : Out(1), a word can be reserved
+    reserve : In(1), a word will be written
+    write : In(1), the word reserved first is written
+    w_data : In
+    read : In(1), the next word is read, and its place is free
+    r_data : Out, one cycle later, until the next is read
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        super().__init__(
+            {
+                "room": Out(1),
+                "reserve": In(1),
+                "write": In(1),
+                "w_data": In(config.width),
+                "read": In(1),
+                "r_data": Out(config.width),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        sram = Sram(config=SramConfig(depth=c.depth, width=c.width))
+        m.submodules.sram = emit_once(sram)
+        w_word = Signal(range(c.depth))
+        r_word = Signal(range(c.depth))
+        free = Signal(range(c.depth + 1), init=c.depth)
+        for step, word in ((self.write, w_word), (self.read, r_word)):
+            with m.If(step):
+                m.d.sync += word.eq(Mux(word == c.depth - 1, 0, word + 1))
+        with m.If(self.reserve & ~self.read):
+            m.d.sync += free.eq(free - 1)
+        with m.Elif(self.read & ~self.reserve):
+            m.d.sync += free.eq(free + 1)
+        m.d.comb += [
+            self.room.eq(free.any()),
+            sram.w_en.eq(self.write),
+            sram.w_addr.eq(w_word),
+            sram.w_data.eq(self.w_data),
+            sram.r_en[0].eq(self.read),
+            sram.r_addr[0].eq(r_word),
+            self.r_data.eq(sram.r_data[0]),
+        ]
+        return m
+
+
+@dataclass(frozen=True)
+class RowSumConfig:
+    lanes: int = field(metadata={"doc": "addends a word; a power of two"})
+    add: FloatAddConfig = field(metadata={"doc": "of every adder; its stages are the running sums of a row"})
+
+
+class RowSum(wiring.Component):
+    """The sum of all words of a row, one word a cycle, rows without a gap::
+
+        word --> tree of lanes - 1 adders --> running sums: one adder --> pairs: log2(stages) adders --> total
+                                                   ^--------------|
+
+    The adder of the running sums is a ring of as many sums as it has stages, and moves with the words: word w meets the sum
+    of word w - stages. When a row is over its sums leave the ring one by one, pushed out by the next row's words or, before
+    that comes, by nothing. In the middle of a row the ring waits for words; it never holds up a row for good, since there
+    is always room for ``stages`` words of the next.
+
+    Rejected: running sums in every lane, and a tree behind them: the same depth, lanes - 1 more adders.
+
+    Members
+    -------
+    valid, last : In(1), a word; it is the last of its row
+    word : In(lanes FP32), none negative but for -0, which no exponential is
+    done : Out(1), a row is summed
+    total : Out(FP32)
+
+    Latency: stages * (log2 lanes + 1 + log2 stages, rounded up). Initiation interval: 1.
+    Golden: ``golden.sfu.total``.
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        super().__init__(
+            {
+                "valid": In(1),
+                "last": In(1),
+                "word": In(data.ArrayLayout(FP32.layout, config.lanes)),
+                "done": Out(1),
+                "total": Out(FP32.layout),
+            }
+        )
+
+    @property
+    def latency(self):
+        stages = self.config.add.stages
+        return stages * (ceil_log2(self.config.lanes) + 1 + ceil_log2(stages))
+
+    def elaborate(self, platform):
+        m = Module()
+        stages, always = self.config.add.stages, Const(1, 1)
+        values = [self.word[k].as_value() for k in range(self.config.lanes)]
+        level = 0
+        while len(values) > 1:
+            pairs = zip(values[0::2], values[1::2])
+            values = [self._add(m, f"tree_{level}_{k}", a, b, always) for k, (a, b) in enumerate(pairs)]
+            level += 1
+        valid = delayed(m, always, self.valid, stages * level, "tree_valid")[-1]
+        last = delayed(m, always, self.last, stages * level, "tree_last", reset_less=True)[-1]
+
+        # The ring: of the words of a row that are in it, ``age`` counts up to all of it.
+        inside = Signal()
+        advance = Signal()
+        age = Signal(range(stages + 1))
+        again = Signal()
+        before = Signal(32, name="ring_before")
+        after = Signal(32, name="ring_after")
+        m.d.comb += [
+            advance.eq(valid | ~inside),
+            again.eq(age == stages),
+            before.eq(after & again.replicate(32)),
+        ]
+        with m.If(valid):
+            m.d.sync += [inside.eq(~last), age.eq(Mux(last, 0, Mux(age == stages, age, age + 1)))]
+        m.d.comb += after.eq(self._add(m, "ring", values[0], before, advance))
+        ring_valid = delayed(m, advance, valid, stages, "ring_valid")[-1]
+        ring_last = delayed(m, advance, last, stages, "ring_last", reset_less=True)[-1]
+        done = Signal(name="ring_done")
+        m.d.comb += done.eq(ring_valid & advance & ~again)
+
+        # Pairs of what leaves the ring; an odd one is added to nothing.
+        last = ring_last
+        for level in range(ceil_log2(stages)):
+            after, done, last = self._pair(m, f"pair_{level}", after, done, last)
+        m.d.comb += [self.done.eq(done & last), self.total.eq(after)]
+        return m
+
+    def _add(self, m, name, a, b, en):
+        add = FloatAdd(config=self.config.add)
+        m.submodules[name] = emit_once(add)
+        m.d.comb += [add.en.eq(en), add.i.a.eq(a), add.i.b.eq(b)]
+        return add.o.as_value()
+
+    def _pair(self, m, name, value, valid, last):
+        """One level of the tree in time: (sum, valid, last) of each two values of a row, or of its last alone."""
+        stages, always = self.config.add.stages, Const(1, 1)
+        held = Signal(32, name=f"{name}_held", reset_less=True)
+        full = Signal(name=f"{name}_full")
+        first = Signal(32, name=f"{name}_first")
+        send = Signal(name=f"{name}_send")
+        m.d.comb += [first.eq(held & full.replicate(32)), send.eq(valid & (full | last))]
+        with m.If(valid):
+            m.d.sync += [held.eq(value), full.eq(~send)]
+        total = self._add(m, name, first, value, always)
+        sent = delayed(m, always, send, stages, f"{name}_valid")[-1]
+        return total, sent, delayed(m, always, last, stages, f"{name}_last", reset_less=True)[-1]
+
+
+class Sfu(wiring.Component):
+    """The softmax of each row of scores, or its exponentials and the reciprocal of their sum.
+
+    A row is a sequence of words of ``lanes`` scores, ended by ``last``; its length need not be known before. The last word
+    holds ``count`` scores, 0 to ``lanes`` (more counts as ``lanes``), every other one ``lanes``. An empty row is one word
+    with count 0. ``scale`` applies to the word that it comes with, and ``normalise`` is the last word's.
+
+    * ``normalise`` = 1: results are ``exp(x - m) * (1 / s)``, rounded to FP32 and then to FP16, subnormals kept.
+    * ``normalise`` = 0: results are ``exp(x - m)`` in FP16; whoever multiplies by V then multiplies by ``reciprocal``. At
+      35,100 tokens over half of the normalised results would be subnormal or zero.
+
+    Out come as many words as went in, with the same ``count`` and ``last``; ``reciprocal`` (1 / s, FP32) and ``error`` are
+    the same in all words of a row; results beyond ``count`` are +0.
+
+    ======================  ============================================================
+    row                     results and reciprocal
+    ======================  ============================================================
+    empty                   none; 0
+    all -inf (all masked)   all 0; 0
+    some -inf               0 there
+    a NaN or a +inf         all NaN; NaN (IEEE: inf - inf)
+    longer than ``max_row`` all NaN; NaN, and ``error``; ``max_row`` results, the rest dropped
+    ======================  ============================================================
+
+    Published: 0.23 mm2 at 32 nm, 151 kGE, 11 mW, and what it is used for (SIMPICKER IV-C, V-A, Table II); structure and
+    accuracy are ours: ``python -m sim.softmax_accuracy``.
+
+    Parameters
+    ----------
+    config : SfuConfig
+
+    Members
+    -------
+    i : In(stream of ``scores``: lanes x FP32 or FP16, ``count``, ``last``, ``normalise``, and FP32 ``scale`` if ``scaled``)
+    o : Out(stream of ``results``: lanes x FP16, ``count``, ``last``, ``error``, ``reciprocal``: FP32)
+
+    Latency: from the last word of a row to its first word of results, W - 1 cycles for a row of W words and ``latency``
+    for a row of one. Initiation interval: 1 cycle a word; equal rows follow each other in ``row_interval`` =
+    max(W, (``inverse_latency`` + 2W - 1) / ``rows``) cycles, without gaps from ``gapless`` words on. Backpressure: yes.
+    Errors: a row that is too long, as above. The next row is right again.
+    Memories: ``words`` + latency of lanes x 32 bits, twice (``score_buffer``, ``exponential_buffer``).
+    Golden: ``golden.sfu.sfu``, with ``running`` = ``add_stages``.
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        super().__init__({"i": In(stream.Signature(config.i_layout)), "o": Out(stream.Signature(config.o_layout))})
+
+    @property
+    def latency(self):
+        """Of a row of one word: from its transfer to that of its results."""
+        c = self.config
+        return c.fill_latency + c.max_latency + c.inverse_latency + c.out_latency
+
+    @property
+    def initiation_interval(self):
+        return 1
+
+    @property
+    def gapless(self):
+        """Words of the shortest rows that follow each other without a gap."""
+        c = self.config
+        return max(1, -(-(c.inverse_latency - 1) // (c.rows - 2)))
+
+    def row_interval(self, words):
+        """Cycles from row to row, on average, where all have ``words`` words."""
+        c = self.config
+        return max(words, (c.inverse_latency + 2 * words - 1) / c.rows)
+
+    @property
+    def score_buffer(self):
+        c = self.config
+        return RowBufferConfig(depth=c.words + c.max_latency, width=c.lanes * c.kept.width)
+
+    @property
+    def exponential_buffer(self):
+        c = self.config
+        return RowBufferConfig(depth=c.words + c.inverse_latency, width=c.lanes * 32)
+
+    def elaborate(self, platform):
+        m = Module()
+        scores = RowBuffer(config=self.score_buffer)
+        exponentials = RowBuffer(config=self.exponential_buffer)
+        m.submodules.scores = emit_once(scores)
+        m.submodules.exponentials = emit_once(exponentials)
+        filled, maxima = self._fill(m, scores)
+        started, inverses = self._exponentiate(m, scores, exponentials, filled, maxima)
+        self._send(m, exponentials, started, inverses)
+        return m
+
+    def _queue(self, m, name, width, depth):
+        """A first-in first-out queue whose head shows before it is taken."""
+        m.submodules[name] = queue = SyncFIFO(width=width, depth=depth)
+        return queue
+
+    def _operator(self, m, name, operator, config, en=1):
+        """An operator of ``hw.arith`` as a submodule."""
+        component = operator(config=config)
+        m.submodules[name] = emit_once(component)
+        m.d.comb += component.en.eq(en)
+        return component
+
+    # Fill: scale, keep, find the maximum.
+
+    def _fill(self, m, scores):
+        """Returns the queues of rows and of their maxima."""
+        c = self.config
+        advance = Signal(name="fill_advance")
+        word = self._scaled_word(m, advance)
+        filled = self._queue(m, "filled", c.row_layout.size, c.max_latency + 1)
+        maxima = self._queue(m, "maxima", c.kept.width, c.max_latency + 1)
+
+        # How many words have come; the one that exceeds the longest row, and all after it, cannot be right.
+        index = Signal(range(max(2, c.words)), name="fill_index")
+        over = Signal(name="fill_over")
+        beyond = Signal(name="fill_beyond")
+        exceeds = Signal(name="fill_exceeds")
+        taken = Signal(name="fill_taken")
+        row = Signal(c.row_layout, name="fill_row")
+        room = c.max_row % c.lanes
+        m.d.comb += [
+            exceeds.eq(over | ((index == c.words - 1) & (word.count > room))),
+            taken.eq(word.valid & filled.w_rdy & (scores.room | beyond)),
+            advance.eq(~word.valid | taken),
+            self.i.ready.eq(advance if c.fill_latency else taken),
+            row.last_word.eq(index),
+            row.count.eq(Mux(exceeds, room, word.count)),
+            row.normalise.eq(word.normalise),
+            row.error.eq(exceeds),
+            filled.w_data.eq(row),
+            filled.w_en.eq(taken & word.last),
+            scores.reserve.eq(taken & ~beyond),
+            scores.write.eq(taken & ~beyond),
+            scores.w_data.eq(Cat(*word.scores)),
+        ]
+        with m.If(taken):
+            m.d.sync += [
+                over.eq(exceeds & ~word.last),
+                beyond.eq((index == c.words - 1) & ~word.last),
+                index.eq(Mux(word.last, 0, Mux(index == c.words - 1, index, index + 1))),
+            ]
+
+        value, valid, last, error = self._tree_maximum(m, word.scores, taken, word.last, exceeds)
+        self._running_maximum(m, value, valid, last, error, maxima)
+        return filled, maxima
+
+    def _scaled_word(self, m, advance):
+        """The word that enters the buffer: scaled scores, padded with -inf, and what came with them."""
+        c = self.config
+        i = self.i.payload
+        count = Signal(i.count.shape(), name="i_count")
+        m.d.comb += count.eq(Mux(i.last & (i.count < c.lanes), i.count, c.lanes))
+        beside = {"valid": self.i.valid, "count": count, "last": i.last, "normalise": i.normalise}
+        scores = [i.scores[k].as_value() for k in range(c.lanes)]
+        if c.scaled:
+            scale = i.scale.as_value()
+            if c.scores == FP16:
+                scores = [self._widened(m, f"widen_{k}", score, advance) for k, score in enumerate(scores)]
+                scale = delayed(m, advance, scale, c.convert_stages, "scale", reset_less=True)[-1]
+            scores = [self._product(m, f"scale_{k}", score, scale, advance) for k, score in enumerate(scores)]
+        late = {
+            name: delayed(m, advance, signal, c.fill_latency, f"fill_{name}", reset_less=name != "valid")[-1]
+            for name, signal in beside.items()
+        }
+        word = SimpleNamespace(**late)
+        word.scores = []
+        minus_inf = c.kept.inf | 1 << (c.kept.width - 1)
+        for k, score in enumerate(scores):
+            padded = Signal(c.kept.width, name=f"fill_score_{k}")
+            m.d.comb += padded.eq(Mux(word.count > k, score, minus_inf))
+            word.scores.append(padded)
+        return word
+
+    def _tree_maximum(self, m, values, *beside):
+        """The greatest of a word, a level a cycle, and the signals ``beside`` it, as late."""
+        c = self.config
+        compare = FloatCompareConfig(fmt=c.kept, stages=1)
+        for level in range(c.levels):
+            pairs = zip(values[0::2], values[1::2])
+            values = [self._greater(m, f"max_{level}_{k}", a, b, compare) for k, (a, b) in enumerate(pairs)]
+        always = Const(1, 1)
+        return values[0], *(delayed(m, always, x, c.levels, f"max_{k}")[-1] for k, x in enumerate(beside))
+
+    def _greater(self, m, name, a, b, config):
+        compare = self._operator(m, name, FloatCompare, config)
+        m.d.comb += [compare.i.a.eq(a), compare.i.b.eq(b)]
+        return compare.o.max.as_value()
+
+    def _running_maximum(self, m, value, valid, last, error, maxima):
+        """The greatest of a row, as it is subtracted, into the queue ``maxima``."""
+        fmt = self.config.kept
+        fresh = Signal(init=1, name="max_fresh")
+        highest = Signal(fmt.layout, name="max_highest", reset_less=True)
+        wrong = Signal(name="max_wrong", reset_less=True)
+        done = Signal(name="max_done")
+        greater = self._greater(m, "max_running", highest.as_value(), value, FloatCompareConfig(fmt=fmt, stages=0))
+        m.d.sync += done.eq(valid & last)
+        with m.If(valid):
+            m.d.sync += [fresh.eq(last), highest.eq(Mux(fresh, value, greater)), wrong.eq(error)]
+        special = Signal(name="max_special")
+        m.d.comb += [special.eq(highest.exponent == fmt.exponent_max), maxima.w_en.eq(done)]
+        with m.If(wrong | (special & ~(highest.sign & ~highest.fraction.any()))):
+            m.d.comb += maxima.w_data.eq(fmt.nan)
+        with m.Elif(special):
+            m.d.comb += maxima.w_data.eq(0)
+        with m.Else():
+            m.d.comb += maxima.w_data.eq(highest)
+
+    # Exp: subtract, exponentiate, keep, sum.
+
+    def _exponentiate(self, m, scores, exponentials, filled, maxima):
+        """Returns the queues of the rows that were read and of the reciprocals of their sums."""
+        c = self.config
+        started = self._queue(m, "started", c.row_layout.size, c.rows)
+        inverses = self._queue(m, "inverses", 32, c.rows)
+        row = Signal(c.row_layout, name="exp_row")
+        index = Signal(range(max(2, c.words)), name="exp_index")
+        issue = Signal(name="exp_issue")
+        last = Signal(name="exp_last")
+        m.d.comb += [
+            row.eq(filled.r_data),
+            issue.eq(maxima.r_rdy & exponentials.room & started.w_rdy),
+            last.eq(index == row.last_word),
+            scores.read.eq(issue),
+            exponentials.reserve.eq(issue),
+            filled.r_en.eq(issue & last),
+            maxima.r_en.eq(issue & last),
+            started.w_en.eq(issue & last),
+            started.w_data.eq(row),
+        ]
+        with m.If(issue):
+            m.d.sync += index.eq(Mux(last, 0, index + 1))
+
+        # The scores arrive, and what is subtracted from them. From here on nothing waits: room is reserved.
+        always = Const(1, 1)
+        word = delayed(m, always, scores.r_data, c.memory_stages - 1, "exp_word", reset_less=True)[-1]
+        maximum = delayed(m, always, maxima.r_data, c.memory_stages, "exp_maximum", reset_less=True)[-1]
+        values = [word.word_select(k, c.kept.width) for k in range(c.lanes)]
+        if c.kept == FP16:
+            values = [self._widened(m, f"widen_{k}", value, always) for k, value in enumerate(values)]
+            maximum = self._widened(m, "widen_maximum", maximum, always)
+        results = []
+        for k, value in enumerate(values):
+            subtract = self._operator(m, f"subtract_{k}", FloatAdd, c.add)
+            exp = self._operator(m, f"exp_{k}", Exp, c.exp)
+            m.d.comb += [
+                subtract.i.a.eq(value),
+                subtract.i.b.eq(maximum ^ (1 << 31)),
+                exp.i.eq(subtract.o),
+            ]
+            results.append(exp.o.as_value())
+        valid = delayed(m, always, issue, c.exp_latency, "exp_valid")[-1]
+        last = delayed(m, always, last, c.exp_latency, "exp_last", reset_less=True)[-1]
+        total = RowSum(config=RowSumConfig(lanes=c.lanes, add=c.add))
+        m.submodules.sum = emit_once(total)
+        m.d.comb += [
+            exponentials.write.eq(valid),
+            exponentials.w_data.eq(Cat(*results)),
+            total.valid.eq(valid),
+            total.last.eq(last),
+            total.word.eq(Cat(*results)),
+        ]
+        self._inverse(m, total, inverses)
+        return started, inverses
+
+    def _inverse(self, m, total, inverses):
+        """The reciprocal of a sum into the queue ``inverses``: 0 of a row without a score. Every other sum is at least 1."""
+        reciprocal = self._operator(m, "reciprocal", Reciprocal, self.config.reciprocal)
+        done = delayed(m, Const(1, 1), total.done, self.config.reciprocal_stages, "inverse_valid")[-1]
+        infinite = Signal(name="inverse_infinite")
+        code = reciprocal.o
+        m.d.comb += [
+            reciprocal.i.eq(total.total),
+            infinite.eq((code.exponent == FP32.exponent_max) & ~code.fraction.any()),
+            inverses.w_en.eq(done),
+            inverses.w_data.eq(Mux(infinite, 0, code.as_value())),
+        ]
+
+    # Out: multiply, round, send.
+
+    def _send(self, m, exponentials, started, inverses):
+        c = self.config
+        o = self.o.payload
+        row = Signal(c.row_layout, name="out_row")
+        index = Signal(range(max(2, c.words)), name="out_index")
+        advance = Signal(name="out_advance")
+        issue = Signal(name="out_issue")
+        last = Signal(name="out_last")
+        count = Signal(row.count.shape(), name="out_count")
+        m.d.comb += [
+            row.eq(started.r_data),
+            issue.eq(inverses.r_rdy & advance),
+            last.eq(index == row.last_word),
+            count.eq(Mux(last, row.count, c.lanes)),
+            exponentials.read.eq(issue),
+            started.r_en.eq(issue & last),
+            inverses.r_en.eq(issue & last),
+        ]
+        with m.If(issue):
+            m.d.sync += index.eq(Mux(last, 0, index + 1))
+        inverse = delayed(m, advance, inverses.r_data, c.out_latency, "out_inverse", reset_less=True)
+        normalise = delayed(m, advance, row.normalise, c.memory_stages, "out_normalise", reset_less=True)[-1]
+        word = delayed(m, advance, exponentials.r_data, c.memory_stages - 1, "out_word", reset_less=True)[-1]
+        factor = Signal(32, name="out_factor")
+        m.d.comb += factor.eq(Mux(normalise, inverse[c.memory_stages], _ONE))
+        beside = {"count": count, "last": last, "error": row.error}
+        late = {
+            name: delayed(m, advance, signal, c.out_latency, f"out_{name}", reset_less=True)[-1]
+            for name, signal in beside.items()
+        }
+        valid = delayed(m, advance, inverses.r_rdy, c.out_latency, "out_valid")[-1]
+        m.d.comb += [
+            advance.eq(~valid | self.o.ready),
+            self.o.valid.eq(valid),
+            o.count.eq(late["count"]),
+            o.last.eq(late["last"]),
+            o.error.eq(late["error"]),
+            o.reciprocal.eq(inverse[-1]),
+        ]
+        for k in range(c.lanes):
+            value = word.word_select(k, 32)
+            convert = self._operator(m, f"convert_{k}", FloatConvert, c.convert, advance)
+            m.d.comb += [
+                convert.i.eq(self._product(m, f"normalise_{k}", value, factor, advance)),
+                o.results[k].eq(Mux(late["count"] > k, convert.o.as_value(), 0)),
+            ]
+
+    def _product(self, m, name, a, b, en):
+        multiply = self._operator(m, name, FloatMultiply, self.config.multiply, en)
+        m.d.comb += [multiply.i.a.eq(a), multiply.i.b.eq(b)]
+        return multiply.o.as_value()
+
+    def _widened(self, m, name, value, en):
+        convert = self._operator(m, name, FloatConvert, self.config.widen, en)
+        m.d.comb += convert.i.eq(value)
+        return convert.o.as_value()
