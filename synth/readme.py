@@ -7,7 +7,9 @@ to.
 """
 
 import argparse
+import inspect
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -24,7 +26,18 @@ PLOT = cache.ROOT / "docs" / "lanes.svg"
 
 def blocks(results):
     """Every block at its default preset: what it does, how fast, how large, the paper's figure."""
-    header = ("block", "function", "latency", "II", "GE", "SRAM bits", "Fmax MHz", "paper", "paper's figure")
+    header = (
+        "block",
+        "function",
+        "latency",
+        "II",
+        "checked by",
+        "GE",
+        "SRAM bits",
+        "Fmax MHz",
+        "paper",
+        "paper's figure",
+    )
     rows = []
     for result in results:
         block = registry.find(result["block"])
@@ -38,6 +51,7 @@ def blocks(results):
                 block.summary,
                 component.latency,
                 component.initiation_interval,
+                f"[golden]({_golden(block)}), [bench](sim/tb_{block.name}.py)",
                 f"{result['generic']['ge']:,.0f}",
                 f"{result['generic']['memory_bits']:,}",
                 f"{fmax:.0f}" if fmax else "-",
@@ -122,6 +136,18 @@ def expected():
 
 def _source(block):
     return block.component.__module__.replace(".", "/") + ".py"
+
+
+def _golden(block):
+    """The file of the golden that the component's docstring names."""
+    found = re.search(r"Golden: ``golden\.(\w+)", inspect.getdoc(block.component) or "")
+    operator = getattr(block.component, "operator", None)
+    found = found or re.search(r"Golden: ``golden\.(\w+)", inspect.getdoc(operator) or "")
+    if found is None:
+        raise UserError(
+            f"the docstring of {block.component.__name__} does not name its golden: `Golden: ``golden.x.y```"
+        )
+    return f"golden/{found[1]}.py"
 
 
 def _made(command, results):
