@@ -30,7 +30,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
     Returns
     -------
     ``block``, ``preset``, ``paper``, ``parameters``, ``lanes`` (None without any), ``tools``;
-    ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None if no memory could be);
+    ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None without any, or above ``FLOPS_BITS`` together);
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
     ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` and ``liberty`` if asked for.
 
@@ -58,7 +58,9 @@ def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progr
         runs.wait()
         for pair, text, top in designs:
             generic = runs.results[_label(pair), "generic"]
-            if "flops" in technologies and any(memory["bits"] <= flows.FLOPS_BITS for memory in generic["memories"]):
+            small = [memory for memory in generic["memories"] if memory["bits"] <= flows.FLOPS_BITS]
+            bits = sum(memory["count"] * memory["bits"] for memory in small)
+            if "flops" in technologies and 0 < bits <= flows.FLOPS_BITS:
                 runs.start(pair, "generic_flops", "generic flops", text, top, _generic_flops)
             if "ecp5" in technologies and generic["ge"] <= flows.FPGA_GE:
                 runs.start(pair, "ecp5", "ecp5", text, top, flows.ecp5)
