@@ -30,7 +30,8 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
     Returns
     -------
     ``block``, ``preset``, ``paper``, ``parameters``, ``lanes`` (None without any), ``tools``;
-    ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None without any, or above ``FLOPS_BITS`` together);
+    ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None
+    without any, or above ``FLOPS_BITS`` together);
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
     ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` and ``liberty`` if asked for.
 
