@@ -138,7 +138,7 @@ def error(lane, tensors):
 
 
 def measure(progress=lambda text: None, route=True):
-    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, and ``fmax_mhz`` (None unless ``route``: it takes minutes)."""
+    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz`` (None unless ``route``: it takes minutes)."""
     tensors = clips.load()
     areas = []
     for lane in LANES:
