@@ -447,15 +447,25 @@ class Sfu(wiring.Component):
         return queue
 
     def _row_queue(self, m, name, depth):
-        """A queue of rows whose head, against which words are counted, is a register: (queue, head, to take it)."""
+        """A queue of rows, its head a register, and the words of the head counted down.
+
+        Returns (queue, head, step, last): to say that a word of the head is read, and whether it is the last, which takes
+        the head. Counting up to ``last_word`` would put a comparison in front of all that ``last`` decides.
+        """
         queue = self._queue(m, name, self.config.row_layout.size, depth - 1)
+        coming = Signal(self.config.row_layout, name=f"{name}_coming")
         head = Signal(self.config.row_layout, name=f"{name}_head", reset_less=True)
         shown = Signal(name=f"{name}_shown")
-        take = Signal(name=f"{name}_take")
-        m.d.comb += queue.r_en.eq(~shown | take)
+        left = Signal(coming.last_word.shape(), name=f"{name}_left", reset_less=True)
+        last = Signal(name=f"{name}_is_last", reset_less=True)
+        step = Signal(name=f"{name}_step")
+        m.d.comb += [coming.eq(queue.r_data), queue.r_en.eq(~shown | (step & last))]
         with m.If(queue.r_en):
-            m.d.sync += [head.eq(queue.r_data), shown.eq(queue.r_rdy)]
-        return queue, head, take
+            m.d.sync += [head.eq(coming), shown.eq(queue.r_rdy)]
+            m.d.sync += [left.eq(coming.last_word), last.eq(coming.last_word == 0)]
+        with m.Elif(step):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
+        return queue, head, step, last
 
     def _operator(self, m, name, operator, config, en=1):
         """An operator of ``hw.arith`` as a submodule."""
@@ -467,11 +477,11 @@ class Sfu(wiring.Component):
     # Fill: scale, keep, find the maximum.
 
     def _fill(self, m, scores):
-        """Returns the head of the queue of rows, what takes it, and the queue of their maxima."""
+        """Returns what ``_row_queue`` does of the rows, without the queue, and the queue of their maxima."""
         c = self.config
         advance = Signal(name="fill_advance")
         word = self._scaled_word(m, advance)
-        filled, head, take = self._row_queue(m, "filled", c.max_latency + 1)
+        filled, *rows = self._row_queue(m, "filled", c.max_latency + 1)
         maxima = self._queue(m, "maxima", c.kept.width, c.max_latency + 1)
 
         # How many words have come; the one that exceeds the longest row, and all after it, cannot be right.
@@ -506,7 +516,7 @@ class Sfu(wiring.Component):
 
         value, valid, last, error = self._tree_maximum(m, word.scores, taken, word.last, exceeds)
         self._running_maximum(m, value, valid, last, error, maxima)
-        return head, take, maxima
+        return *rows, maxima
 
     def _scaled_word(self, m, advance):
         """The word that enters the buffer: scaled scores, padded with -inf, and what came with them."""
@@ -572,26 +582,21 @@ class Sfu(wiring.Component):
 
     # Exp: subtract, exponentiate, keep, sum.
 
-    def _exponentiate(self, m, scores, exponentials, row, take, maxima):
-        """Returns the head of the queue of rows that were read, what takes it, and the queue of their sums' reciprocals."""
+    def _exponentiate(self, m, scores, exponentials, row, step, last, maxima):
+        """Returns the same of the rows that were read, and the queue of the reciprocals of their sums."""
         c = self.config
-        started, started_head, started_take = self._row_queue(m, "started", c.rows)
+        started, *rows = self._row_queue(m, "started", c.rows)
         inverses = self._queue(m, "inverses", 32, c.rows)
-        index = Signal(range(max(2, c.words)), name="exp_index")
         issue = Signal(name="exp_issue")
-        last = Signal(name="exp_last")
         m.d.comb += [
             issue.eq(maxima.r_rdy & exponentials.room & started.w_rdy),
-            last.eq(index == row.last_word),
             scores.read.eq(issue),
             exponentials.reserve.eq(issue),
-            take.eq(issue & last),
+            step.eq(issue),
             maxima.r_en.eq(issue & last),
             started.w_en.eq(issue & last),
             started.w_data.eq(row),
         ]
-        with m.If(issue):
-            m.d.sync += index.eq(Mux(last, 0, index + 1))
 
         # The scores arrive, and what is subtracted from them. From here on nothing waits: room is reserved.
         always = Const(1, 1)
@@ -623,7 +628,7 @@ class Sfu(wiring.Component):
             total.word.eq(Cat(*results)),
         ]
         self._inverse(m, total, inverses)
-        return started_head, started_take, inverses
+        return *rows, inverses
 
     def _inverse(self, m, total, inverses):
         """The reciprocal of a sum into the queue ``inverses``: 0 of a row without a score. Every other sum is at least 1."""
@@ -640,24 +645,19 @@ class Sfu(wiring.Component):
 
     # Out: multiply, round, send.
 
-    def _send(self, m, exponentials, row, take, inverses):
+    def _send(self, m, exponentials, row, step, last, inverses):
         c = self.config
         o = self.o.payload
-        index = Signal(range(max(2, c.words)), name="out_index")
         advance = Signal(name="out_advance")
         issue = Signal(name="out_issue")
-        last = Signal(name="out_last")
         count = Signal(row.count.shape(), name="out_count")
         m.d.comb += [
             issue.eq(inverses.r_rdy & advance),
-            last.eq(index == row.last_word),
             count.eq(Mux(last, row.count, c.lanes)),
             exponentials.read.eq(issue),
-            take.eq(issue & last),
+            step.eq(issue),
             inverses.r_en.eq(issue & last),
         ]
-        with m.If(issue):
-            m.d.sync += index.eq(Mux(last, 0, index + 1))
         inverse = delayed(m, advance, inverses.r_data, c.out_latency, "out_inverse", reset_less=True)
         normalise = delayed(m, advance, row.normalise, c.memory_stages, "out_normalise", reset_less=True)[-1]
         word = delayed(m, advance, exponentials.r_data, c.memory_stages - 1, "out_word", reset_less=True)[-1]
