@@ -10,7 +10,7 @@ opt = $(if $($(1)),--$(2) "$($(1))")
 NAMES = $(call opt,BLOCK,block) $(call opt,PRESET,preset)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test synth verilog lint readme clean distclean
+.PHONY: help setup sim test synth lanes verilog lint readme clean distclean
 
 help:  ## list every target
 	@printf 'Zoetrope: open RTL for attention in video diffusion transformers\n\n'
@@ -41,6 +41,9 @@ test: $(READY)  ## run the whole test suite
 
 synth: $(READY)  ## cost of blocks: gate equivalents, ECP5 resources and Fmax, um2 with LIBERTY=
 	@$(RUN) -m synth $(NAMES) $(call opt,LIBERTY,liberty)
+
+lanes: $(READY)  ## five ways to multiply FP16 by INT8, as a table and a plot
+	@$(RUN) -m synth.lanes
 
 verilog: $(READY)  ## write build/verilog/<block>.v and .json
 	@$(RUN) -m hw.generate $(NAMES)

@@ -39,9 +39,7 @@ class Method(NamedTuple):
 
 METHODS = {
     FP16: Method(limit=5, position=15, log2e=20, segment_bits=6, order=1, result=15, c1_shift=8),
-    FP32: Method(
-        limit=7, position=22, log2e=28, segment_bits=5, order=2, result=24, c1_shift=16, c2_shift=10, drop=6
-    ),
+    FP32: Method(limit=7, position=22, log2e=28, segment_bits=5, order=2, result=24, c1_shift=16, c2_shift=10, drop=6),
 }
 
 
@@ -50,9 +48,7 @@ def coefficients(target=FP32) -> np.ndarray:
     """The table, ``int64`` (segments, order + 1), columns c0, c1, c2. ``float64`` is exact enough to round every entry."""
     method = METHODS[target]
     segment = np.arange(1 << method.segment_bits)
-    start, middle, end = (
-        np.exp2((segment + part) / len(segment)) * 2.0**method.result for part in (0, 0.5, 1)
-    )
+    start, middle, end = (np.exp2((segment + part) / len(segment)) * 2.0**method.result for part in (0, 0.5, 1))
     step = 2.0**-method.u_bits
     c1, c2 = (end - start) * step, 2 * (start - 2 * middle + end) * step**2
     if method.order == 2:
@@ -61,7 +57,9 @@ def coefficients(target=FP32) -> np.ndarray:
     table = np.stack(exact[: method.order + 1], axis=1)
     margin = np.abs(table - np.floor(table) - 0.5).min()
     if margin < 1e-6:
-        raise ArithmeticError(f"a coefficient for {target.name} lies within {margin:g} of a tie: float64 may misround it")
+        raise ArithmeticError(
+            f"a coefficient for {target.name} lies within {margin:g} of a tie: float64 may misround it"
+        )
     return np.rint(table).astype(np.int64)
 
 

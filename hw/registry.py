@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hw.arith.exp import ExpConfig, ExpStream
 from hw.arith.float_add import FloatAddConfig, FloatAddStream
+from hw.arith.float_compare import FloatCompareConfig, FloatCompareStream
+from hw.arith.float_convert import FloatConvertConfig, FloatConvertStream, Integer
+from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
+from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
-from hw.formats import FP16, FP17
+from hw.formats import FP16, FP17, FP29, FP32
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -82,9 +87,74 @@ _ENTRIES = (
             "deep": FloatAddConfig(stages=6),
             "fp16": FloatAddConfig(a=FP16, b=FP16),
             "accumulate": FloatAddConfig(b=FP17, subnormals=False),
+            "accumulate_fp16": FloatAddConfig(b=FP29, subnormals=False),
         },
         "SIMPICKER IV-B",
         "a + b, IEEE, rounded once",
+    ),
+    Block(
+        "float_multiply",
+        FloatMultiplyStream,
+        {
+            "default": FloatMultiplyConfig(),
+            "combinational": FloatMultiplyConfig(stages=0),
+            "deep": FloatMultiplyConfig(stages=3),
+            "fp16": FloatMultiplyConfig(product=FP16, stages=4),
+            "fp32": FloatMultiplyConfig(operand=FP32, product=FP32, stages=6),
+        },
+        "SIMPICKER IV-B",
+        "a x b, exact or rounded once, IEEE",
+    ),
+    Block(
+        "float_convert",
+        FloatConvertStream,
+        {
+            "default": FloatConvertConfig(),
+            "combinational": FloatConvertConfig(stages=0),
+            "deep": FloatConvertConfig(stages=3),
+            "widen": FloatConvertConfig(source=FP16, target=FP32),
+            "int8": FloatConvertConfig(source=Integer(8, sign_magnitude=True)),
+            "int32": FloatConvertConfig(source=Integer(32), target=FP32, stages=4),
+        },
+        "SIMPICKER IV-B",
+        "FP32, FP16 or integer to FP16 or FP32",
+    ),
+    Block(
+        "float_compare",
+        FloatCompareStream,
+        {
+            "default": FloatCompareConfig(),
+            "combinational": FloatCompareConfig(stages=0),
+            "deep": FloatCompareConfig(stages=2),
+            "fp16": FloatCompareConfig(fmt=FP16),
+        },
+        "SIMPICKER IV-C",
+        "less, equal, min and max in a total order",
+    ),
+    Block(
+        "reciprocal",
+        ReciprocalStream,
+        {
+            "default": ReciprocalConfig(),
+            "deep": ReciprocalConfig(stages=8),
+            "fp16": ReciprocalConfig(fmt=FP16, stages=5),
+            "combinational": ReciprocalConfig(fmt=FP16, stages=0),
+        },
+        "SIMPICKER IV, V-A",
+        "1 / x, correctly rounded",
+    ),
+    Block(
+        "exp",
+        ExpStream,
+        {
+            "default": ExpConfig(),
+            "combinational": ExpConfig(stages=0),
+            "deep": ExpConfig(stages=8),
+            "fp16": ExpConfig(source=FP16),
+            "fp32": ExpConfig(target=FP32, stages=10),
+        },
+        "SIMPICKER IV, V-A",
+        "e to the x, monotone, within 0.6 ulp of FP16",
     ),
     Block(
         "local_table",

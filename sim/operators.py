@@ -1,11 +1,14 @@
 """What the benches of the arithmetic operators share: rows in and out under cocotb, and millions of them without it."""
 
+import numpy as np
 from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from golden import formats
 from hw.emit import emit_once
 from hw.stream import connect
+from sim.payloads import as_rows
 
 #: Vectors a call of the native driver: a few tens of megabytes of rows and cycle numbers.
 CHUNK = 1 << 20
@@ -43,3 +46,15 @@ class SideBySide(wiring.Component):
 def run(native, k, rows):
     """The results of operator ``k`` of a native ``SideBySide`` for ``rows``, as rows of bytes."""
     return native.streams({f"i_{k}": rows}, {f"o_{k}": len(rows)})[0][f"o_{k}"]
+
+
+def check(native, k, rows, expected):
+    """``AssertionError`` unless operator ``k`` of a native ``SideBySide`` turns ``rows`` into ``expected``."""
+    for start in range(0, len(rows), CHUNK):
+        want = as_rows(expected[start : start + CHUNK])
+        np.testing.assert_array_equal(run(native, k, rows[start : start + CHUNK]), want)
+
+
+def golden_format(fmt):
+    """The golden's description of a format of the hardware."""
+    return getattr(formats, fmt.name)

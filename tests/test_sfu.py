@@ -1,4 +1,4 @@
-"""The special function unit: the golden against float64 and by hand, every preset, rows of 17,550 through the RTL."""
+"""The special function unit: golden against float64 and by hand, benches, 17,550 elements through the RTL."""
 
 import numpy as np
 import pytest

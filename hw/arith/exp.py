@@ -104,9 +104,7 @@ class Method:
 
 METHODS = {
     FP16: Method(limit=5, position=15, log2e=20, segment_bits=6, order=1, result=15, c1_shift=8),
-    FP32: Method(
-        limit=7, position=22, log2e=28, segment_bits=5, order=2, result=24, c1_shift=16, c2_shift=10, drop=6
-    ),
+    FP32: Method(limit=7, position=22, log2e=28, segment_bits=5, order=2, result=24, c1_shift=16, c2_shift=10, drop=6),
 }
 
 

@@ -38,12 +38,12 @@ class FloatCompareConfig:
 class FloatCompare(wiring.Component):
     """``less``, ``equal``, ``min`` and ``max`` of ``a`` and ``b`` in the total order: -inf < finite < +inf < NaN.
 
-    ``-0 == +0``, and all NaN are equal to one another and greater than any number: ``min`` prefers numbers, ``max`` is NaN
-    when an operand is (IEEE 754-2019 ``minimumNumber`` and ``maximum``, but for the zeros). Of equal operands both ``min`` and ``max`` are ``a``, the first.
-    A NaN that leaves is the canonical one.
+    ``-0 == +0``, and all NaN are equal to one another and greater than any number: ``min`` is a number where there is one,
+    ``max`` a NaN where there is one (IEEE 754-2019 ``minimumNumber`` and ``maximum``, but for zeros: of equal operands both
+    are ``a``, the first). A NaN that leaves is the canonical one.
 
-    Signs and magnitudes are compared apart. Two ``order_key`` in front of one comparator say the same in fewer lines, with
-    two negations that cost more than all of this: 1,018 GE instead of 634 for FP32.
+    Signs and magnitudes are compared apart. Two ``order_key`` and one comparator say the same in fewer lines and take two
+    negations: 775 GE instead of 530 for FP32.
 
     Parameters
     ----------

@@ -65,10 +65,8 @@ class FloatConvertConfig:
         deepest = len(CUTS) - 1 if self.integer else len(CUTS) - 2
         if self.stages not in range(deepest + 1):
             raise ValueError(f"stages must be 0 to {deepest}, not {self.stages!r}")
-        if not self.integer and not self.widens and self.source.exponent_bits <= self.target.exponent_bits:
-            raise ValueError(
-                f"{self.source.name} to {self.target.name} is neither a widening nor a narrowing of the exponent"
-            )
+        if self.target not in (FP16, FP32):
+            raise ValueError(f"target must be FP16 or FP32, not {self.target.name}")
 
     @property
     def integer(self):
@@ -99,7 +97,7 @@ class FloatConvert(wiring.Component):
     o : Out, the result, ``latency`` advances later
 
     Latency: ``stages`` advances. Initiation interval: 1.
-    Limits: a source with fewer exponent bits and more fraction bits than the target, or the reverse of both, is refused.
+    Limits: as a target FP16 and FP32 only; FP29 and FP17 never hold subnormals.
     Golden: ``golden.float_convert.float_convert`` and ``golden.float_convert.integer_convert``.
     """
 

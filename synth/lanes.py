@@ -1,0 +1,236 @@
+"""Five ways to multiply FP16 by INT8, and the FP16 lane that they are to replace, under one flow: `make lanes`.
+
+Each way is a PE of 8 lanes on the same engine with the same ports (``hw.simcore.outer_product``). Its gates are counted
+where they are: in a lane (multiplier, sums), in a row (what the lanes of a row share), or in the array (what all rows
+share: the LUT buffer or the slice generator, the conversion of fixed-point sums). Adders have no pipeline registers here, so
+that lanes are compared by their logic; Fmax is that of the default number of stages.
+"""
+
+import argparse
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from golden.aligned_pe import aligned_pe
+from golden.formats import FP32, to_float64
+from golden.fp16_pe import fp16_pe
+from golden.lut_pe import lut_pe
+from golden.quantization import dequantize, fold_key_scales, quantize
+from hw import emit
+from hw.errors import command_line
+from hw.generate import table
+from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
+from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
+from hw.simcore.lut_pe import LutPE, LutPEConfig
+from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from sim import clips
+from synth import cache, flows, paper, sram
+
+_MULTIPLIER = ("lut_multiplier", "lut_product", "local_table", "plain_product", "split_product", "float_multiply")
+_SUMS = ("accumulator", "fixed_accumulator", "float_add")
+
+#: Operands of a sum and queries of the clip that stalls and errors are taken over.
+OPERANDS, QUERIES, KEYS = 64, 64, 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One way: ``name`` as printed, PE and config, and ``sums(x, w)``, its golden; ``w`` are FP16 codes where ``fp16``."""
+
+    name: str
+    pe: type
+    config: object
+    sums: object
+    fp16: bool = False
+
+
+def _mixed(name, pe, config):
+    reading = "exact" if getattr(config, "exact", False) else getattr(config, "reading", "odd16")
+    return Lane(name, pe, config, lambda x, w: lut_pe(x, w, reading, config.accumulator))
+
+
+LANES = (
+    Lane("FP16 multiplier", FP16PE, FP16PEConfig(), fp16_pe, fp16=True),
+    _mixed("buffered LUT (the paper's)", LutPE, LutPEConfig()),
+    _mixed("buffered LUT, W = 1", LutPE, LutPEConfig(copy_width=1, words=64)),
+    _mixed("buffered LUT, byte128", LutPE, LutPEConfig(reading="byte128", copy_width=16)),
+    _mixed("generated LUT", LutPE, LutPEConfig(slices="generator")),
+    _mixed("split LUT", SplitPE, SplitPEConfig()),
+    _mixed("split LUT, exact", SplitPE, SplitPEConfig(exact=True)),
+    _mixed("split LUT, exact, fixed sums", SplitPE, SplitPEConfig(exact=True, accumulator="fixed")),
+    _mixed("11 x 7 multiplier", PlainPE, PlainPEConfig()),
+    _mixed("11 x 7 multiplier, exact", PlainPE, PlainPEConfig(exact=True)),
+    _mixed("11 x 7 multiplier, exact, fixed sums", PlainPE, PlainPEConfig(exact=True, accumulator="fixed")),
+    Lane("aligned integer", AlignedPE, AlignedPEConfig(), aligned_pe),
+)
+
+
+def area(lane):
+    """GE of a lane's ``multiplier`` and ``sums`` and of their sum ``lane``; of a ``row`` and of what is ``shared``.
+
+    ``table_bits`` and ``table_ge`` are the local tables of a lane as SRAM (CACTI, 32 nm), a lower bound where ``at_least``.
+    Memories of sums are left out: they are the same for all FP32 sums, and a matter of D.
+    """
+    config = dataclasses.replace(lane.config, add_stages=0)
+    text = emit.rtlil(lane.pe(config=config), "pe")
+    result = cache.kept(lambda: flows.generic(text, "pe"), "generic", flows.scripts(), "pe", text)
+    modules, lanes = result["modules"], config.lanes
+
+    def total(chosen):
+        return sum(part["count"] * part["ge"] for name, part in modules.items() if chosen(name))
+
+    multiplier = total(lambda name: name.startswith(_MULTIPLIER))
+    sums = total(lambda name: name.startswith(_SUMS) or "_cell_" in name)
+    tables = [
+        memory | {"count": memory["count"] * part["count"]}
+        for name, part in modules.items()
+        for memory in part["memories"]
+        if _in_table(name, modules)
+    ]
+    price = sram.total(tables)
+    return {
+        "multiplier": round(multiplier / lanes, 1),
+        "sums": round(sums / lanes, 1),
+        "lane": round((multiplier + sums) / lanes, 1),
+        "table_bits": price["bits"] // lanes,
+        "table_ge": round(price["ge"] / lanes, 1) if price["bits"] and price["ge"] else 0.0,
+        "at_least": price["at_least"],
+        "row": round(total(lambda name: name.startswith("pe.operands")), 1),
+        "shared": round(total(lambda name: name.startswith(("pe.source", "pe.convert"))), 1),
+    }
+
+
+def _in_table(name, modules):
+    return any(name in part["parts"] for parent, part in modules.items() if parent.startswith("local_table"))
+
+
+def speed(lane):
+    """Routed Fmax (MHz) of the PE's datapath on ECP5, with the default number of stages."""
+    text = emit.rtlil(lane.pe.cell(config=lane.config), "cell")
+    return cache.kept(lambda: flows.ecp5(text, "cell"), "ecp5", flows.scripts(), "cell", text)["fmax_mhz"]
+
+
+def stalls(lane):
+    """Share of cycles lost in stalls by a long run of operands of random fractions, nothing outside stalling."""
+    operands = np.random.default_rng(0).integers(0x3C00, 0x4000, (4 * OPERANDS, 1))
+    last = np.arange(1, len(operands) + 1) % OPERANDS == 0
+    starts = lane.pe(config=lane.config).schedule(operands, last)
+    span = starts[-1] - starts[len(starts) // 2]
+    return 1 - lane.config.words * (len(starts) - 1 - len(starts) // 2) / span
+
+
+def error(lane, tensors):
+    """rms error of Q K^T of the clip over its rms, against float64 sums of the same quantized operands."""
+    q, k = tensors.q[-1][:QUERIES], tensors.k.reshape(-1, tensors.k.shape[-1])[:KEYS]
+    if lane.fp16:
+        codes, x, values = k.view(np.uint16), q.view(np.uint16), k.astype(np.float64)
+    else:
+        codes, scales = quantize(k)
+        x = fold_key_scales(q, scales).view(np.uint16)
+        values = dequantize(codes, np.ones_like(scales)).astype(np.float64)
+    ideal = x.view(np.float16).astype(np.float64) @ values.T
+    got = to_float64(lane.sums(x, np.broadcast_to(codes.T, (len(x), *codes.T.shape))), FP32)
+    return float(np.sqrt(((got - ideal) ** 2).mean() / (ideal**2).mean()))
+
+
+def measure(progress=lambda text: None):
+    """A dict a lane: ``name``, ``area``, ``fmax_mhz``, ``stalls``, ``error``."""
+    tensors = clips.load()
+    areas = []
+    for lane in LANES:
+        progress(f"{lane.name}: gates")
+        areas.append(area(lane))
+    progress("routing the datapaths")
+    with ThreadPoolExecutor(2) as pool:
+        speeds = list(pool.map(speed, LANES))
+    rows = []
+    for lane, gates, fmax in zip(LANES, areas, speeds):
+        row = {
+            "name": lane.name,
+            "area": gates,
+            "fmax_mhz": fmax,
+            "stalls": stalls(lane),
+            "error": error(lane, tensors),
+        }
+        rows.append(row)
+    return rows
+
+
+HEADER = ("a lane", "multiplier", "sums", "lane GE", "/ FP16", "table", "with table", "/ FP16", "row GE", "shared GE")
+HEADER += ("Fmax MHz", "stalls", "rms error")
+
+
+def cells(rows):
+    """The rows of ``measure`` as they are shown, under ``HEADER``."""
+    yardstick = rows[0]["area"]["lane"]
+    return [_cells(row, yardstick) for row in rows]
+
+
+def _cells(row, yardstick):
+    gates = row["area"]
+    bound = "≥ " if gates["at_least"] else ""
+    whole = gates["lane"] + gates["table_ge"]
+    return (
+        row["name"],
+        f"{gates['multiplier']:,.0f}",
+        f"{gates['sums']:,.0f}",
+        f"{gates['lane']:,.0f}",
+        f"{gates['lane'] / yardstick:.2f}",
+        f"{bound}{gates['table_ge']:,.0f}" if gates["table_bits"] else "-",
+        f"{bound}{whole:,.0f}",
+        f"{bound}{whole / yardstick:.2f}",
+        f"{gates['row']:,.0f}",
+        f"{gates['shared']:,.0f}",
+        f"{row['fmax_mhz']:.0f}" if row["fmax_mhz"] else "-",
+        f"{row['stalls']:.0%}",
+        f"{row['error']:.1e}",
+    )
+
+
+def plot(rows, path):
+    """Area of a lane with its table against its error, one point a way, as an SVG or PNG by the name of ``path``."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "zoetrope"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for row in rows:
+        gates = row["area"]
+        x, y = gates["lane"] + gates["table_ge"], max(row["error"], 1e-9)
+        axes.plot(x, y, "o", color="tab:gray" if row is rows[0] else "tab:blue")
+        axes.annotate(row["name"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7)
+    axes.axvline(paper.row("lut_pe").ge, linestyle=":", color="tab:red")
+    axes.annotate("the paper's LUT lane", (paper.row("lut_pe").ge, 1e-6), rotation=90, fontsize=7, color="tab:red")
+    axes.set(
+        yscale="log", xlabel="GE of a lane with its table, FP32 or fixed sums", ylabel="rms error of a dot product"
+    )
+    figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
+    pyplot.close(figure)
+
+
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m synth.lanes", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--out", default="build/synth", help="folder of lanes.json and lanes.svg (default: %(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    rows = measure(lambda text: print(text, "...", flush=True))
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "lanes.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
+    plot(rows, out / "lanes.svg")
+    print(table(HEADER, cells(rows)))
+    lut, fp16 = paper.row("lut_pe").ge, paper.row("fp16_pe").ge
+    print(f"\nSIMPICKER Table II: LUT lane {lut:,.0f} GE, FP16 lane {fp16:,.0f} GE: {lut / fp16:.2f}.")
+    print(f"table: SRAM by CACTI at 32 nm, as GE. {out / 'lanes.json'}, {out / 'lanes.svg'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Conversions: the golden against exact rationals, the RTL against the golden, exhaustively for 16-bit sources."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from rational import rounded
+
+from golden.float_convert import float_convert, integer_convert
+from golden.formats import FP16, FP17, FP29, FP32, fp32, int8_decode, is_finite, to_float64
+from hw import formats as hw
+from hw.arith.float_convert import FloatConvertConfig, FloatConvertStream, Integer
+from sim.harness import simulate
+from sim.native import Native
+from sim.operators import SideBySide, check, golden_format
+from sim.packing import pack
+from sim.stimulus import corners, random_codes
+from sim.tb_float_convert import integers, normal, random_integers
+
+CONFIGS = [
+    FloatConvertConfig(stages=0),
+    FloatConvertConfig(stages=3),
+    FloatConvertConfig(source=hw.FP16, target=hw.FP32, stages=0),
+    FloatConvertConfig(source=hw.FP16, target=hw.FP32, stages=3),
+    FloatConvertConfig(source=hw.FP29, stages=1),
+    FloatConvertConfig(source=hw.FP29, target=hw.FP32, stages=1, subnormals=False),
+    FloatConvertConfig(source=hw.FP17, stages=2),
+]
+INTEGER_CONFIGS = [
+    FloatConvertConfig(source=Integer(8, sign_magnitude=True), stages=0),
+    FloatConvertConfig(source=Integer(8, sign_magnitude=True), target=hw.FP32, stages=4),
+    FloatConvertConfig(source=Integer(8), stages=1),
+    FloatConvertConfig(source=Integer(16), stages=4),
+    FloatConvertConfig(source=Integer(27), target=hw.FP32, stages=0),
+    FloatConvertConfig(source=Integer(32), stages=2),
+    FloatConvertConfig(source=Integer(32), target=hw.FP32, stages=4),
+]
+
+
+@pytest.mark.parametrize(
+    "source, target", [(FP32, FP16), (FP16, FP32), (FP29, FP16), (FP29, FP32), (FP17, FP16)], ids=lambda fmt: fmt.name
+)
+def test_golden_against_exact_rationals(source, target):
+    codes = random_codes(np.random.default_rng(6), source, 3000)
+    codes = codes[is_finite(codes, source)]
+    got = to_float64(float_convert(codes, source, target), target)
+    values = to_float64(codes, source)
+    np.testing.assert_array_equal(got, [rounded(Fraction(value), target) for value in values])
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(values))
+
+
+@pytest.mark.parametrize("target", [FP16, FP32], ids=lambda fmt: fmt.name)
+def test_golden_of_integers_against_exact_rationals(target):
+    values = integers(random_integers(np.random.default_rng(7), Integer(32), 3000), Integer(32))
+    expected = [rounded(Fraction(int(value)), target) for value in values]
+    np.testing.assert_array_equal(to_float64(integer_convert(values, target), target), expected)
+    assert integer_convert(np.array([0]), target) == 0
+    with pytest.raises(ValueError, match="integer_convert takes integers, not float64"):
+        integer_convert(np.array([0.5]), target)
+
+
+def test_infinities_and_nan():
+    assert float_convert(np.array([FP32.inf, FP32.inf | 1 << 31, FP32.inf + 1])).tolist() == [0x7C00, 0xFC00, 0x7E00]
+    assert float_convert(np.array([0xFC00, 0x7C01]), FP16, FP32).tolist() == [0xFF800000, 0x7FC00000]
+
+
+@pytest.fixture(scope="module")
+def native():
+    operators = (FloatConvertStream(config=config) for config in CONFIGS + INTEGER_CONFIGS)
+    return Native.build(SideBySide(*operators), "float_converts")
+
+
+@pytest.mark.parametrize("k", range(len(CONFIGS)))
+def test_codes_through_the_rtl(native, k):
+    c = CONFIGS[k]
+    source, target = golden_format(c.source), golden_format(c.target)
+    if source == FP16:
+        codes = np.arange(1 << 16, dtype=np.uint64)
+    else:
+        codes = random_codes(np.random.default_rng(k), source, 1 << 20)
+        codes = np.concatenate([np.array(list(corners(source).values()), np.uint64), codes])
+    codes = codes if c.subnormals and source in (FP16, FP32) else normal(codes, source)
+    check(native, k, pack(codes, widths=[source.width]), float_convert(codes, source, target))
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_every_midpoint_of_fp16_and_its_neighbours_through_the_rtl(native, k):
+    """Every non-negative FP16 value, every midpoint between two, and of each the FP32 numbers beside it; both signs."""
+    values = to_float64(np.arange(FP16.inf), FP16)
+    middles = (values[:-1] + values[1:]) / 2
+    exact = fp32(np.concatenate([values, middles, [65520.0]])).astype(np.int64)
+    codes = np.concatenate([np.maximum(exact + step, 0) for step in (-1, 0, 1)])
+    codes = np.concatenate([codes, codes | 1 << 31])
+    check(native, k, pack(codes, widths=[32]), float_convert(codes))
+
+
+@pytest.mark.parametrize("k", range(len(INTEGER_CONFIGS)))
+def test_integers_through_the_rtl(native, k):
+    c = INTEGER_CONFIGS[k]
+    if c.source.width <= 16:
+        codes = np.arange(1 << c.source.width, dtype=np.uint64)
+    else:
+        codes = random_integers(np.random.default_rng(k), c.source, 1 << 20)
+    values = int8_decode(codes.astype(np.uint8)) if c.source.sign_magnitude else integers(codes, c.source)
+    expected = integer_convert(values, golden_format(c.target))
+    check(native, len(CONFIGS) + k, pack(codes, widths=[c.source.width]), expected)
+
+
+@pytest.mark.parametrize("preset", ["default", "int32"])
+def test_rtl(preset):
+    assert simulate("float_convert", preset).vectors > 5_000
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"stages": 4}, "stages must be 0 to 3, not 4"),
+        ({"source": Integer(8), "stages": 5}, "stages must be 0 to 4, not 5"),
+        ({"source": hw.FP16}, "source and target must differ, not both FP16"),
+        ({"source": hw.FP32, "target": hw.FP29}, "target must be FP16 or FP32, not FP29"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        FloatConvertConfig(**config)
+
+
+def test_impossible_integers_are_refused_by_name():
+    with pytest.raises(ValueError, match="width of an integer must be 2 to 64, not 1"):
+        Integer(1)

@@ -1,0 +1,108 @@
+"""Floating-point multiplication: the golden against exact rationals, the RTL against the golden, millions of pairs."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from rational import rounded
+
+from golden.float_multiply import float_multiply
+from golden.formats import FP16, FP29, FP32, is_finite, to_float64
+from hw import formats as hw
+from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
+from sim.harness import simulate
+from sim.native import Native
+from sim.operators import SideBySide, check, golden_format
+from sim.packing import pack
+from sim.stimulus import corner_pairs, corners, random_pairs
+
+CONFIGS = [
+    FloatMultiplyConfig(stages=3),
+    FloatMultiplyConfig(product=hw.FP16, stages=4),
+    FloatMultiplyConfig(operand=hw.FP32, product=hw.FP32, stages=6),
+    FloatMultiplyConfig(stages=0),
+    FloatMultiplyConfig(product=hw.FP16, stages=0),
+    FloatMultiplyConfig(operand=hw.FP32, product=hw.FP32, stages=0),
+    FloatMultiplyConfig(product=hw.FP32, stages=1),
+]
+
+
+@pytest.mark.parametrize(
+    "operand, product", [(FP16, FP29), (FP16, FP16), (FP16, FP32), (FP32, FP32)], ids=lambda fmt: fmt.name
+)
+def test_golden_against_exact_rationals(operand, product):
+    rng = np.random.default_rng(5)
+    a, b = np.hstack([corner_pairs(operand)[:2], random_pairs(rng, operand, 2000)])
+    finite = is_finite(a, operand) & is_finite(b, operand)
+    a, b = a[finite], b[finite]
+    got = to_float64(float_multiply(a, b, operand, product), product)
+    x, y = to_float64(a, operand), to_float64(b, operand)
+    exact = [Fraction(p) * Fraction(q) for p, q in zip(x, y)]
+    np.testing.assert_array_equal(got, [rounded(value, product) for value in exact])
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(x) ^ np.signbit(y))
+    if product == FP29:
+        assert all(Fraction(g) == e for g, e in zip(got, exact))
+
+
+@pytest.mark.parametrize("operand, product", [(FP16, FP29), (FP16, FP16), (FP32, FP32)], ids=lambda fmt: fmt.name)
+def test_infinities_and_nan(operand, product):
+    inf, nan, minus = operand.inf, operand.nan, 1 << (operand.width - 1)
+    cases = {
+        (inf, 5): product.inf,
+        (inf, minus | inf): product.inf | 1 << (product.width - 1),
+        (inf, 0): product.nan,
+        (minus, inf): product.nan,
+        (inf + 1, 0): product.nan,
+        (5, minus | nan): product.nan,
+    }
+    for (a, b), expected in cases.items():
+        assert float_multiply(np.array([a]), np.array([b]), operand, product) == expected
+
+
+@pytest.fixture(scope="module")
+def native():
+    operators = (FloatMultiplyStream(config=config) for config in CONFIGS)
+    return Native.build(SideBySide(*operators), "float_multiplies")
+
+
+@pytest.mark.parametrize("k", range(len(CONFIGS)))
+def test_millions_of_pairs_through_the_rtl(native, k):
+    """Every pair of corners; 4, 3 and 3 million random pairs through the deepest pipelines, fewer through the others."""
+    operand, product = golden_format(CONFIGS[k].operand), golden_format(CONFIGS[k].product)
+    rng = np.random.default_rng(k)
+    for part in range((4, 3, 3, 1, 1, 1, 1)[k]):
+        pairs = random_pairs(rng, operand, 1 << 20)
+        a, b = np.hstack([corner_pairs(operand)[:2], pairs]) if part == 0 else pairs
+        check(native, k, pack(a, b, widths=[operand.width] * 2), float_multiply(a, b, operand, product))
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_every_fp16_code_against_every_corner(native, k):
+    every = np.arange(1 << 16, dtype=np.uint64)
+    for corner in corners(FP16).values():
+        other = np.full(1 << 16, corner, np.uint64)
+        check(native, k, pack(every, other, widths=[16, 16]), float_multiply(every, other, FP16, (FP29, FP16)[k]))
+
+
+@pytest.mark.parametrize("preset", ["default", "fp32"])
+def test_rtl(preset):
+    assert simulate("float_multiply", preset).vectors > 10_000
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"stages": 4}, "stages must be 0 to 3, not 4"),
+        ({"product": hw.FP16, "stages": 7}, "stages must be 0 to 6, not 7"),
+        ({"product": hw.FP17}, "product must be FP16 or hold every product of two FP16 exactly, not FP17"),
+        ({"operand": hw.FP32}, "product must be FP32 or hold every product of two FP32 exactly, not FP29"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        FloatMultiplyConfig(**config)
+
+
+def test_golden_refuses_a_product_it_would_have_to_round():
+    with pytest.raises(ValueError, match="products of FP32 are rounded to FP32 or exact, not FP29"):
+        float_multiply(np.uint32(1), np.uint32(1), FP32, FP29)
