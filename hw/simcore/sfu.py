@@ -300,20 +300,17 @@ class RowSum(wiring.Component):
         valid = delayed(m, always, self.valid, stages * level, "tree_valid")[-1]
         last = delayed(m, always, self.last, stages * level, "tree_last", reset_less=True)[-1]
 
-        # The ring: of the words of a row that are in it, ``age`` counts up to all of it.
+        # The ring: ``age`` counts the words of a row up to all that it holds, from then on each meets a sum ``again``.
         inside = Signal()
         advance = Signal()
-        age = Signal(range(stages + 1))
+        age = Signal(range(max(2, stages)))
+        full = Signal()
         again = Signal()
         before = Signal(32, name="ring_before")
         after = Signal(32, name="ring_after")
-        m.d.comb += [
-            advance.eq(valid | ~inside),
-            again.eq(age == stages),
-            before.eq(after & again.replicate(32)),
-        ]
+        m.d.comb += [advance.eq(valid | ~inside), full.eq(age == stages - 1), before.eq(after & again.replicate(32))]
         with m.If(valid):
-            m.d.sync += [inside.eq(~last), age.eq(Mux(last, 0, Mux(age == stages, age, age + 1)))]
+            m.d.sync += [inside.eq(~last), again.eq(full & ~last), age.eq(Mux(last, 0, age + ~full))]
         m.d.comb += after.eq(self._add(m, "ring", values[0], before, advance))
         ring_valid = delayed(m, advance, valid, stages, "ring_valid")[-1]
         ring_last = delayed(m, advance, last, stages, "ring_last", reset_less=True)[-1]
@@ -336,14 +333,13 @@ class RowSum(wiring.Component):
     def _pair(self, m, name, value, valid, last):
         """One level of the tree in time: (sum, valid, last) of each two values of a row, or of its last alone."""
         stages, always = self.config.add.stages, Const(1, 1)
-        held = Signal(32, name=f"{name}_held", reset_less=True)
+        held = Signal(32, name=f"{name}_held")
         full = Signal(name=f"{name}_full")
-        first = Signal(32, name=f"{name}_first")
         send = Signal(name=f"{name}_send")
-        m.d.comb += [first.eq(held & full.replicate(32)), send.eq(valid & (full | last))]
+        m.d.comb += send.eq(valid & (full | last))
         with m.If(valid):
-            m.d.sync += [held.eq(value), full.eq(~send)]
-        total = self._add(m, name, first, value, always)
+            m.d.sync += [held.eq(Mux(send, 0, value)), full.eq(~send)]
+        total = self._add(m, name, held, value, always)
         sent = delayed(m, always, send, stages, f"{name}_valid")[-1]
         return total, sent, delayed(m, always, last, stages, f"{name}_last", reset_less=True)[-1]
 
