@@ -261,7 +261,9 @@ def netlist(text, top, library):
         coarse = _json(workdir, "coarse.json")["modules"][top]
         models = Path(workdir, "models.v").read_text()
     if _memories(coarse, APART_BITS):
-        raise ToolError(f"{top} has a memory of {APART_BITS} bits or more that is no Sram: it has no module to simulate")
+        raise ToolError(
+            f"{top} has a memory of {APART_BITS} bits or more that is no Sram: it has no module to simulate"
+        )
     cells = [(cell["type"], cell["connections"]) for _, cell in sorted(module["cells"].items())]
     used = {kind for kind, _ in cells}
     found = dict(re.findall(r"^(?=module (\S+?)\()(.*?^endmodule$)", models, re.M | re.S))

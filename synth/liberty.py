@@ -100,7 +100,9 @@ class Table:
                 order.append(axis := _axis(variable))
                 axes[axis] = _numbers(index) * (units.load if axis == "load" else units.time)
         if len(set(order)) < len(order) or values.size != axes["slew"].size * axes["load"].size:
-            raise UserError(f"Liberty table {group.kind}({' '.join(group.arguments)}) is not over one slew and one load")
+            raise UserError(
+                f"Liberty table {group.kind}({' '.join(group.arguments)}) is not over one slew and one load"
+            )
         values = values.reshape([axes[axis].size for axis in order] or [1])
         self.slews, self.loads = axes["slew"], axes["load"]
         self.values = (values.T if order == ["load", "slew"] else values).reshape(self.slews.size, self.loads.size)
@@ -153,7 +155,11 @@ class Cell:
         self.sequential = bool(group.all("ff", "latch", "statetable"))
         unit = library.units.leakage
         self.leakage = [
-            State(state.attributes.get("when"), (state.attributes.get("related_pg_pin", ""),), state.number("value") * unit)
+            State(
+                state.attributes.get("when"),
+                (state.attributes.get("related_pg_pin", ""),),
+                state.number("value") * unit,
+            )
             for state in group.all("leakage_power")
             if state.number("value") is not None
         ] or [State(None, ("",), group.number("cell_leakage_power", library.default_leakage) * unit)]
@@ -243,9 +249,7 @@ def _factor(text, unit):
 def _corner(library, head):
     name = head.attributes.get("default_operating_conditions")
     conditions = next((group for group in head.all("operating_conditions") if group.arguments[:1] == [name]), Group(""))
-    corner = {
-        key: head.number(f"nom_{key}", conditions.number(key)) for key in ("process", "voltage", "temperature")
-    }
+    corner = {key: head.number(f"nom_{key}", conditions.number(key)) for key in ("process", "voltage", "temperature")}
     if not corner["voltage"]:
         raise UserError(f"Liberty file of {library.name} has no nom_voltage: switching energy is 0.5 C V^2")
     return {"name": name} | corner

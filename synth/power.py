@@ -66,9 +66,7 @@ class Vectors:
     until: str | None = None
 
 
-def energy(
-    block, preset=None, library=None, *, cycles=CYCLES, clock_mhz=None, wire_ff=0.0, slew_ps=None, tensors=None
-):
+def energy(block, preset=None, library=None, *, cycles=CYCLES, clock_mhz=None, wire_ff=0.0, slew_ps=None, tensors=None):
     """Power and energy per product of a PE that multiplies tiles of Q K^T, as a dict that is JSON.
 
     Parameters
@@ -114,7 +112,9 @@ def energy(
 def _library(library):
     found = library if isinstance(library, Library) else find_library(library)
     if found is None:
-        raise UserError("energy needs a standard-cell library: give a Liberty file with --liberty PATH, or set PDK_ROOT")
+        raise UserError(
+            "energy needs a standard-cell library: give a Liberty file with --liberty PATH, or set PDK_ROOT"
+        )
     return found
 
 
@@ -135,10 +135,9 @@ def pe_vectors(component, tensors, cycles):
 
 def measured(component, top, library, vectors, *, clock_mhz=None, wire_ff=0.0, slew_ps=None):
     """``priced`` for any ``component`` with streams and its ``Vectors``; netlist and counts are kept by content."""
-    text = emit.rtlil(component, top)
-    netlist = cache.kept(
-        lambda: flows.netlist(text, top, library), "netlist", flows.scripts(), library.digest, repr(library), top, text
-    )
+    rtlil = emit.rtlil(component, top)
+    key = ("netlist", flows.scripts(), library.digest, top, rtlil)
+    netlist = cache.kept(lambda: flows.netlist(rtlil, top, library), *key)
     rows = [*vectors.sources.items(), *vectors.expected.items()]
     given = [f"{name} {hashlib.sha256(values.tobytes()).hexdigest()}" for name, values in rows]
     counts = cache.kept(
@@ -173,7 +172,9 @@ def activity(netlist, component, top, vectors):
     for name, rows in vectors.expected.items():
         if not np.array_equal(got[name], rows):
             wrong = int((got[name] != rows).any(axis=1).sum())
-            raise ToolError(f"the netlist of {top} is wrong: {wrong} of {len(rows)} rows of {name} differ from the golden")
+            raise ToolError(
+                f"the netlist of {top} is wrong: {wrong} of {len(rows)} rows of {name} differ from the golden"
+            )
     toggles, ones = (np.concatenate([counted[port][k] for port in chunks])[: len(nets)].tolist() for k in (0, 1))
     return {"cycles": cycles, "nets": nets, "toggles": toggles, "ones": ones}
 
@@ -380,7 +381,13 @@ def _sram(memories, nets, products, seconds):
         depth, width, ports = map(int, re.fullmatch(r"sram_(\d+)x(\d+)(?:_w\d+)?_(\d+)r", name).groups())
         reads = sum(nets.ones[nets.bits(pins, f"r_en__{k}")[0]] for pins in instances for k in range(ports)) / products
         writes = sum(nets.ones[nets.bits(pins, "w_en")].max() for pins in instances) / products
-        row = {"depth": depth, "width": width, "count": len(instances), "reads": _round(reads), "writes": _round(writes)}
+        row = {
+            "depth": depth,
+            "width": width,
+            "count": len(instances),
+            "reads": _round(reads),
+            "writes": _round(writes),
+        }
         price = sram.price(depth, width, ports, 1)
         access = price and _round(reads * price["read_pj"] + writes * price["write_pj"])
         leakage = price and _round(price["leakage_mw"] * len(instances) * seconds * 1e9 / products)
@@ -396,14 +403,11 @@ def _sram(memories, nets, products, seconds):
 def text(result):
     """The printed form of ``energy``."""
     parts = result["energy_pj"]
-    header = ("pJ per product", *parts, "SRAM access", "SRAM leakage")
-    bound = "≥ " if result["sram"]["at_least"] else ""
-    memories = (f"{bound}{result['sram'][key]:.4f}" if result["sram"]["memories"] else "-" for key in ("access_pj", "leakage_pj"))
-    row = (f"{result['block']}.{result['preset']}", *(f"{value:.4f}" for value in parts.values()), *memories)
+    row = (f"{result['block']}.{result['preset']}", *(f"{value:.4f}" for value in parts.values()))
     corner = result["corner"]
     return "\n".join(
         [
-            generate.table(header, [row]),
+            generate.table(("pJ per product", *parts), [row]),
             "",
             f"{result['library']} ({corner['name']}, {corner['voltage']} V, {corner['temperature']} C), "
             f"{result['clock_mhz']} MHz: {result['power_mw']} mW in {result['cells']} cells ({result['flops']} flip-flops), "
@@ -411,22 +415,49 @@ def text(result):
             f"{result['products']} products in {result['cycles']} cycles, outputs equal to the golden; {result['vectors']}",
             f"glitch-free estimate; slew {result['slew_ps']} ps; {result['wire_ff']} fF of wire a fanout "
             f"(each fF adds {result['wire_pj_per_ff']} pJ); no clock tree",
-            "logic is the sum of the columns before it; SRAM is CACTI's at 32 nm, in no sum",
+            *_sram_lines(result["sram"]),
             *([f"without power tables: {', '.join(result['unpriced'])}"] if result["unpriced"] else []),
         ]
     )
 
 
+def _sram_lines(memories):
+    """The memories, in a table of their own: they are of another node."""
+    if not memories["memories"]:
+        return []
+    header = ("memories", "a product reads", "writes", "access pJ", "leakage pJ")
+    rows = [
+        (
+            f"{row['count']} x {row['depth']} x {row['width']} bits",
+            f"{row['reads']:.3f}",
+            f"{row['writes']:.3f}",
+            *(_shown(row[key], row["at_least"]) for key in ("access_pj", "leakage_pj")),
+        )
+        for row in memories["memories"]
+    ]
+    sums = (_shown(memories[key], memories["at_least"]) for key in ("access_pj", "leakage_pj"))
+    table = generate.table(header, [*rows, ("sum", "", "", *sums)])
+    return ["", table, "", f"memories are CACTI's at {memories['node_nm']} nm, whole, and in no sum with logic"]
+
+
+def _shown(value, at_least):
+    return "-" if value is None else f"{'≥ ' if at_least else ''}{value:.4f}"
+
+
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.power", description="Energy per product on the clip's vectors.")
+    parser = argparse.ArgumentParser(
+        prog="python -m synth.power", description="Energy per product on the clip's vectors."
+    )
     parser.add_argument("--block", required=True, help="a PE")
     parser.add_argument("--preset", help="its preset; the default one otherwise")
     parser.add_argument("--liberty", help="a standard-cell library with power tables; else one found under $PDK_ROOT")
     parser.add_argument("--cycles", type=int, default=CYCLES, help="words of weights (default: %(default)s)")
     parser.add_argument("--clock", type=float, help="clock in MHz (default: that of the library's preset)")
     parser.add_argument("--wire", type=float, default=0.0, help="fF of wire a fanout (default: %(default)s)")
-    parser.add_argument("--slew", type=float, help="ps of every transition (default: that of a NAND2 with four fanouts)")
+    parser.add_argument(
+        "--slew", type=float, help="ps of every transition (default: that of a NAND2 with four fanouts)"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
     result = energy(

@@ -119,7 +119,9 @@ class Library:
 
     @functools.cached_property
     def digest(self):
-        return hashlib.sha256("\0".join(self.texts).encode()).hexdigest()
+        """Of the texts and of how they are used: the key of the cache. What follows from the texts is not in it."""
+        used = (self.name, self.nand2, self.drive, self.load_ff, self.period_ps, self.dont_use)
+        return hashlib.sha256("\0".join([repr(used), *self.texts]).encode()).hexdigest()
 
     @functools.cached_property
     def cells(self):
