@@ -6,6 +6,7 @@ import numpy as np
 
 from golden.aligned_pe import aligned_pe
 from golden.formats import FP16
+from golden.fp16_pe import fp16_pe
 from golden.lut_pe import lut_pe
 from golden.quantization import fold_key_scales, quantize
 from hw.formats import INT8
@@ -33,6 +34,8 @@ CORNERS = {
 
 def golden_of(config):
     """The golden of a PE, with the arguments that its config means."""
+    if config.weight is not INT8:
+        return fp16_pe
     if hasattr(config, "bits"):
         return functools.partial(aligned_pe, bits=config.bits, max_operands=config.max_operands)
     reading = "exact" if getattr(config, "exact", False) else getattr(config, "reading", "odd16")
@@ -93,6 +96,24 @@ def clip_tiles(tensors, config, queries=64):
     return x.reshape(tiles, config.rows, -1), np.broadcast_to(keys.T, (tiles, *keys.T.shape))
 
 
+def operand_codes(x):
+    """The operands of tiles x (tiles, rows, K) in the order of ``i_x``: codes (tiles * K, rows), and which are the last."""
+    tiles, rows, operands = x.shape
+    last = np.zeros((tiles, operands), bool)
+    last[:, -1] = True
+    return x.transpose(0, 2, 1).reshape(-1, rows), last.ravel()
+
+
+def operand_rows(codes, last):
+    """The payloads of ``i_x``."""
+    return pack(*codes.T, last, widths=[16] * codes.shape[1] + [1])
+
+
+def weight_words(config, w):
+    """The payloads of ``i_w`` for tiles w (tiles, K, D * outputs)."""
+    return np.ascontiguousarray(w).reshape(w.shape[0] * w.shape[1] * config.words, -1)
+
+
 async def check_tiles(bench, x, w, golden):
     """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule.
 
@@ -100,11 +121,9 @@ async def check_tiles(bench, x, w, golden):
     """
     c = bench.config
     tiles, rows, operands = x.shape
-    codes = x.transpose(0, 2, 1).reshape(-1, rows)
-    last = np.zeros((tiles, operands), bool)
-    last[:, -1] = True
-    words = np.ascontiguousarray(w).reshape(tiles * operands * c.words, -1)
-    bench.send("i_x", pack(*codes.T, last.ravel(), widths=[16] * rows + [1]))
+    codes, last = operand_codes(x)
+    words = weight_words(c, w)
+    bench.send("i_x", operand_rows(codes, last))
     bench.send("i_w", words)
     got = await bench.collect("o", tiles * rows * c.words)
     expected = golden(x, w[:, None])
@@ -117,9 +136,9 @@ async def check_tiles(bench, x, w, golden):
     bench.measure(latency=latency, interval=("o", 0, c.words - 1) if c.words > 1 else None, busy=len(words))
     if bench.stall == "none" and hidden:
         moves = bench.transfers("i_w")
-        starts = np.array(bench.component.schedule(codes, last.ravel()))
+        starts = np.array(bench.component.schedule(codes, last))
         bench.equal("cycles of the words", moves[-1] - moves[0] + 1, starts[-1] + c.words)
-        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes, last.ravel()))
+        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes, last))
     bench.equal("overflow", bench.get("overflow"), c.fixed and operands > c.max_operands)
 
 

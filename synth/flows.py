@@ -214,21 +214,8 @@ def liberty(text, top, library, flatten=True):
     the longest path between registers, ports and memories as ABC times it (flip-flop delays are not in it), None without
     ``flatten``.
     """
-    files = [f"cells{k}.lib" for k in range(len(library.texts))]
     with tempfile.TemporaryDirectory() as workdir:
-        for name, content in zip(files, library.texts):
-            Path(workdir, name).write_text(content)
-        Path(workdir, "recipe").write_text(_RECIPE.format(period=library.period_ps))
-        drive = [f"set_driving_cell {library.drive}"] if library.drive else []
-        load = [f"set_load {library.load_ff} [all_outputs]"] if library.load_ff else []
-        Path(workdir, "constraints").write_text("".join(f"{line}\n" for line in drive + load))
-        coarse = _COARSE.format(top=top, flatten="-flatten" if flatten else "", limit=APART_BITS)
-        script = coarse + _LIBERTY.format(
-            libraries=" ".join(f"-liberty {name}" for name in files),
-            dont_use=" ".join(f"-dont_use {pattern}" for pattern in library.dont_use),
-            period=library.period_ps,
-        )
-        _yosys(workdir, text, script)
+        _map(workdir, text, top, library, flatten)
         stat = _json(workdir, "stat.json")["design"]
         delays = _delays(workdir)
     unmapped = sorted(name for name in stat["num_cells_by_type"] if name.startswith("$_"))
@@ -248,6 +235,75 @@ def liberty(text, top, library, flatten=True):
         "delay_ps": max(delays, default=None) if flatten else None,
         "period_ps": library.period_ps,
     }
+
+
+def netlist(text, top, library):
+    """What ``liberty`` prices, flattened, as a netlist that can be simulated: the memories in it are the RTL's.
+
+    Returns ``ports``: name to ``direction`` and ``bits``; ``cells``: list of (type, pin to bits); ``models``: Verilog of the
+    cells that are used, which Yosys makes from their Liberty functions; ``srams``: Verilog of each memory module that is
+    kept apart. A bit is the number of a net, or "0", "1" or "x". ``ToolError`` for a memory that is no ``hw.memory.sram``.
+    """
+    srams = _sram_modules(text)
+    boxed = text
+    for name in srams:
+        boxed = re.sub(
+            rf"^module \\{name}\n(.*?)^end$",
+            lambda found, name=name: f"attribute \\blackbox 1\nmodule \\{name}\n{_port_wires(found[1])}end",
+            boxed,
+            flags=re.M | re.S,
+        )
+    with tempfile.TemporaryDirectory() as workdir:
+        reads = "".join(f"read_liberty -overwrite -ignore_miss_func {name}\n" for name in _liberty_files(library))
+        then = f"write_json netlist.json\ndesign -reset\n{reads}write_verilog -noattr models.v\n"
+        _map(workdir, boxed, top, library, True, then)
+        module = _json(workdir, "netlist.json")["modules"][top]
+        coarse = _json(workdir, "coarse.json")["modules"][top]
+        models = Path(workdir, "models.v").read_text()
+    if _memories(coarse, APART_BITS):
+        raise ToolError(
+            f"{top} has a memory of {APART_BITS} bits or more that is no Sram: it has no module to simulate"
+        )
+    cells = [(cell["type"], cell["connections"]) for _, cell in sorted(module["cells"].items())]
+    used = {kind for kind, _ in cells}
+    found = dict(re.findall(r"^(?=module (\S+?)\()(.*?^endmodule$)", models, re.M | re.S))
+    lacking = sorted(used - set(srams) - set(found))
+    if lacking:
+        raise ToolError(f"library {library.name} has no cell, or no function of it, for {', '.join(lacking)}")
+    return {
+        "ports": {name: {key: port[key] for key in ("direction", "bits")} for name, port in module["ports"].items()},
+        "cells": cells,
+        "models": "\n".join(found[name] for name in sorted(used & set(found))) + "\n",
+        "srams": {name: emit.verilog_of(text, name) for name in srams if name in used},
+    }
+
+
+def _sram_modules(text):
+    """Names of the ``Sram`` modules of ``APART_BITS`` or more."""
+    names = re.findall(r"^module \\(sram_(\d+)x(\d+)\w*)$", text, re.M)
+    return [name for name, depth, width in names if int(depth) * int(width) >= APART_BITS]
+
+
+def _liberty_files(library):
+    return [f"cells{k}.lib" for k in range(len(library.texts))]
+
+
+def _map(workdir, text, top, library, flatten, then=""):
+    """Map to the cells of ``library`` in ``workdir``; leaves stat.json, coarse.json, ABC's stats.txt. ``then`` follows."""
+    files = _liberty_files(library)
+    for name, content in zip(files, library.texts):
+        Path(workdir, name).write_text(content)
+    Path(workdir, "recipe").write_text(_RECIPE.format(period=library.period_ps))
+    drive = [f"set_driving_cell {library.drive}"] if library.drive else []
+    load = [f"set_load {library.load_ff} [all_outputs]"] if library.load_ff else []
+    Path(workdir, "constraints").write_text("".join(f"{line}\n" for line in drive + load))
+    coarse = _COARSE.format(top=top, flatten="-flatten" if flatten else "", limit=APART_BITS)
+    mapped = _LIBERTY.format(
+        libraries=" ".join(f"-liberty {name}" for name in files),
+        dont_use=" ".join(f"-dont_use {pattern}" for pattern in library.dont_use),
+        period=library.period_ps,
+    )
+    _yosys(workdir, text, coarse + mapped + then)
 
 
 def ecp5(text, top):

@@ -70,7 +70,7 @@ def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progr
                 runs.start(pair, "ecp5", "ecp5", text, top, flows.ecp5)
             if library:
                 flatten = generic["cells"] <= flows.FLAT_CELLS
-                key = f"liberty {library.digest} {library} {flatten}"
+                key = f"liberty {library.digest} {flatten}"
                 runs.start(pair, "liberty", key, text, top, lambda t, n, f=flatten: flows.liberty(t, n, library, f))
         runs.wait()
     return [_result(pair, runs.results, technologies) for pair in pairs]

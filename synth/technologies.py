@@ -119,7 +119,14 @@ class Library:
 
     @functools.cached_property
     def digest(self):
-        return hashlib.sha256("\0".join(self.texts).encode()).hexdigest()
+        """Of the texts and of how they are used: the key of the cache. What follows from the texts is not in it."""
+        used = (self.name, self.nand2, self.drive, self.load_ff, self.period_ps, self.dont_use)
+        return hashlib.sha256("\0".join([repr(used), *self.texts]).encode()).hexdigest()
+
+    @functools.cached_property
+    def cells(self):
+        """Cell name to the text of its group, from behind its head on."""
+        return {name: body for text in self.texts for name, body in _cells(text).items()}
 
 
 def find_library(path=None):
@@ -231,13 +238,17 @@ def _truth_table(body):
         return None
     inputs = itertools.product((0, 1), repeat=len(names))
     try:
-        return tuple(_Expression(functions[0], dict(zip(names, values))).value() for values in inputs)
+        return tuple(Expression(functions[0], dict(zip(names, values))).value() for values in inputs)
     except (IndexError, KeyError):
         return None
 
 
-class _Expression:
-    """Value of a Liberty function: ``!`` or postfix ``'``, then ``^``, then ``&``, ``*`` or a space, then ``|`` or ``+``."""
+class Expression:
+    """Value of a Liberty function: ``!`` or postfix ``'``, then ``^``, then ``&``, ``*`` or a space, then ``|`` or ``+``.
+
+    ``variables`` are 0 or 1, or integer arrays of them. ``KeyError`` for a name that is not among them, ``IndexError`` for
+    what is no function.
+    """
 
     def __init__(self, text, variables):
         self.tokens = [*re.findall(r"[A-Za-z_]\w*|[01!'&*|+^()]", text), ")"]
@@ -253,7 +264,7 @@ class _Expression:
         result = self._and()
         while self.tokens[0] in "|+":
             self.tokens.pop(0)
-            result |= self._and()
+            result = result | self._and()
         return result
 
     def _and(self):
@@ -261,14 +272,14 @@ class _Expression:
         while self.tokens[0] not in ")|+":
             if self.tokens[0] in "&*":
                 self.tokens.pop(0)
-            result &= self._xor()
+            result = result & self._xor()
         return result
 
     def _xor(self):
         result = self._factor()
         while self.tokens[0] == "^":
             self.tokens.pop(0)
-            result ^= self._factor()
+            result = result ^ self._factor()
         return result
 
     def _factor(self):

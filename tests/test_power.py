@@ -1,0 +1,360 @@
+"""``synth.power``: energies that can be computed by hand, of a library of round numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from amaranth import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from synth_parts import WidthConfig
+
+from hw import emit
+from hw.emit import emit_once
+from hw.errors import ToolError, UserError
+from hw.memory.sram import Sram, SramConfig
+from hw.simcore.plain_pe import PlainPEConfig
+from synth import flows, power, sram, technologies
+from synth.liberty import PowerLibrary, parse
+
+# pytest resets the filter with which hw.emit silences this.
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+
+# A unit of load is 1 fF and a volt is a volt, so energies are in fJ; 2 V, so that 1 fF costs 2 fJ a transition.
+HEAD = """library(tiny) {{
+  time_unit : "{time}"; capacitive_load_unit({load}); leakage_power_unit : "{leakage}"; voltage_unit : "1V";
+  current_unit : "1mA"; nom_voltage : 2.0; nom_temperature : 25; default_max_transition : {m};
+  lu_table_template(grid) {{ variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;
+    index_1("{t0}, {t1}"); index_2("{c0}, {c1}"); }}
+  power_lut_template(energy) {{ variable_1 : total_output_net_capacitance; variable_2 : input_transition_time;
+    index_1("{c0}, {c1}"); index_2("{t0}, {t1}"); }}
+  power_lut_template(passive) {{ variable_1 : input_transition_time; index_1("{t0}, {t1}"); }}
+"""
+UNITS = {"time": "1ns", "load": '1, "ff"', "leakage": "1nW", "m": 1, "t0": 0.01, "t1": 1, "c0": 1, "c1": 101}
+#: The same library in ps, pF and pW; energies are then in pJ.
+OTHER_UNITS = {
+    "time": "1ps",
+    "load": "1, pf",
+    "leakage": "1pW",
+    "m": 1000,
+    "t0": 10,
+    "t1": 1000,
+    "c0": 0.001,
+    "c1": 0.101,
+}
+
+
+class Writer:
+    """The text of the library in given units."""
+
+    def __init__(self, units, power=True):
+        self.units, self.power = units, power
+        self.energy = 1e-3 if "pf" in units["load"] else 1.0
+        self.capacitance = self.energy
+        self.leakage = 1e3 if units["leakage"] == "1pW" else 1.0
+        self.time = 1e3 if units["time"] == "1ps" else 1.0
+
+    def text(self):
+        gates = [("INV", 1, "!A"), ("BUF", 1.5, "A"), ("NAND2", 2, "(A B)'"), ("NOR2", 2.5, "!(A | B)")]
+        return HEAD.format(**self.units) + "".join(self.gate(*gate) for gate in gates) + self.flop() + "}\n"
+
+    def gate(self, name, area, function):
+        """Y costs 2 rising and 4 falling with 1 fF, 100 more with 100 fF more; where B is 0, A costs 1 besides."""
+        pins = [pin for pin in "AB" if pin in function]
+        quiet = self.passive("internal_power", "2", "0", 'when : "!B";') if "B" in pins else ""
+        inputs = "".join(f"pin({pin}) {{ {self.input()} {quiet if pin == 'A' else ''} }}\n" for pin in pins)
+        arcs = "".join(self.arc("combinational", pin, "timing_sense : negative_unate;") for pin in pins)
+        powers = "".join(self.output_power(pin, 2, 4) for pin in pins)
+        output = f'pin(Y) {{ direction : output; function : "{function}"; max_capacitance : {100 * self.capacitance};'
+        leakage = f'leakage_power() {{ when : "A"; value : {self.leakage}; }}'
+        leakage += f" leakage_power() {{ value : {3 * self.leakage}; }}"
+        return f"cell({name}) {{ area : {area}; {leakage}\n{inputs}{output} {arcs} {powers} }} }}\n"
+
+    def flop(self):
+        """Q costs 10 rising and 6 falling, C 3 and 5 where D is 0, 5 and 7 where D is 1: a cycle costs 8 or 12."""
+        clock = self.passive("internal_power", "3", "5", 'when : "!D";') + self.passive(
+            "internal_power", "5", "7", 'when : "D";'
+        )
+        return (
+            f"cell(DFF) {{ area : 9; cell_leakage_power : {7 * self.leakage};\n"
+            'ff(IQ, IQN) { clocked_on : "C"; next_state : "D"; }\n'
+            f"pin(C) {{ clock : true; {self.input()} {clock} }}\npin(D) {{ {self.input()} }}\n"
+            f'pin(Q) {{ direction : output; function : "IQ"; max_capacitance : {100 * self.capacitance};\n'
+            f"{self.arc('rising_edge', 'C')} {self.output_power('C', 10, 6)} }} }}\n"
+        )
+
+    def input(self):
+        return f"direction : input; capacitance : {self.capacitance};"
+
+    def passive(self, kind, rise, fall, when):
+        if not self.power:
+            return ""
+        rise, fall = (float(value) * self.energy for value in (rise, fall))
+        tables = (
+            f'rise_power(passive) {{ values("{rise}, {rise}"); }} fall_power(passive) {{ values("{fall}, {fall}"); }}'
+        )
+        return f"{kind}() {{ {when} {tables} }}"
+
+    def output_power(self, related, rise, fall):
+        if not self.power:
+            return ""
+        tables = ""
+        for name, value in (("rise_power", rise), ("fall_power", fall)):
+            low, high = value * self.energy, (value + 100) * self.energy
+            tables += f'{name}(energy) {{ values("{low}, {low}", \\\n "{high}, {high}"); }} '
+        return f'internal_power() {{ related_pin : "{related}"; {tables} }}'
+
+    def arc(self, kind, related, sense=""):
+        values = ", ".join(str(t * self.time) for t in (0.01, 0.1))
+        slower = ", ".join(str(t * self.time) for t in (0.1, 0.2))
+        names = ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
+        tables = "".join(f'{name}(grid) {{ values("{values}", "{slower}"); }}' for name in names)
+        return f'timing() {{ related_pin : "{related}"; {sense} timing_type : {kind}; {tables} }}\n'
+
+
+class Inverted(wiring.Component):
+    """``o`` is ``~i``, one cycle later: ``width`` inverters, ``width + 1`` flip-flops."""
+
+    def __init__(self, *, config):
+        self.config = config
+        super().__init__({"i": In(stream.Signature(config.width)), "o": Out(stream.Signature(config.width))})
+
+    def elaborate(self, platform):
+        m = Module()
+        value = Signal(self.config.width, reset_less=True)
+        valid = Signal(reset_less=True)
+        m.d.sync += [value.eq(~self.i.payload), valid.eq(self.i.valid)]
+        m.d.comb += [self.o.payload.eq(value), self.o.valid.eq(valid), self.i.ready.eq(1)]
+        return m
+
+
+class Store(wiring.Component):
+    """Writes ``data`` at ``address`` where ``write``, else reads, and shows what was read one cycle later."""
+
+    def __init__(self, *, config):
+        self.config = config
+        request = data.StructLayout({"data": 16, "address": 7, "write": 1})
+        super().__init__({"i": In(stream.Signature(request)), "o": Out(stream.Signature(16))})
+
+    def elaborate(self, platform):
+        m = Module()
+        memory = Sram(config=SramConfig(depth=128, width=16))
+        m.submodules.sram = emit_once(memory)
+        valid = Signal(reset_less=True)
+        i = self.i.payload
+        m.d.sync += valid.eq(self.i.valid & ~i.write)
+        m.d.comb += [
+            memory.w_en.eq(self.i.valid & i.write),
+            memory.w_addr.eq(i.address),
+            memory.w_data.eq(i.data),
+            memory.r_en[0].eq(self.i.valid & ~i.write),
+            memory.r_addr[0].eq(i.address),
+            self.o.payload.eq(memory.r_data[0]),
+            self.o.valid.eq(valid),
+            self.i.ready.eq(1),
+        ]
+        return m
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept(tmp_path_factory):
+    """A cache of this module's own, cold at its first test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOETROPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("PDK_ROOT", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("liberty"), UNITS)
+
+
+def written(folder, units, **options):
+    path = folder / "tiny.lib"
+    path.write_text(Writer(units, **options).text())
+    return technologies.read_library((str(path),))
+
+
+N, WIDTH = 33, 4
+ROWS = np.array([0, 15] * N, np.uint8)[:N, None]
+
+
+@pytest.fixture(scope="module")
+def inverted(library):
+    """The netlist of ``Inverted`` and its counts over N rows, each of which changes every bit."""
+    component = Inverted(config=WidthConfig(width=WIDTH))
+    netlist = flows.netlist(emit.rtlil(component, "inverted"), "inverted", library)
+    vectors = power.Vectors({"i": ROWS}, {"o": ROWS ^ 15}, N)
+    return netlist, power.activity(netlist, component, "inverted", vectors)
+
+
+# -- by hand -------------------------------------------------------------------------------------------------------------
+
+
+def test_netlist_is_the_hardware(inverted):
+    netlist, _ = inverted
+    kinds = [kind for kind, _ in netlist["cells"]]
+    assert (kinds.count("INV"), kinds.count("DFF"), len(kinds)) == (WIDTH, WIDTH + 1, 2 * WIDTH + 1)
+
+
+@pytest.mark.parametrize("wire", [0.0, 0.5])
+def test_energy_of_inverters_and_flops_by_hand(inverted, library, wire):
+    result = power.priced(*inverted, library, N, clock_mhz=1000, wire_ff=wire)
+    # Row k is offered in cycle k; its result is taken in cycle k + 1.
+    cycles = N + 1
+    assert (result["cycles"], result["products"], result["cells"], result["flops"]) == (cycles, N, 9, 5)
+    # The rows begin with 0, as the port does: N - 1 changes. The register showed ~0 since reset and has the last row when
+    # the run ends: as many. `valid` rises and falls, its register only rises.
+    payload, valid, s1_valid = N - 1, 2, 1
+    inverter = WIDTH * payload * (3 + wire)  # drives one flip-flop: 1 fF, and each fF more costs 1 more
+    # Q drives an output, which is no load: the table's first point, 1 fF.
+    flops = (WIDTH * payload + s1_valid) * 8
+    each = 1 + wire
+    switching = 2 * each * (WIDTH * payload * 2 + valid)
+    # D is 1 while the row is 0: (N + 1) / 2 of the N offered cycles; the last row, 0, stays for one more. `valid` is 1 in N.
+    ones = WIDTH * ((N + 1) // 2 + 1) + N
+    clock = 8 * (WIDTH + 1) * cycles + 4 * ones + 2 * 2 * each * (WIDTH + 1) * cycles
+    # An inverter leaks 1 nW while A is 1, else 3; 1 nW over 1 ns is 1e-3 fJ.
+    leakage = (7 * (WIDTH + 1) * cycles + WIDTH * (3 * cycles - 2 * ((N - 1) // 2))) * 1e-3
+    expected = {"internal": inverter + flops, "switching": switching, "clock": clock, "leakage": leakage}
+    expected = {name: value / 1000 / N for name, value in expected.items()}
+    found = result["energy_pj"]
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert found["logic"] == pytest.approx(sum(expected.values()), rel=1e-5)
+    assert result["power_mw"] == pytest.approx(found["logic"] * N / cycles, rel=1e-5)  # pJ a ns
+    assert result["glitches"] is False and result["unpriced"] == []
+
+
+def test_wire_slope_is_the_change_of_switching(inverted, library):
+    none, some = (power.priced(*inverted, library, N, wire_ff=wire) for wire in (0.0, 0.25))
+    parts = [{name: r["energy_pj"][name] for name in ("switching", "clock")} for r in (none, some)]
+    assert sum(parts[1].values()) - sum(parts[0].values()) == pytest.approx(0.25 * none["wire_pj_per_ff"], rel=1e-4)
+
+
+def test_no_activity_is_clock_and_leakage(inverted, library):
+    netlist, counts = inverted
+    still = counts | {"toggles": [0] * len(counts["nets"]), "ones": [0] * len(counts["nets"])}
+    found = power.priced(netlist, still, library, N, clock_mhz=500)
+    assert (found["energy_pj"]["internal"], found["energy_pj"]["switching"], found["toggles_per_net"]) == (0, 0, 0)
+    cycles = counts["cycles"]
+    assert found["energy_pj"]["clock"] == pytest.approx((8 + 4) * (WIDTH + 1) * cycles / 1000 / N, rel=1e-5)
+    leakage = (7 * (WIDTH + 1) + 3 * WIDTH) * cycles * 2e-6 / N  # all A are 0; 2 ns a cycle
+    assert found["energy_pj"]["leakage"] == pytest.approx(leakage, rel=1e-5)
+
+
+def test_units_of_the_file_do_not_matter(inverted, library, tmp_path):
+    other = written(tmp_path, OTHER_UNITS)
+    first, second = (power.priced(*inverted, lib, N, wire_ff=0.5) for lib in (library, other))
+    assert first["energy_pj"] == pytest.approx(second["energy_pj"], rel=1e-5)
+    assert first["slew_ps"] == pytest.approx(second["slew_ps"])
+
+
+def test_conditions_weigh_by_how_often_they_hold(library):
+    nand = PowerLibrary(library, ["NAND2"]).cells["NAND2"]
+    netlist = {
+        "ports": {"a": {"direction": "input", "bits": [2]}, "b": {"direction": "input", "bits": [3]}},
+        "cells": [("NAND2", {"A": [2], "B": [3], "Y": [4]})],
+        "srams": {},
+    }
+    counts = {"cycles": 100, "nets": [2, 3, 4], "toggles": [40, 0, 0], "ones": [50, 25, 0]}
+    assert set(nand.pins["A"].related) == {()} and nand.functions() == {"Y": "(A B)'"}
+    found = power.priced(netlist, counts, library, 1, clock_mhz=1000)["energy_pj"]
+    assert found["internal"] == pytest.approx(40 * 0.75 * 1 / 1000)  # A costs 1 while B is 0
+    assert found["leakage"] == pytest.approx(100 * (0.5 * 1 + 0.5 * 3) * 1e-6)
+    assert (found["clock"], found["switching"]) == (0, pytest.approx(40 * 2 / 1000))
+
+
+# -- the netlist is run ----------------------------------------------------------------------------------------------------
+
+
+def test_wrong_result_is_an_error(inverted):
+    netlist, _ = inverted
+    expected = ROWS ^ 15
+    expected[3] ^= 1
+    vectors = power.Vectors({"i": ROWS}, {"o": expected}, N)
+    with pytest.raises(ToolError, match="1 of 33 rows of o differ from the golden"):
+        power.activity(netlist, Inverted(config=WidthConfig(width=WIDTH)), "inverted", vectors)
+
+
+def test_memory_is_simulated_and_priced_apart(library):
+    words = np.arange(100, dtype=np.uint32)
+    writes = words * 641 % 65536 | words << 16 | 1 << 23
+    requests = np.concatenate([writes, words << 16, words << 16])
+    rows = requests.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :3]
+    values = (words * 641 % 65536).astype("<u2").view(np.uint8).reshape(-1, 2)
+    vectors = power.Vectors({"i": np.ascontiguousarray(rows)}, {"o": np.concatenate([values, values])}, 50)
+    found = power.measured(Store(config=WidthConfig()), "store", library, vectors)["sram"]
+    (memory,) = found["memories"]
+    assert (memory["depth"], memory["width"], memory["reads"], memory["writes"]) == (128, 16, 4, 2)
+    price = sram.price(128, 16)
+    assert found["access_pj"] == pytest.approx(4 * price["read_pj"] + 2 * price["write_pj"], rel=1e-5)
+
+
+def test_pe_on_the_clip_is_right_kept_and_the_same(library, monkeypatch):
+    config = PlainPEConfig(lanes=1, words=8, add_stages=1)
+    first = power.energy("plain_pe", config, library, cycles=300)
+    assert first["products"] == 512 and 512 <= first["cycles"] < 540
+    assert all(value > 0 for value in first["energy_pj"].values())
+    assert first["energy_pj"]["leakage"] < first["energy_pj"]["clock"] < first["energy_pj"]["logic"]
+    monkeypatch.setattr(flows, "netlist", None)
+    monkeypatch.setattr(power, "activity", None)
+    again = power.energy("plain_pe", config, library, cycles=300)
+    assert json.dumps(again) == json.dumps(first)
+    slower = power.energy("plain_pe", config, library, cycles=300, clock_mhz=first["clock_mhz"] / 4)
+    assert slower["energy_pj"]["leakage"] == pytest.approx(4 * first["energy_pj"]["leakage"], rel=1e-4)
+    assert power.text(first).startswith("pJ per product")
+
+
+# -- bad input -------------------------------------------------------------------------------------------------------------
+
+
+def test_library_without_power_tables(inverted, tmp_path):
+    silent = written(tmp_path, UNITS, power=False)
+    with pytest.raises(UserError, match="has no internal_power tables: give one with power"):
+        power.priced(*inverted, silent, N)
+
+
+@pytest.mark.parametrize(
+    ("remove", "message"),
+    [
+        ("nom_voltage : 2.0;", "has no nom_voltage"),
+        ('leakage_power_unit : "1nW";', "does not say its leakage_power_unit"),
+    ],
+)
+def test_library_without_what_is_needed(inverted, tmp_path, remove, message):
+    path = tmp_path / "tiny.lib"
+    path.write_text(Writer(UNITS).text().replace(remove, ""))
+    with pytest.raises(UserError, match=message):
+        power.priced(*inverted, technologies.read_library((str(path),)), N)
+
+
+@pytest.mark.parametrize("bad", [{"wire_ff": -1.0}, {"clock_mhz": 0}, {"slew_ps": -5}])
+def test_settings_out_of_range(inverted, library, bad):
+    with pytest.raises(UserError, match="must be positive"):
+        power.priced(*inverted, library, N, **bad)
+
+
+def test_no_library_is_one_line(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        power.main(["--block", "plain_pe"])
+    assert stopped.value.code == 2
+    assert "give a Liberty file with --liberty PATH" in capsys.readouterr().err
+
+
+def test_blocks_that_cannot_be_measured(library):
+    with pytest.raises(UserError, match="float_add makes no products of tiles; those that do: lut_pe"):
+        power.energy("float_add", library=library)
+    with pytest.raises(UserError, match=r"lut_pe\.paper is too large"):
+        power.energy("lut_pe", "paper", library)
+
+
+def test_statements_of_all_forms():
+    group = parse(
+        'a : 1 ;\n b : "x:y;(z)" c : two words;\n list(1, "p q");\n g("n") { d : 3\n } h(1) {\n k : -1e-3; } } e : 5;'
+    )
+    assert group.attributes == {"a": "1", "b": "x:y;(z)", "c": "two words", "list": ["1", "p q"]}
+    assert [(g.kind, g.arguments, g.attributes) for g in group.groups] == [
+        ("g", ["n"], {"d": "3"}),
+        ("h", ["1"], {"k": "-1e-3"}),
+    ]
