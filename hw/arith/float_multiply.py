@@ -23,8 +23,8 @@ from hw.arith.pieces import multiply
 from hw.formats import FP16, FP29, Float, leading_zeros, shift_right_sticky
 from hw.stream import Pipeline, StreamOperator
 
-#: Which cut points are registered, by number of stages. "partial" is inside the multiplier, or
-#: before "product" where operands fit a DSP block: with 6 stages an FP16 multiplier is as deep as an adder.
+#: Which cut points are registered, by number of stages. "partial" is inside the multiplier of FP32; in FP16, where the
+#: product fits one DSP block, it is a second register behind it, which makes the multiplier as deep as the adder.
 EXACT_CUTS = (
     (),
     ("result",),
@@ -81,7 +81,7 @@ class FloatMultiply(wiring.Component):
     Exact products are normalised behind the multiplier, by one counter and one shifter of the product's width; in front of
     it they would take one of each for either operand, at the same area, and lie before the DSP block's input registers.
     Rounded products are normalised in front of it, one operand only: a product of two subnormals rounds to zero, however
-    it is shifted. Both operands, or the product, would take 44 or 66 two-way multiplexers more in FP16.
+    it is shifted. In FP16, both operands would take a second counter and 22 two-way multiplexers more, the product 44.
 
     Parameters
     ----------
