@@ -1,28 +1,43 @@
 """Renders the README's tables, and holds what they say against what the tools say.
 
-``python -m synth.readme`` measures every block at its default preset, writes the results to ``synth/expected.json`` and
-renders the README from them: a change in area or speed shows in the difference of that file, and is acknowledged by
-committing it. ``--check`` measures nothing and fails where the README is not what that file renders to.
+``python -m synth.readme`` measures every block at its default preset and every mixed lane, writes the results to
+``synth/expected.json`` and renders the README from them: a change in area or speed shows in the difference of that file,
+and is acknowledged by committing it. ``--check`` measures nothing and fails where the README is not what that file renders
+to.
 """
 
 import argparse
+import inspect
 import json
+import re
 import sys
 from pathlib import Path
 
 from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset
-from sim import accuracy, clips
-from synth import cache, report, runs
+from sim import accuracy, clips, softmax_accuracy
+from synth import cache, lanes, report, runs
 
 README = cache.ROOT / "README.md"
 EXPECTED = Path(__file__).with_name("expected.json")
+PLOT = cache.ROOT / "docs" / "lanes.svg"
 
 
 def blocks(results):
     """Every block at its default preset: what it does, how fast, how large, the paper's figure."""
-    header = ("block", "function", "latency", "II", "GE", "SRAM bits", "Fmax MHz", "paper", "paper's figure")
+    header = (
+        "block",
+        "function",
+        "latency",
+        "II",
+        "checked by",
+        "GE",
+        "SRAM bits",
+        "Fmax MHz",
+        "paper",
+        "paper's figure",
+    )
     rows = []
     for result in results:
         block = registry.find(result["block"])
@@ -36,6 +51,7 @@ def blocks(results):
                 block.summary,
                 component.latency,
                 component.initiation_interval,
+                f"[golden]({_golden(block)}), [bench](sim/tb_{block.name}.py)",
                 f"{result['generic']['ge']:,.0f}",
                 f"{result['generic']['memory_bits']:,}",
                 f"{fmax:.0f}" if fmax else "-",
@@ -46,7 +62,7 @@ def blocks(results):
     return markdown(header, rows) + _made("make synth", results)
 
 
-def lanes(results):
+def comparison(results):
     """The LUT PE against the plain PE, a lane of each."""
     header = ("GE a lane", "memories in", "multiplier logic", "its tables", "LUT buffer / 1,024", "sum", "/ plain")
     header += ("/ paper's 788", "whole PE's logic", "/ plain PE's")
@@ -55,12 +71,32 @@ def lanes(results):
     return markdown(header, cells) + _made("make synth", results)
 
 
-def accuracy_rows():
+def lane_rows(rows):
+    """The mixed lanes beside the FP16 lane; draws their plot too."""
+    lanes.plot(rows, PLOT)
+    cells = [row[:-1] for row in lanes.cells(rows)]
+    return (
+        markdown(lanes.HEADER[:-1], cells) + "\n\n`make lanes` makes this table and the plot, and routes each datapath."
+    )
+
+
+def accuracy_rows(tensors):
     """Errors of the readings of the product table, on seeded data and on the sample clip."""
-    rows = accuracy.table(clips.load())
+    rows = accuracy.table(tensors)
     ways = list(next(iter(rows.values())))
     cells = [(name, *(f"{figures[way]:.5f}" for way in ways)) for name, figures in rows.items()]
     return markdown(("data", *ways), cells) + "\n\n`python -m sim.accuracy` makes this table."
+
+
+def softmax_rows(tensors):
+    """Errors of the special function unit."""
+    header = ("data", "p max", "p mean", "p subnormal or 0", "e max", "e mean")
+    keys = ("max", "mean", "small", "e max", "e mean")
+    cells = [
+        (name, *(f"{found[key]:.1%}" if key == "small" else f"{found[key]:.3f}" for key in keys))
+        for name, found in softmax_accuracy.table(tensors).items()
+    ]
+    return markdown(header, cells) + "\n\n`python -m sim.softmax_accuracy` makes this table."
 
 
 def markdown(header, rows):
@@ -68,26 +104,32 @@ def markdown(header, rows):
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def render(text, results):
-    """``text`` with every table between its markers made anew."""
-    tables = {"blocks": blocks(results), "lanes": lanes(results), "accuracy": accuracy_rows()}
+def render(text, costs):
+    """``text`` with every table between its markers made anew from ``costs``, as ``measured`` returns them."""
+    tensors = clips.load()
+    tables = {
+        "blocks": blocks(costs["blocks"]),
+        "comparison": comparison(costs["blocks"]),
+        "lanes": lane_rows(costs["lanes"]),
+        "accuracy": accuracy_rows(tensors),
+        "softmax": softmax_rows(tensors),
+    }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
         head, found, rest = text.partition(start)
         _, closed, tail = rest.partition(end.lstrip())
         if not found or not closed:
-            raise UserError(
-                f"{README.name} has no place for the table {name}: it needs the lines {start.strip()} and {end.strip()}"
-            )
+            raise UserError(f"README.md has no place for the table {name}: lines {start.strip()} and {end.strip()}")
         text = f"{head}{start}{table}{end}{tail}"
     return text
 
 
 def measured():
-    """The costs of every block at its default preset, by the tools."""
+    """``blocks``: the costs of every block at its default preset; ``lanes``: the mixed lanes. By the tools."""
     pairs = [(block, default_preset(block)) for block in registry.BLOCKS.values()]
     with runs.progress_bar() as progress:
-        return runs.measure_all(pairs, progress=progress)
+        found = runs.measure_all(pairs, progress=progress)
+    return {"blocks": found, "lanes": lanes.measure(lambda text: print(text, "...", flush=True), route=False)}
 
 
 def expected():
@@ -97,6 +139,18 @@ def expected():
 
 def _source(block):
     return block.component.__module__.replace(".", "/") + ".py"
+
+
+def _golden(block):
+    """The file of the golden that the component's docstring names."""
+    found = re.search(r"Golden: ``golden\.(\w+)", inspect.getdoc(block.component) or "")
+    operator = getattr(block.component, "operator", None)
+    found = found or re.search(r"Golden: ``golden\.(\w+)", inspect.getdoc(operator) or "")
+    if found is None:
+        raise UserError(
+            f"the docstring of {block.component.__name__} does not name its golden: `Golden: ``golden.x.y```"
+        )
+    return f"golden/{found[1]}.py"
 
 
 def _made(command, results):
@@ -118,9 +172,9 @@ def main(arguments=None):
             )
             sys.exit(1)
         return
-    results = measured()
-    EXPECTED.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    after = render(before, results)
+    costs = measured()
+    EXPECTED.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n")
+    after = render(before, costs)
     README.write_text(after)
     print(f"{README.name}: {'rendered' if after != before else 'nothing to change'}")
 

@@ -17,6 +17,9 @@ from synth.technologies import Library, find_library
 
 TECHNOLOGIES = ("generic", "flops", "ecp5")
 
+#: Larger designs are not placed and routed: it would take longer than all others together.
+ROUTED_GE = 100_000
+
 
 def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
     """The cost of a block as a dict that is JSON.
@@ -30,7 +33,8 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
     Returns
     -------
     ``block``, ``preset``, ``paper``, ``parameters``, ``lanes`` (None without any), ``tools``;
-    ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None if no memory could be);
+    ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None
+    without any, or above ``FLOPS_BITS`` together);
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
     ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` and ``liberty`` if asked for.
 
@@ -58,9 +62,11 @@ def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progr
         runs.wait()
         for pair, text, top in designs:
             generic = runs.results[_label(pair), "generic"]
-            if "flops" in technologies and any(memory["bits"] <= flows.FLOPS_BITS for memory in generic["memories"]):
+            small = [memory for memory in generic["memories"] if memory["bits"] <= flows.FLOPS_BITS]
+            bits = sum(memory["count"] * memory["bits"] for memory in small)
+            if "flops" in technologies and 0 < bits <= flows.FLOPS_BITS:
                 runs.start(pair, "generic_flops", "generic flops", text, top, _generic_flops)
-            if "ecp5" in technologies and generic["ge"] <= flows.FPGA_GE:
+            if "ecp5" in technologies and generic["ge"] <= ROUTED_GE:
                 runs.start(pair, "ecp5", "ecp5", text, top, flows.ecp5)
             if library:
                 flatten = generic["cells"] <= flows.FLAT_CELLS

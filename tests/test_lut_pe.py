@@ -64,7 +64,7 @@ def test_shapes_that_do_not_fit_are_refused(shapes):
         ({"lanes": 0}, "lanes must be at least 1, not 0"),
         ({"words": 0}, "words must be at least 1, not 0"),
         ({"add_stages": 7}, "stages must be 0 to 6, not 7"),
-        ({"product_stages": 3}, "product_stages must be 1 or 2, not 3"),
+        ({"product_stages": 3}, "product_stages must be 1 to 2, not 3"),
         ({"reading": "x"}, "reading must be one of odd16, byte128, not 'x'"),
         ({"copy_width": 5}, "copy_width must be a power of two from 1 to 64, not 5"),
         ({"accumulator": "int"}, "accumulator must be one of fp32, fixed, not 'int'"),

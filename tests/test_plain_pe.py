@@ -64,5 +64,5 @@ def test_tiles_of_many_lengths(config):
 
 
 def test_impossible_configs_are_refused_by_name():
-    with pytest.raises(ValueError, match="product_stages must be 1 or 2, not 0"):
+    with pytest.raises(ValueError, match="product_stages must be 1 to 2, not 0"):
         PlainPEConfig(product_stages=0)

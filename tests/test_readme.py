@@ -4,14 +4,15 @@ import pytest
 
 from hw.generate import default_preset
 from hw.registry import BLOCKS
-from synth import readme, runs
+from synth import lanes, readme, runs
 
-EXPECTED = {row["block"]: row for row in readme.expected()}
+COSTS = readme.expected()
+EXPECTED = {row["block"]: row for row in COSTS["blocks"]}
 
 
 def test_readme_is_rendered_from_the_committed_costs():
     text = readme.README.read_text()
-    assert readme.render(text, readme.expected()) == text, "`make readme` renders it"
+    assert readme.render(text, COSTS) == text, "`make readme` renders it"
 
 
 def test_every_block_has_a_row():
@@ -24,3 +25,16 @@ def test_gate_counts_are_the_committed_ones(block):
     (result,) = runs.measure_all([(BLOCKS[block], default_preset(BLOCKS[block]))], technologies=("generic",))
     assert result["generic"] == EXPECTED[block]["generic"]
     assert result["tools"] == EXPECTED[block]["tools"]
+
+
+@pytest.mark.parametrize("lane", lanes.LANES, ids=lambda lane: lane.name)
+def test_gates_of_lanes_are_the_committed_ones(lane):
+    row = next(row for row in COSTS["lanes"] if row["name"] == lane.name)
+    assert lanes.area(lane) == row["area"]
+
+
+def test_lanes_meet_what_the_machine_was_planned_with():
+    """An FP16 lane of at most 4,200 GE; the best mixed lane, tables included, at most two thirds of it."""
+    fp16, *mixed = (row["area"]["lane"] + row["area"]["table_ge"] for row in COSTS["lanes"])
+    assert fp16 <= 4200
+    assert min(mixed) <= 2 / 3 * fp16
