@@ -99,7 +99,7 @@ _ENTRIES = (
             "default": FloatMultiplyConfig(),
             "combinational": FloatMultiplyConfig(stages=0),
             "deep": FloatMultiplyConfig(stages=3),
-            "fp16": FloatMultiplyConfig(product=FP16, stages=4),
+            "fp16": FloatMultiplyConfig(product=FP16, stages=5),
             "fp32": FloatMultiplyConfig(operand=FP32, product=FP32, stages=6),
         },
         "SIMPICKER IV-B",

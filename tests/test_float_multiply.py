@@ -18,7 +18,7 @@ from sim.stimulus import corner_pairs, corners, random_pairs
 
 CONFIGS = [
     FloatMultiplyConfig(stages=3),
-    FloatMultiplyConfig(product=hw.FP16, stages=4),
+    FloatMultiplyConfig(product=hw.FP16, stages=5),
     FloatMultiplyConfig(operand=hw.FP32, product=hw.FP32, stages=6),
     FloatMultiplyConfig(stages=0),
     FloatMultiplyConfig(product=hw.FP16, stages=0),

@@ -23,7 +23,8 @@ from hw.arith.pieces import multiply
 from hw.formats import FP16, FP29, Float, leading_zeros, shift_right_sticky
 from hw.stream import Pipeline, StreamOperator
 
-#: Which cut points are registered, by number of stages. "partial" is inside the multiplier.
+#: Which cut points are registered, by number of stages. "partial" is inside the multiplier of FP32; in FP16, where the
+#: product fits one DSP block, it is a second register behind it, which makes the multiplier as deep as the adder.
 EXACT_CUTS = (
     (),
     ("result",),
@@ -80,7 +81,7 @@ class FloatMultiply(wiring.Component):
     Exact products are normalised behind the multiplier, by one counter and one shifter of the product's width; in front of
     it they would take one of each for either operand, at the same area, and lie before the DSP block's input registers.
     Rounded products are normalised in front of it, one operand only: a product of two subnormals rounds to zero, however
-    it is shifted. Both operands, or the product, would take 44 or 66 two-way multiplexers more in FP16.
+    it is shifted. In FP16, both operands would take a second counter and 22 two-way multiplexers more, the product 44.
 
     Parameters
     ----------
@@ -186,26 +187,27 @@ class FloatMultiply(wiring.Component):
             right.eq(Mux(b.subnormal, a.significand, b.significand)),
         ]
         zeros = leading_zeros(m, left, "zeros")
-        s = pipe.cut("count", **special, a=a.exponent, b=b.exponent, zeros=zeros, left=left, right=right)
+        power = Signal(signed(fmt.exponent_bits + 2))
+        m.d.comb += power.eq(a.exponent + b.exponent - fmt.bias)
+        s = pipe.cut("count", **special, power=power, zeros=zeros, left=left, right=right)
         normal = Signal(width)
-        m.d.comb += normal.eq(s.left << s.zeros)
+        exponent = Signal(signed(fmt.exponent_bits + 2))
+        m.d.comb += [normal.eq(s.left << s.zeros), exponent.eq(s.power - s.zeros)]
         beside = {"sign": s.sign, "invalid": s.invalid, "infinite": s.infinite}
-        s = pipe.cut("operand", **beside, a=s.a, b=s.b, zeros=s.zeros, left=normal, right=s.right)
+        s = pipe.cut("operand", **beside, exponent=exponent, left=normal, right=s.right)
 
         # Multiply. The product's leading one is at its top or next to it; beside it, the exponent of the latter, and, where
         # that is below the least, how far the product moves right instead.
-        exponent = Signal(signed(fmt.exponent_bits + 2))
-        m.d.comb += exponent.eq(s.a + s.b - fmt.bias - s.zeros)
         reach = (width + 1).bit_length()  # a shift of 2**reach - 1 clears every bit
         distance = Signal(fmt.exponent_bits + 1)
         shift = Signal(reach)
         floored = Signal(fmt.exponent_bits + 1)
         least = Signal()
-        m.d.comb += [distance.eq(-exponent), least.eq(exponent <= 0)]
-        with m.If(exponent[-1]):
+        m.d.comb += [distance.eq(-s.exponent), least.eq(s.exponent <= 0)]
+        with m.If(s.exponent[-1]):
             m.d.comb += shift.eq(distance[:reach] | distance[reach:].any().replicate(reach))
         with m.Else():
-            m.d.comb += floored.eq(exponent)
+            m.d.comb += floored.eq(s.exponent)
         beside = {"sign": s.sign, "invalid": s.invalid, "infinite": s.infinite}
         beside |= {"exponent": floored, "least": least, "shift": shift}
         s, product = multiply(m, pipe, "partial", s.left, s.right, **beside)

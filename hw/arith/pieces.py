@@ -16,22 +16,38 @@ def look_up(m, table, index, names):
     return columns
 
 
+#: Operands of a DSP block (ECP5) are no wider.
+_DSP_BITS = 18
+
+
 def multiply(m, pipe, point, left, right, **beside):
     """What ``pipe.cut(point, **beside)`` returns, and ``left * right`` beside it.
 
-    Where ``point`` is a register it holds four quarter products, each small enough for one DSP block of 18 bits.
+    Where ``point`` is a register it holds the products of halves of what is too wide for one DSP block.
     """
     product = Signal(len(left) + len(right), name=f"{point}_product")
     if not pipe.registers(point):
         m.d.comb += product.eq(left * right)
         return pipe.cut(point, **beside), product
-    low = (len(left) + 1) // 2, (len(right) + 1) // 2
-    quarters = {}
-    for i, x in enumerate((left[: low[0]], left[low[0] :])):
-        for j, y in enumerate((right[: low[1]], right[low[1] :])):
-            quarters[f"quarter_{i}{j}"] = Signal(len(x) + len(y), name=f"{point}_quarter_{i}{j}")
-            m.d.comb += quarters[f"quarter_{i}{j}"].eq(x * y)
-    s = pipe.cut(point, **beside, **quarters)
-    outer = Cat(s.quarter_00, s.quarter_11)
-    m.d.comb += product.eq(outer + (s.quarter_01 << low[1]) + (s.quarter_10 << low[0]))
+    parts = {}
+    shifts = {}
+    for i, (x, x_start) in enumerate(_halves(left)):
+        for j, (y, y_start) in enumerate(_halves(right)):
+            name = f"part_{i}{j}"
+            parts[name] = Signal(len(x) + len(y), name=f"{point}_{name}")
+            shifts[name] = x_start + y_start
+            m.d.comb += parts[name].eq(x * y)
+    s = pipe.cut(point, **beside, **parts)
+    terms = [getattr(s, name) << shift for name, shift in shifts.items()]
+    if len(terms) == 4:  # the outer two do not overlap
+        terms = [Cat(s.part_00, s.part_11), terms[1] + terms[2]]
+    m.d.comb += product.eq(sum(terms[1:], terms[0]))
     return s, product
+
+
+def _halves(operand):
+    """``operand`` and its place, or, if it is wide, two halves and their places."""
+    if len(operand) <= _DSP_BITS:
+        return ((operand, 0),)
+    middle = (len(operand) + 1) // 2
+    return (operand[:middle], 0), (operand[middle:], middle)
