@@ -76,7 +76,7 @@ _ENTRIES = (
             "single": EwuConfig(lanes=1),
         },
         "SIMPICKER IV-B",
-        "a + b, a - b, a * b, a * scalar, max, |a| of FP16 vectors",
+        "a + b, a - b, a * b, a * scalar, max and magnitude of FP16 vectors",
     ),
     Block(
         "float_add",

@@ -118,7 +118,11 @@ def _cells(result, length):
     ]
     if "ecp5" in result:
         ecp5 = result["ecp5"]
-        fmax = f"{ecp5['fmax_mhz']:.1f}" if ecp5["fmax_mhz"] else "-" if ecp5["fits"] else "does not fit"
+        fmax = (
+            f"{ecp5['fmax_mhz']:.1f}"
+            if ecp5["fmax_mhz"]
+            else {True: "-", False: "does not fit", None: "not routed"}[ecp5["fits"]]
+        )
         cells += [_n(ecp5["lut_sites"]), _n(ecp5["ff"]), _n(ecp5["dsp"]), _n(ecp5["bram"]), fmax]
     if "liberty" in result:
         mapped = result["liberty"]

@@ -17,9 +17,6 @@ from synth.technologies import Library, find_library
 
 TECHNOLOGIES = ("generic", "flops", "ecp5")
 
-#: Larger designs are not placed and routed: it would take longer than all others together.
-ROUTED_GE = 100_000
-
 
 def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
     """The cost of a block as a dict that is JSON.
@@ -66,7 +63,7 @@ def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progr
             bits = sum(memory["count"] * memory["bits"] for memory in small)
             if "flops" in technologies and 0 < bits <= flows.FLOPS_BITS:
                 runs.start(pair, "generic_flops", "generic flops", text, top, _generic_flops)
-            if "ecp5" in technologies and generic["ge"] <= ROUTED_GE:
+            if "ecp5" in technologies and generic["ge"] <= flows.FPGA_GE:
                 runs.start(pair, "ecp5", "ecp5", text, top, flows.ecp5)
             if library:
                 flatten = generic["cells"] <= flows.FLAT_CELLS
