@@ -18,7 +18,7 @@ struct Port {
     uint32_t bytes;
 };
 
-// Counts of the bits of a port over clock cycles, each bit as it is settled before the rising edge.
+// Counts of the bits of a port over clock cycles, each bit as it is behind the rising edge, the inputs still unchanged.
 struct Watch {
     const uint8_t* data;
     std::vector<uint8_t> before;
@@ -47,9 +47,9 @@ void count(Watch& watch) {
 }
 
 void edge(Design* design) {
-    for (Watch& watch : design->watches) count(watch);
     if (design->clock) *design->clock = 1;
     design->top->eval();
+    for (Watch& watch : design->watches) count(watch);
     if (design->clock) *design->clock = 0;
 }
 
@@ -109,7 +109,7 @@ void design_tick(Design* design, uint64_t cycles) {
     design->top->eval();
 }
 
-// From now on count, in each cycle, the bits of these ports that differ from the cycle before, and those that are 1.
+// From now on count at each rising edge the bits of these ports that differ from the edge before, and those that are 1.
 void design_watch(Design* design, int ports, const uint8_t* const* data, const uint64_t* bytes, uint64_t* const* toggles,
                   uint64_t* const* ones) {
     design->watches.clear();

@@ -165,6 +165,7 @@ def activity(netlist, component, top, vectors):
     native = Native(build.for_native(_verilog(netlist, nets, top), top), streams, widths)
     while vectors.until and not native.get(vectors.until):
         native.tick(64)
+    native.tick()
     chunks = [f"nets_{k}" for k in range(math.ceil(len(nets) / _CHUNK))]
     counted = native.watch(chunks)
     sinks = {name: len(rows) for name, rows in vectors.expected.items()}
@@ -187,19 +188,21 @@ def _nets(netlist):
 
 
 def _verilog(netlist, nets, top):
-    """The netlist as Verilog, with every net on one of the outputs ``nets_<k>``.
+    """The netlist as Verilog, with every net on one of the outputs ``nets_<k>``, as the rising edge found it.
 
-    It is written from the data that is priced rather than by Yosys, so that a net has one name in both.
+    It is written from the data that is priced rather than by Yosys, so that a net has one name in both. Outputs without the
+    register would have Verilator write them out three times, and the compiler read them.
     """
-    ports, lines = [], [f"wire n{net};" for net in nets]
+    ports = [] if "clk" in netlist["ports"] else ["input clk"]
+    lines = [f"wire n{net};" for net in nets]
     for name, port in netlist["ports"].items():
         ports.append(f"{port['direction']} [{len(port['bits']) - 1}:0] {name}")
         sides = (name, _bits(port["bits"])) if port["direction"] == "output" else (_bits(port["bits"]), name)
         lines.append(f"assign {sides[0]} = {sides[1]};")
     for k in range(0, len(nets), _CHUNK):
         chunk = nets[k : k + _CHUNK] + ["0"] * max(0, k + _CHUNK - len(nets))
-        ports.append(f"output [{_CHUNK - 1}:0] nets_{k // _CHUNK}")
-        lines.append(f"assign nets_{k // _CHUNK} = {_bits(chunk)};")
+        ports.append(f"output reg [{_CHUNK - 1}:0] nets_{k // _CHUNK}")
+        lines.append(f"always @(posedge clk) nets_{k // _CHUNK} <= {_bits(chunk)};")
     for k, (kind, pins) in enumerate(netlist["cells"]):
         lines.append(f"{kind} c{k} ({', '.join(f'.{pin}({_bits(bits)})' for pin, bits in pins.items())});")
     body = "\n".join(lines)

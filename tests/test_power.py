@@ -13,7 +13,7 @@ from hw import emit
 from hw.emit import emit_once
 from hw.errors import ToolError, UserError
 from hw.memory.sram import Sram, SramConfig
-from hw.simcore.plain_pe import PlainPEConfig
+from hw.simcore.aligned_pe import AlignedPEConfig
 from synth import flows, power, sram, technologies
 from synth.liberty import PowerLibrary, parse
 
@@ -292,16 +292,16 @@ def test_memory_is_simulated_and_priced_apart(library):
 
 
 def test_pe_on_the_clip_is_right_kept_and_the_same(library, monkeypatch):
-    config = PlainPEConfig(lanes=1, words=8, add_stages=1)
-    first = power.energy("plain_pe", config, library, cycles=300)
-    assert first["products"] == 512 and 512 <= first["cycles"] < 540
+    config = AlignedPEConfig(lanes=1, words=3, bits=12, max_operands=64)
+    first = power.energy("aligned_pe", config, library, cycles=300)
+    assert first["products"] == 2 * 64 * 3 and first["cycles"] >= first["products"]
     assert all(value > 0 for value in first["energy_pj"].values())
     assert first["energy_pj"]["leakage"] < first["energy_pj"]["clock"] < first["energy_pj"]["logic"]
     monkeypatch.setattr(flows, "netlist", None)
     monkeypatch.setattr(power, "activity", None)
-    again = power.energy("plain_pe", config, library, cycles=300)
+    again = power.energy("aligned_pe", config, library, cycles=300)
     assert json.dumps(again) == json.dumps(first)
-    slower = power.energy("plain_pe", config, library, cycles=300, clock_mhz=first["clock_mhz"] / 4)
+    slower = power.energy("aligned_pe", config, library, cycles=300, clock_mhz=first["clock_mhz"] / 4)
     assert slower["energy_pj"]["leakage"] == pytest.approx(4 * first["energy_pj"]["leakage"], rel=1e-4)
     assert power.text(first).startswith("pJ per product")
 
