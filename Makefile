@@ -19,7 +19,7 @@ help:  ## list every target
 	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog)' 'PRESET=name' 'its preset; the default one otherwise' \
 	  'SEED=n' 'seed of the random vectors (sim)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'SIM=icarus' 'Icarus Verilog instead of Verilator (sim)' \
 	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' \
-	  'LIBERTY=path' 'a standard-cell library, for um2 and delay (synth)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
+	  'LIBERTY=path' 'a standard-cell library, for um2, delay and energy (synth, lanes)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
 
 setup: $(READY)  ## make the local environment (done by every other target)
 
@@ -43,7 +43,7 @@ synth: $(READY)  ## cost of blocks: gate equivalents, ECP5 resources and Fmax, u
 	@$(RUN) -m synth $(NAMES) $(call opt,LIBERTY,liberty)
 
 lanes: $(READY)  ## five ways to multiply FP16 by INT8, as a table and a plot
-	@$(RUN) -m synth.lanes
+	@$(RUN) -m synth.lanes $(call opt,LIBERTY,liberty)
 
 verilog: $(READY)  ## write build/verilog/<block>.v and .json
 	@$(RUN) -m hw.generate $(NAMES)

@@ -29,6 +29,7 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 from sim import clips
 from synth import cache, flows, paper, sram
+from synth.technologies import find_library
 
 _MULTIPLIER = ("lut_multiplier", "lut_product", "local_table", "plain_product", "split_product", "float_multiply")
 _SUMS = ("accumulator", "fixed_accumulator", "float_add")
@@ -137,8 +138,12 @@ def error(lane, tensors):
     return float(np.sqrt(((got - ideal) ** 2).mean() / (ideal**2).mean()))
 
 
-def measure(progress=lambda text: None, route=True):
-    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz`` (None unless ``route``: it takes minutes)."""
+def measure(progress=lambda text: None, route=True, library=None):
+    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz``, ``pj``.
+
+    ``fmax_mhz`` is None unless ``route``: it takes minutes. ``pj``, None without a Liberty ``library``, is the energy of a
+    product in the logic of the whole PE, on the clip's vectors (``power.energy``: glitch-free, no wires, no memories).
+    """
     tensors = clips.load()
     areas = []
     for lane in LANES:
@@ -163,7 +168,7 @@ def measure(progress=lambda text: None, route=True):
 
 
 HEADER = ("a lane", "multiplier", "sums", "lane GE", "/ FP16", "table", "with table", "/ FP16", "row GE", "shared GE")
-HEADER += ("stalls", "rms error", "Fmax MHz")
+HEADER += ("stalls", "rms error", "Fmax MHz", "pJ a product")
 
 
 def cells(rows):
@@ -190,6 +195,7 @@ def _cells(row, yardstick):
         f"{row['stalls']:.0%}",
         f"{row['error']:.1e}",
         f"{row['fmax_mhz']:.0f}" if row["fmax_mhz"] else "-",
+        f"{row['pj']:.3g}" if row["pj"] is not None else "-",
     )
 
 
@@ -222,8 +228,10 @@ def main(arguments=None):
     parser.add_argument(
         "--out", default="build/synth", help="folder of lanes.json and lanes.svg (default: %(default)s)"
     )
+    parser.add_argument("--liberty", help="a standard-cell library with power tables, for the energy of a product")
     options = parser.parse_args(arguments)
-    rows = measure(lambda text: print(text, "...", flush=True))
+    library = find_library(options.liberty)
+    rows = measure(lambda text: print(text, "...", flush=True), library=library)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "lanes.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
@@ -231,6 +239,8 @@ def main(arguments=None):
     print(table(HEADER, cells(rows)))
     lut, fp16 = paper.row("lut_pe").ge, paper.row("fp16_pe").ge
     print(f"\nSIMPICKER Table II: LUT lane {lut:,.0f} GE, FP16 lane {fp16:,.0f} GE: {lut / fp16:.2f}.")
+    if library:
+        print(f"pJ a product: logic of the whole PE with its default stages, {library.name}, glitch-free, no wires.")
     print(f"table: SRAM by CACTI at 32 nm, as GE. {out / 'lanes.json'}, {out / 'lanes.svg'}")
 
 

@@ -74,9 +74,10 @@ def comparison(results):
 def lane_rows(rows):
     """The mixed lanes beside the FP16 lane; draws their plot too."""
     lanes.plot(rows, PLOT)
-    cells = [row[:-1] for row in lanes.cells(rows)]
+    cells = [row[:-2] for row in lanes.cells(rows)]
     return (
-        markdown(lanes.HEADER[:-1], cells) + "\n\n`make lanes` makes this table and the plot, and routes each datapath."
+        markdown(lanes.HEADER[:-2], cells)
+        + "\n\n`make lanes` makes this table and the plot, routes each datapath, and with `LIBERTY=` says what a product costs in pJ."
     )
 
 
