@@ -71,14 +71,16 @@ def comparison(results):
     return markdown(header, cells) + _made("make synth", results)
 
 
+_LANES_NOTE = """
+
+`make lanes` makes this table and the plot, routes each datapath, and with `LIBERTY=` says what a product costs in pJ."""
+
+
 def lane_rows(rows):
     """The mixed lanes beside the FP16 lane; draws their plot too."""
     lanes.plot(rows, PLOT)
     cells = [row[:-2] for row in lanes.cells(rows)]
-    return (
-        markdown(lanes.HEADER[:-2], cells)
-        + "\n\n`make lanes` makes this table and the plot, routes each datapath, and with `LIBERTY=` says what a product costs in pJ."
-    )
+    return markdown(lanes.HEADER[:-2], cells) + _LANES_NOTE
 
 
 def accuracy_rows(tensors):
