@@ -129,9 +129,15 @@ def render(text, costs):
 
 def measured():
     """``blocks``: the costs of every block at its default preset; ``lanes``: the mixed lanes. By the tools."""
-    pairs = [(block, default_preset(block)) for block in registry.BLOCKS.values()]
+    found = {}
     with runs.progress_bar() as progress:
-        found = runs.measure_all(pairs, progress=progress)
+        for compared in (True, False):
+            pairs = [
+                (b, default_preset(b)) for b in registry.BLOCKS.values() if (b.name in report.COMPARED) == compared
+            ]
+            technologies = runs.TECHNOLOGIES if compared else ("generic", "ecp5")
+            found |= {result["block"]: result for result in runs.measure_all(pairs, technologies, progress=progress)}
+    found = [found[name] for name in registry.BLOCKS]
     return {"blocks": found, "lanes": lanes.measure(lambda text: print(text, "...", flush=True), route=False)}
 
 

@@ -8,6 +8,10 @@ from synth.flows import FLOPS_BITS
 _PRODUCT = {"lut_pe": ("lut_multiplier", "lut_product", "local_table"), "plain_pe": ("plain_product",)}
 
 
+#: The blocks of ``comparison``.
+COMPARED = tuple(_PRODUCT)
+
+
 def comparison(results):
     """Rows of LUT PE against plain PE, per lane, as dicts; an empty list unless both were measured.
 
