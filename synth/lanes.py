@@ -28,7 +28,7 @@ from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 from sim import clips
-from synth import cache, flows, paper, sram
+from synth import cache, flows, paper, power, sram
 from synth.technologies import find_library
 
 _MULTIPLIER = ("lut_multiplier", "lut_product", "local_table", "plain_product", "split_product", "float_multiply")
@@ -162,9 +162,17 @@ def measure(progress=lambda text: None, route=True, library=None):
             "fmax_mhz": fmax,
             "stalls": stalls(lane),
             "error": error(lane, tensors),
+            "pj": energy(lane, library, progress) if library else None,
         }
         rows.append(row)
     return rows
+
+
+def energy(lane, library, progress):
+    """pJ a product; see ``measure``."""
+    progress(f"{lane.name}: switching")
+    block = lane.pe.__module__.rpartition(".")[2]
+    return power.energy(block, lane.config, library)["energy_pj"]["logic"]
 
 
 HEADER = ("a lane", "multiplier", "sums", "lane GE", "/ FP16", "table", "with table", "/ FP16", "row GE", "shared GE")
