@@ -98,8 +98,8 @@ class Native:
     def watch(self, ports):
         """Count bits of ``ports`` in every clock cycle from now on, in place of what was counted before.
 
-        Returns port to two arrays, one number a bit, that go on counting: the edges behind which it was not as behind the one
-        before, and those behind which it was 1. To count nets before the edge let the design register them.
+        Returns port to two arrays, one number a bit, that go on counting: the edges behind which it was not as it was behind
+        the one before, and those behind which it was 1. To count nets before the edge let the design register them.
         """
         counted = {port: np.zeros((2, 8 * len(self._port(port))), np.uint64) for port in ports}
         pointers, sizes = ctypes.c_void_p * len(counted), ctypes.c_uint64 * len(counted)
