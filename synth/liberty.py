@@ -3,7 +3,8 @@
 Everything is in ps, fF, fJ and nW, whatever the file's units. Energy tables have no unit of their own in Liberty: it is
 that of capacitance times that of voltage squared. They leave out the 0.5 C V^2 of the load, which is counted with the net.
 
-Rejected: a Liberty parser from PyPI (none reads power tables of all three open libraries), OpenSTA (not on PyPI).
+Rejected: a parser of Liberty from PyPI (one more dependency, for the forty lines of ``parse``; what the numbers mean is the
+larger part).
 """
 
 import re

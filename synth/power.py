@@ -13,7 +13,7 @@ Energy of logic, over all cells and nets (units of the Liberty file; E are energ
 
 An output's tables are averaged over ``related_pin`` by the toggles of those pins, and any table or leakage with ``when`` by
 how often it holds (``liberty.mean``). The clock is not gated by tools: what it costs in flip-flops that keep their value is
-in ``clock``. Zero-delay simulation has no glitches: this is a glitch-free estimate, and so a lower bound, above all of
+in ``clock``. Zero-delay simulation has no glitches: this is a glitch-free estimate, and so a low one, above all for
 multipliers. Without ``wire_ff`` there are no wires either, as in the area and delay of ``flows.liberty``.
 
 Energy of memories is ``synth.sram``'s of another node (32 nm) and never in the sum: see ``sram``.
@@ -47,6 +47,9 @@ from synth.technologies import Library, find_library
 
 #: Cycles of vectors: four tiles of 64 operands x 16 words.
 CYCLES = 4096
+
+#: Cycles after reset in which a block has to be ready; twice what the longest fill takes.
+_PREPARATION = 1 << 18
 
 #: Nets that one port of the simulated netlist shows.
 _CHUNK = 64
@@ -163,9 +166,7 @@ def activity(netlist, component, top, vectors):
     for stream in streams.values():
         widths |= {stream.port("payload"): stream.width, stream.port("valid"): 1, stream.port("ready"): 1}
     native = Native(build.for_native(_verilog(netlist, nets, top), top), streams, widths)
-    while vectors.until and not native.get(vectors.until):
-        native.tick(64)
-    native.tick()
+    _wait(native, vectors.until, top)
     chunks = [f"nets_{k}" for k in range(math.ceil(len(nets) / _CHUNK))]
     counted = native.watch(chunks)
     sinks = {name: len(rows) for name, rows in vectors.expected.items()}
@@ -178,6 +179,15 @@ def activity(netlist, component, top, vectors):
             )
     toggles, ones = (np.concatenate([counted[port][k] for port in chunks])[: len(nets)].tolist() for k in (0, 1))
     return {"cycles": cycles, "nets": nets, "toggles": toggles, "ones": ones}
+
+
+def _wait(native, until, top):
+    for _ in range(_PREPARATION // 64):
+        if not until or native.get(until):
+            native.tick()  # the nets as they are without reset
+            return
+        native.tick(64)
+    raise ToolError(f"the netlist of {top} is wrong: {until} is not 1 after {_PREPARATION} cycles")
 
 
 def _nets(netlist):

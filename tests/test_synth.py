@@ -118,7 +118,7 @@ def test_memory_is_apart_and_the_logic_around_it_stays():
 
 
 def test_memory_as_flip_flops_is_a_row_of_its_own():
-    result = synth.measure("store", technologies=("generic",))
+    result = synth.measure("store", technologies=("generic", "flops"))
     in_flops = result["generic_flops"]
     assert in_flops["flops"] == 1024 + 16  # and the register of the read port
     assert in_flops["memories"] == []
