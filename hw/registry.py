@@ -20,6 +20,7 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
@@ -290,6 +291,18 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "reorder_recover_unit",
+        ReorderRecoverUnit,
+        {
+            "default": ReorderRecoverUnitConfig(),
+            "odd": ReorderRecoverUnitConfig(max_rows=37, max_words=5, width=13, rank_block=8, rows_in_flight=3),
+            "direct": ReorderRecoverUnitConfig(max_rows=64, max_words=1, width=16, rank_block=1),
+            "paper": ReorderRecoverUnitConfig(max_rows=35_100, max_words=1, width=1024, rank_block=64),
+        },
+        "SIMPICKER IV-C",
+        "rows compacted, recovered and permuted by index tables",
     ),
 )
 

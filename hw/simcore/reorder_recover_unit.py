@@ -131,8 +131,8 @@ class ReorderRecoverUnit(wiring.Component):
 
     * ``index_error``: an entry out of range: not below ``count`` (COMPACT, EXPAND) or ``rows`` (GATHER, SCATTER).
     * ``root_error``: an entry of EXPAND points to a token that COMPACT did not keep; the row is zero.
-    * ``refused``: ``count`` or ``rows`` above ``max_rows``, ``words`` 0 or above ``max_words``, EXPAND with another ``count``
-      than that of the last COMPACT. Nothing is taken from ``i_table``, nothing read or written.
+    * ``refused``: ``count`` or ``rows`` above ``max_rows``, ``words`` 0 or above ``max_words``, EXPAND with another
+      ``count`` than that of the last COMPACT. Nothing is taken from ``i_table``, nothing read or written.
 
     Nothing is read or written outside of the rows, whatever the table. That a SCATTER's table names no row twice is not
     checked: a memory of a bit a row, to be cleared before each command, would; the row that comes last stays.
@@ -147,7 +147,7 @@ class ReorderRecoverUnit(wiring.Component):
     Members
     -------
     i_command : In(stream of ``mode``, ``count``, ``rows``, ``words``), taken when the one before has ended
-    i_table : In(stream of indices), ``count`` of them; read twice, by COMPACT and EXPAND
+    i_table : In(stream of indices), ``count`` of them; once for COMPACT and again for EXPAND
     o_read : Out(stream of ``address``, ``last``), words of the source, ``last`` of each row marked
     i_data : In(stream of words), what was read, in order
     o_write : Out(stream of ``address``, ``last``, ``data``), words of the target
@@ -158,7 +158,7 @@ class ReorderRecoverUnit(wiring.Component):
     Cycles from command to status, with a memory that answers in m: 8 + m + ``count`` * ``words`` for EXPAND, GATHER and
     SCATTER by a right table; for COMPACT 8 + m + ``words`` + the sum over rows of max(``words``, entries since the row
     before): a removed token costs nothing while its predecessors' words are on their way, else a cycle. The first needs
-    ``rows_in_flight`` >= 2 + m / ``words``. ``cycles`` has the exact number for every table.
+    ``rows_in_flight`` >= 1 + (m + 1) / ``words``. ``cycles`` has the exact number for every table.
     Memory: ``ceil(max_rows / B)`` words of B + log2(max_rows + 1) bits.
     Golden: ``golden.reorder_recover_unit.moves``.
     """
@@ -191,24 +191,20 @@ class ReorderRecoverUnit(wiring.Component):
         ``moving``: an entry a token, 0 for one that is removed, 1 for a row that moves, 2 for a row of zeros. ``memory``:
         cycles from a read to its word. 0 stands for words that are there before they are asked for.
         """
-        last = len(moving) - 1
-        fetched, written = [], []
-        entry = 0
+        starts, ends = [], []
+        token_before, busy = 0, 0
         for token, kind in enumerate(moving):
-            if not kind and token < last:
+            if not kind and token < len(moving) - 1:
                 continue
-            start = token + self.latency
-            if fetched:
-                start = max(start, fetched[-1] + max(busy, token - entry))
-            if len(written) >= self.config.rows_in_flight:
-                start = max(start, written[-self.config.rows_in_flight] + 1)
-            busy, entry = words if kind else 0, token
-            fetched.append(start)
-            ready = start + (memory if kind == 1 else 0)
-            # A mark without a row leaves like a word of its own.
-            length = words if kind else 1
-            written.append(max(ready, written[-1] if written else 0) + length)
-        return written[-1] + 2 if written else 1
+            start = starts[-1] + max(busy, token - token_before) if starts else token + self.latency
+            if len(ends) >= self.config.rows_in_flight:
+                start = max(start, ends[-self.config.rows_in_flight] + 1)
+            starts.append(start)
+            # The mark that stands for a removed last token is written like a word, but keeps nothing waiting.
+            token_before, busy = token, words if kind else 0
+            ready = start + memory if kind == 1 else start
+            ends.append(max(ready, ends[-1] if ends else 0) + (words if kind else 1))
+        return ends[-1] + 2 if ends else 1
 
     def elaborate(self, platform):
         m = Module()
@@ -283,7 +279,7 @@ class ReorderRecoverUnit(wiring.Component):
         return pipe, valid, pipe.cut("entry", entry=self.i_table.payload, token=token, last=last)
 
     def _rank(self, m, command, started, advance, pipe, valid, s):
-        """Write the rank memory, or read it. Returns the third stage, and the entry's rank, if it is that of a kept token."""
+        """Write the rank memory, or read it. Returns the third stage and the rank of its entry, if that was kept."""
         c = self.config
         sram = Sram(config=c.rank_memory)
         m.submodules.ranks = emit_once(sram)
