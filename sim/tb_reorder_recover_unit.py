@@ -249,6 +249,10 @@ async def compare(bench, jobs):
     status = await bench.collect("o_status", len(jobs), timeout=timeout)
     expected = pack(*zip(*(job.status for job in jobs)), widths=bits)
     bench.compare(status, expected, unit="statuses", describe=lambda i: f"{jobs[i].mode} of {jobs[i].count} tokens")
+    # Each status comes after the last write of all commands up to its own.
+    written = np.cumsum([len(job.writes[0]) for job in jobs])
+    last = np.concatenate([[-1], bench.transfers("o_write")])[written]
+    bench.equal("statuses before the last write", int((bench.transfers("o_status") <= last).sum()), 0)
 
 
 async def answered(bench, job):
