@@ -167,11 +167,15 @@ class FloatAdd(wiring.Component):
         ]
         s = pipe.cut("add", sign=s.sign, exponent=s.exponent, total=total, subtract=s.subtract, invalid=s.invalid)
 
-        # Count the zeros above the leading one; a subnormal sum stops at the least exponent.
+        # Count the zeros above the leading one. A subnormal sum stops at the least exponent: at a one set where that is,
+        # which costs less time than to compare the count with the exponent.
         top = len(s.total) - 1
-        zeros = leading_zeros(m, s.total, "zeros")
-        amount = Signal.like(zeros)
-        m.d.comb += amount.eq(Mux(zeros > s.exponent, s.exponent, zeros) if subnormals else zeros)
+        counted = s.total
+        if subnormals:
+            stop = Signal(top + 1)
+            m.d.comb += [stop[top - k].eq(s.exponent == k) for k in range(1, top + 1)]
+            counted = s.total | stop
+        amount = leading_zeros(m, counted, "zeros")
         # An exact cancellation is +0; two zeros of one sign keep it.
         sign = Signal()
         m.d.comb += sign.eq(s.sign & ~(s.subtract & ~s.total.any()))
