@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -168,6 +169,17 @@ _ENTRIES = (
         },
         "SIMPICKER IV-C, ORBIS 3.3",
         "least key and its index: comparison tree, min tree",
+    ),
+    Block(
+        "index_buffer",
+        IndexBuffer,
+        {
+            "default": IndexBufferConfig(),
+            "small": IndexBufferConfig(depth=37, tag_bits=5),
+            "single": IndexBufferConfig(depth=1),
+        },
+        "SIMPICKER IV-C",
+        "one entry a token: kept, or the root of what it repeats",
     ),
     Block(
         "local_table",
