@@ -23,6 +23,7 @@ from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
+from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
@@ -315,6 +316,30 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "sparsification_unit",
+        SparsificationUnit,
+        {
+            "default": SparsificationUnitConfig(),
+            "narrow": SparsificationUnitConfig(
+                candidates=1,
+                lanes=4,
+                max_words=2,
+                max_height=5,
+                max_width=7,
+                max_window=5,
+                slots=32,
+                tokens=200,
+                in_flight=4,
+                difference_stages=0,
+                multiply_stages=0,
+                add_stages=1,
+                tree_stages=0,
+            ),
+        },
+        "SIMPICKER III-C, IV-C",
+        "similar tokens in time and space: distances, comparison trees, index buffer",
     ),
 )
 
