@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -23,7 +24,9 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
+from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,29 @@ _ENTRIES = (
         },
         "SIMPICKER IV, V-A",
         "e to the x, monotone, within 0.6 ulp of FP16",
+    ),
+    Block(
+        "min_tree",
+        MinTreeStream,
+        {
+            "default": MinTreeConfig(),
+            "combinational": MinTreeConfig(leaves=5, stages=0),
+            "deep": MinTreeConfig(leaves=13, width=20, stages=4),
+            "single": MinTreeConfig(leaves=1, stages=0),
+        },
+        "SIMPICKER IV-C, ORBIS 3.3",
+        "least key and its index: comparison tree, min tree",
+    ),
+    Block(
+        "index_buffer",
+        IndexBuffer,
+        {
+            "default": IndexBufferConfig(),
+            "small": IndexBufferConfig(depth=37, tag_bits=5),
+            "single": IndexBufferConfig(depth=1),
+        },
+        "SIMPICKER IV-C",
+        "one entry a token: kept, or the root of what it repeats",
     ),
     Block(
         "local_table",
@@ -291,6 +317,30 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "sparsification_unit",
+        SparsificationUnit,
+        {
+            "default": SparsificationUnitConfig(),
+            "narrow": SparsificationUnitConfig(
+                candidates=1,
+                lanes=4,
+                max_words=2,
+                max_height=5,
+                max_width=7,
+                max_window=5,
+                slots=32,
+                tokens=200,
+                in_flight=4,
+                difference_stages=0,
+                multiply_stages=0,
+                add_stages=1,
+                tree_stages=0,
+            ),
+        },
+        "SIMPICKER III-C, IV-C",
+        "similar tokens in time and space: distances, comparison trees, index buffer",
     ),
     Block(
         "reorder_recover_unit",
