@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from recovery_parts import Recovery, RecoveryConfig
 
 from golden.reorder_recover_unit import (
     MODES,
@@ -22,8 +23,9 @@ from golden.reorder_recover_unit import (
     word_addresses,
 )
 from golden.sparsification_unit import sparsify
+from hw.memory.table_reader import TableReaderConfig
 from hw.registry import find
-from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
+from hw.simcore.reorder_recover_unit import Mode, ReorderRecoverUnit, ReorderRecoverUnitConfig
 from sim import clips
 from sim.harness import simulate
 from sim.native import Native
@@ -330,7 +332,70 @@ def test_impossible_configs_are_refused_by_name(config, message):
 
 
 def test_modes_have_the_hardwares_opcodes():
-    from hw.simcore.reorder_recover_unit import Mode
-
     assert [mode.name.lower() for mode in Mode] == list(MODES)
     assert [mode.value for mode in Mode] == [0, 1, 2, 3]
+
+
+# With the index buffer
+
+
+def matches(tokens):
+    """Every row of matches that the index buffer takes: each token itself or one before."""
+    return itertools.product(*[range(token + 1) for token in range(tokens)])
+
+
+def root_of(match, token):
+    """Along the chain of matches to its end."""
+    while match[token] != token:
+        token = match[token]
+    return token
+
+
+@pytest.mark.parametrize("seed", [None, 2], ids=["no stalls", "stalls"])
+def test_every_chain_of_matches_of_6_tokens_is_followed_to_its_root(seed):
+    """From matches, through index buffer, table and both commands, to rows: each token gets the end of its chain."""
+    config = RecoveryConfig(tokens=6, words=2, width=8)
+    native = Native.build(Recovery(config=config), "recovery")
+    rng = np.random.default_rng(seed)
+    names = ("i_match", "i_count", "i_command", "i_data", "o_root", "o_read", "o_write")
+    pattern = {} if seed is None else {name: rng.random(997) < 0.4 for name in names}
+    cases = list(matches(6))
+    assert len(cases) == 720
+    for match in cases if seed is None else cases[::7]:
+        roots = [root_of(match, token) for token in range(6)]
+        kept = [token for token in range(6) if match[token] == token]
+        native.set("clear", 1)
+        native.tick()
+        native.set("clear", 0)
+        stored, *_ = native.streams(
+            {"i_match": np.array(match, np.uint8)}, {"o_root": 6}, gaps=pattern, stalls=pattern, quiet=2
+        )
+        assert [int(word) & 7 for word in stored["o_root"][:, 0]] == roots
+        x = np.zeros((6, 1, 1), np.uint8)
+        sources = {"i_command": commands(config.unit, [Job(mode, roots, x) for mode in ("compact", "expand")])}
+        sources |= {"i_count": [6, 6], "i_data": np.array(kept + roots, np.uint8)}
+        sinks = {"o_read": len(kept) + 6, "o_write": len(kept) + 6, "o_status": 2}
+        got, *_ = native.streams(sources, sinks, gaps=pattern, stalls=pattern, quiet=2)
+        read, _ = unpack(got["o_read"], [config.unit.address_bits, 1])
+        written, _, values = unpack(got["o_write"], [config.unit.address_bits, 1, 8])
+        assert read.tolist() == kept + [kept.index(root) for root in roots]
+        assert written.tolist() == [*range(len(kept)), *range(6)]
+        assert values[len(kept) :].tolist() == roots
+
+
+def test_a_table_reader_reads_a_table_a_cycle_and_nothing_beyond():
+    """Counts follow each other without a gap; one above the depth means the depth, and 0 nothing."""
+    native = Native.build(Recovery(config=RecoveryConfig(tokens=6, words=2, width=8)), "recovery")
+    native.streams({"i_match": np.arange(6, dtype=np.uint8)}, {"o_root": 6}, quiet=2)
+    x = np.zeros((6, 1, 1), np.uint8)
+    jobs, unit = [Job("gather", range(6), x) for _ in range(2)], RecoveryConfig(6, 2, 8).unit
+    sources = {"i_count": [0, 7, 0, 6], "i_command": commands(unit, jobs)}
+    got, cycles, _ = native.streams(sources | {"i_data": [9] * 12}, {"o_read": 12, "o_write": 12, "o_status": 2})
+    assert unpack(got["o_read"], [unit.address_bits, 1])[0].tolist() == [*range(6), *range(6)]
+    np.testing.assert_array_equal(np.diff(cycles["o_read"][:6]), 1)
+
+
+@pytest.mark.parametrize("name", ["depth", "width"])
+def test_impossible_table_readers_are_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
+        TableReaderConfig(**{"depth": 4, "width": 4, name: 0})
