@@ -11,16 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from golden.reference import attention
 from golden.reorder_recover_unit import check_table
 from golden.sparsification_unit import sparsify
 
 PAPER_TAU = 2.5
 """SIMPICKER's threshold (VI-B)."""
 
-_ROWS = 256  # of the score matrix at a time
 
-
-class Quality(NamedTuple):
+class SkipQuality(NamedTuple):
     """Of one threshold ``tau``. Counts are of all tokens, errors of those that were measured."""
 
     tau: float
@@ -40,19 +39,8 @@ class Quality(NamedTuple):
         return (self.temporal + self.spatial) / self.tokens
 
 
-def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d)."""
-    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
-    out = np.empty((len(q), v.shape[1]))
-    for start in range(0, len(q), _ROWS):
-        scores = q[start : start + _ROWS] @ k.T / np.sqrt(k.shape[1])
-        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-        out[start : start + _ROWS] = weights @ v / weights.sum(axis=1, keepdims=True)
-    return out
-
-
 def output_error(a: np.ndarray, repeated: np.ndarray) -> tuple[float, float]:
-    """``(error, worst)`` of ``Quality`` of output rows ``repeated`` in place of ``a``, both (rows, d); 0 for equal rows."""
+    """``(error, worst)`` of ``SkipQuality`` of rows ``repeated`` in place of ``a``, both (rows, d); 0 if they are equal."""
     wrong, size = (np.square(x).sum(axis=1) for x in (repeated - a, a))
     ratio = np.sqrt(np.divide(wrong, size, out=np.where(wrong > 0, np.inf, 0.0), where=size > 0))
     total = float(np.sqrt(wrong.sum() / size.sum())) if size.sum() else float(ratio.max(initial=0.0))
@@ -68,8 +56,8 @@ def table_error(q, k, v, table, tokens=None) -> tuple[float, float]:
     return output_error(a[place[: len(tokens)]], a[place[len(tokens) :]])
 
 
-def sweep(q, k, v, grid, taus, *, window: int = 3, group: int = 4, tokens=None) -> list[Quality]:
-    """``Quality`` of each threshold of ``taus``, with one pass of dense attention for all of them.
+def sweep(q, k, v, grid, taus, *, window: int = 3, group: int = 4, tokens=None) -> list[SkipQuality]:
+    """``SkipQuality`` of each threshold of ``taus``, with one pass of dense attention for all of them.
 
     ``q``, ``k``, ``v``: ``float16`` (frames, height * width, d); ``grid``: (frames, height, width); ``window``, ``group`` of
     ``golden.sparsification_unit.sparsify``; ``tokens``: indices at which the error is taken, all by default.
@@ -84,5 +72,5 @@ def sweep(q, k, v, grid, taus, *, window: int = 3, group: int = 4, tokens=None) 
         roots = np.searchsorted(needed, one.table[tokens])
         counts = one.statistics()
         errors = output_error(a[np.searchsorted(needed, tokens)], a[roots])
-        points.append(Quality(float(tau), counts["tokens"], counts["temporal"], counts["spatial"], *errors))
+        points.append(SkipQuality(float(tau), counts["tokens"], counts["temporal"], counts["spatial"], *errors))
     return points

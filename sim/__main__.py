@@ -46,7 +46,7 @@ def main(argv=None):
     frames, tokens, d = tensors.q.shape
     console.print(f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}", highlight=False)
     if not options.block:
-        console.print(similarity.line(tensors), highlight=False)
+        console.print(similarity.summary(tensors), highlight=False)
     failures = [result["error"] for result in results if result["error"]]
     for error in failures:
         console.print("\n[bold red]failed:[/] ", end="")

@@ -26,7 +26,7 @@ SCORES = 1 << 24
 
 
 def qualities(tensors, taus, window=3, group=4):
-    """(``Quality`` of each tau, number of tokens whose error was taken, note on the grid or None)."""
+    """(``SkipQuality`` of each tau, number of tokens whose error was taken, note on the grid or None)."""
     frames, tokens = tensors.q.shape[:2]
     note = None if tensors.grid else f"grid unknown: a frame is taken as one row of {tokens} tokens"
     count = frames * tokens
@@ -36,7 +36,7 @@ def qualities(tensors, taus, window=3, group=4):
     return points, len(chosen), note
 
 
-def line(tensors):
+def summary(tensors):
     """One line for ``make sim``: what the paper's threshold does to these tensors."""
     ((point,), *_) = qualities(tensors, [PAPER_TAU])
     removed = point.temporal + point.spatial

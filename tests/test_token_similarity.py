@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
+from golden.reference import attention
 from golden.sparsification_unit import sparsify
-from golden.token_similarity import PAPER_TAU, attention, output_error, sweep, table_error
+from golden.token_similarity import PAPER_TAU, output_error, sweep, table_error
 from sim import clips, similarity
 
 
@@ -79,7 +80,7 @@ def test_sweep_is_the_error_of_each_table(small, tokens):
 def test_the_clip_at_the_papers_threshold(tensors):
     """What the README and the docs may quote."""
     start = time.perf_counter()
-    text = similarity.line(tensors)
+    text = similarity.summary(tensors)
     assert time.perf_counter() - start < 5
     assert text == (
         "similar tokens at tau = 2.5: 2,165 of 2,970 rows of Q removed (72.9%), attention output off by 8.1% rms"
