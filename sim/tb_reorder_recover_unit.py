@@ -17,7 +17,7 @@ async def clip(bench):
     c = bench.config
     q = (bench.tensors or {"q": bench.rng.standard_normal((2, 9, 16)).astype(np.float16)})["q"]
     x = q[: min(2, c.max_rows)]
-    x = x[:, : min(18, c.max_rows // len(x))]
+    x = x[:, : min(14, c.max_rows // len(x))]
     frames, tokens, d = x.shape
     table = sparsify(x, (frames, 1, tokens)).table
     x = row_words(x.reshape(-1, d), c.width)[:, : c.max_words]
@@ -86,7 +86,7 @@ async def mixed(bench):
     """Tables of all kinds and lengths one after the other."""
     c = bench.config
     jobs = []
-    for _ in range(4):
+    for _ in range(3):
         n, words = (int(bench.rng.integers(1, most + 1)) for most in (min(c.max_rows, 50), min(c.max_words, 4)))
         x = random_words(bench.rng, c, n, words)
         jobs += pair(seeded_table(bench.rng, n, bench.rng.random()), x)
@@ -111,12 +111,13 @@ async def reset_within_rows(bench):
 async def memory(bench):
     """Words come only after they were asked for: a word a cycle all the same, for as many rows as may be in flight."""
     c = bench.config
-    n = min(c.max_rows, 40)
+    n = min(c.max_rows, 30)
     order = bench.rng.permutation(n)
     for words in {1, c.max_words}:
-        await bench.reset()
-        job = Job("gather", order, random_words(bench.rng, c, n, words))
-        await answered(bench, job)
+        x = random_words(bench.rng, c, n, words)
+        for mode, table in (("compact", seeded_table(bench.rng, n, 0.6)), ("gather", order)):
+            await bench.reset()
+            await answered(bench, Job(mode, table, x))
     if n * words > 2 and c.rows_in_flight * words > words + ANSWER:
         bench.measure(interval="o_write")
         bench.equal("cycles", bench.component.cycles([1] * n, words, ANSWER), 8 + ANSWER + n * words)

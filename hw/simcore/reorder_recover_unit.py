@@ -158,9 +158,10 @@ class ReorderRecoverUnit(wiring.Component):
     Latency: 6 cycles from an entry to the first read of its row, 1 from ``i_data`` to ``o_write``. Initiation interval:
     1 cycle a word. Backpressure: yes.
     Cycles from command to status, with a memory that answers in m: 8 + m + ``count`` * ``words`` for EXPAND, GATHER and
-    SCATTER by a right table; for COMPACT 8 + m + ``words`` + the sum over rows of max(``words``, entries since the row
-    before): a removed token costs nothing while its predecessors' words are on their way, else a cycle. The first needs
-    ``rows_in_flight`` >= 1 + (m + 1) / ``words``. ``cycles`` has the exact number for every table.
+    SCATTER by a right table; for COMPACT 8 + m + ``words`` + the sum over all rows but the first of max(``words``, entries
+    since the row before), where the first and the last token are kept: a removed token costs nothing while the words of
+    the row before are on their way, else a cycle. Both need ``rows_in_flight`` >= 1 + (m + 1) / ``words``. ``cycles`` has
+    the exact number for every table and memory.
     Memory: ``ceil(max_rows / B)`` words of B + log2(max_rows + 1) bits.
     Golden: ``golden.reorder_recover_unit.moves``.
     """
