@@ -67,5 +67,4 @@ def test_blocks_keep_what_they_offer(block):
 
 
 def test_reorder_recover_unit_keeps_what_it_offers():
-    """Every address and word; its status is frozen because no entry is left in the pipeline, which takes a longer proof."""
-    assert holds(find("reorder_recover_unit").build("odd"), stable("o_read", "o_write"))
+    assert holds(find("reorder_recover_unit").build("odd"), stable("o_read", "o_write", "o_status"))

@@ -215,23 +215,24 @@ class ReorderRecoverUnit(wiring.Component):
         m.submodules.flight = flight = SyncFIFO(width=c.flight_layout.size, depth=c.rows_in_flight)
         command = Signal(c.command_layout, reset_less=True)
         status = Signal(c.status_layout)
+        running = Signal()
         finished = Signal()
         advance = Signal()
-        started = self._control(m, command, status, finished)
+        started = self._control(m, command, status, running, finished)
         entry = self._take(m, command, started, advance)
-        row = self._choose(m, command, status, advance, *self._rank(m, command, started, advance, *entry))
+        ranked = self._rank(m, command, started, advance, *entry)
+        # What has ended has no entries left; with ``running`` it need not be known that its status stays.
+        row = self._choose(m, command, status, running & advance, *ranked)
         self._fetch(m, command, advance, flight, *self._address(m, command, started, advance, *row))
         self._write(m, command, flight, finished)
         return m
 
-    def _control(self, m, command, status, finished):
+    def _control(self, m, command, status, running, finished):
         """One command after the other, until the last word is ``finished``. Returns the strobe of one that has entries."""
         c = self.config
         asked = self.i_command.payload
         taken = Signal(name="command_taken")
         started = Signal()
-        running = Signal()
-        ended = Signal()
         refused = Signal()
         ranked = Signal(c.count_shape)
         m.d.comb += [
@@ -242,21 +243,29 @@ class ReorderRecoverUnit(wiring.Component):
                 | (asked.words == 0)
                 | ((asked.mode == Mode.EXPAND) & (asked.count != ranked))
             ),
-            self.i_command.ready.eq(~running & ~ended),
             taken.eq(self.i_command.valid & self.i_command.ready),
             started.eq(taken & ~refused & asked.count.any()),
-            self.o_status.valid.eq(ended),
             self.o_status.payload.eq(status),
         ]
+        with m.FSM():
+            with m.State("WAIT"):
+                m.d.comb += self.i_command.ready.eq(1)
+                with m.If(started):
+                    m.next = "RUN"
+                with m.Elif(taken):
+                    m.next = "TELL"
+            with m.State("RUN"):
+                m.d.comb += running.eq(1)
+                with m.If(finished):
+                    m.next = "TELL"
+            with m.State("TELL"):
+                m.d.comb += self.o_status.valid.eq(1)
+                with m.If(self.o_status.ready):
+                    m.next = "WAIT"
         with m.If(taken):
-            m.d.sync += [command.eq(asked), running.eq(started), ended.eq(~started)]
-            m.d.sync += [status.eq(0), status.refused.eq(refused)]
+            m.d.sync += [command.eq(asked), status.eq(0), status.refused.eq(refused)]
             with m.If((asked.mode == Mode.COMPACT) & ~refused):
                 m.d.sync += ranked.eq(asked.count)
-        with m.If(finished):
-            m.d.sync += [running.eq(0), ended.eq(1)]
-        with m.If(ended & self.o_status.ready):
-            m.d.sync += ended.eq(0)
         return started
 
     def _take(self, m, command, started, advance):
@@ -333,7 +342,7 @@ class ReorderRecoverUnit(wiring.Component):
         m.d.comb += rank.eq(s.end - s.kept)
         return pipe, valid, s, rank
 
-    def _choose(self, m, command, status, advance, pipe, valid, s, rank):
+    def _choose(self, m, command, status, step, pipe, valid, s, rank):
         """The row that does not run in order, whether one moves, and what is wrong. Returns valid bits and fourth stage."""
         c = self.config
         other = Signal(c.index_bits)
@@ -350,7 +359,7 @@ class ReorderRecoverUnit(wiring.Component):
                 m.d.comb += [other.eq(s.entry), moves.eq(1), zero.eq(~s.within)]
             with m.Case(Mode.SCATTER.value):
                 m.d.comb += [other.eq(s.entry), moves.eq(s.within)]
-        with m.If(valid[3] & advance):
+        with m.If(valid[3] & step):
             m.d.sync += [
                 status.rows.eq(status.rows + moves),
                 status.index_error.eq(status.index_error | ~s.within),
