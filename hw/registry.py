@@ -349,7 +349,7 @@ _ENTRIES = (
             "default": ReorderRecoverUnitConfig(),
             "odd": ReorderRecoverUnitConfig(max_rows=37, max_words=5, width=13, rank_block=8, rows_in_flight=3),
             "direct": ReorderRecoverUnitConfig(max_rows=64, max_words=1, width=16, rank_block=1),
-            "paper": ReorderRecoverUnitConfig(max_rows=35_100, max_words=1, width=1024, rank_block=64),
+            "paper": ReorderRecoverUnitConfig(max_rows=35_100, max_words=22, width=1024, rank_block=64),
         },
         "SIMPICKER IV-C",
         "rows compacted, recovered and permuted by index tables",

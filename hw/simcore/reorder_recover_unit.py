@@ -138,8 +138,9 @@ class ReorderRecoverUnit(wiring.Component):
     checked: a memory of a bit a row, to be cleared before each command, would; the row that comes last stays.
 
     Published: 0.06 mm2 at 32 nm, 39 kGE, 2.69 mW, and that it traverses the index table, making source and destination
-    addresses (SIMPICKER IV-C, Table II); not its width. Here 64 bits a cycle are 6.4 kGE; for 35,100 rows and 1,024 bits a
-    cycle, a row of 64 FP16 numbers and all that the paper's 128 GB/s deliver, it is 14.8 kGE; 39 kGE are 4,096 bits a cycle.
+    addresses (SIMPICKER IV-C, Table II); not its width. Here 64 bits a cycle are 6.5 kGE. For 35,100 rows and 1,024 bits a
+    cycle, a row of 64 FP16 numbers and all that the paper's 128 GB/s deliver, it is 16 kGE, half of it registers of data;
+    the paper's 39 kGE are 4,096 bits a cycle.
 
     Parameters
     ----------
