@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -303,6 +304,17 @@ _ENTRIES = (
         },
         "ORBIS 3.3, SIMPICKER IV-C",
         "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "top_k",
+        TopK,
+        {
+            "default": TopKConfig(),
+            "single": TopKConfig(lanes=1, max_entries=50, index_bits=6),
+            "small": TopKConfig(lanes=4, max_entries=61, key_bits=5, index_bits=6, payload_bits=0, columns_per_stage=0),
+        },
+        "ORBIS 3.2, 3.3",
+        "the k least of n entries in order, by chunks and merge passes",
     ),
 )
 
