@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
 from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
@@ -305,6 +306,17 @@ _ENTRIES = (
         },
         "ORBIS 3.3, SIMPICKER IV-C",
         "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "dst_chooser",
+        DstChooser,
+        {
+            "default": DstChooserConfig(),
+            "least": DstChooserConfig(max_tokens=2, mark_bits=1),
+            "odd": DstChooserConfig(max_tokens=301, mark_bits=8),
+        },
+        "ORBIS 3.2",
+        "K distinct tokens of M, drawn from a seed, or a given list checked",
     ),
     Block(
         "quantization_engine",
