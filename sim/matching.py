@@ -194,15 +194,15 @@ def conclusions(found):
     guide = "output before"
     ours = found[guide, "DATM, 4 bits"]
     for name in ("BSM, drawn dst", "BSM, a dst a block"):
-        yield f"DATM of 4 bits / {name}, by {guide}: {_ratios(ours, found[guide, name])}"
+        yield f"DATM of 4 bits against {name}, matched by {guide}: {', '.join(_changes(ours, found[guide, name]))}"
     for name in ("Q", "V"):
-        errors = _ratios(ours, found[name, "DATM, 4 bits"]).partition("output")
-        yield f"by {guide} / by {name}, DATM of 4 bits: {''.join(errors[1:])}"
+        changes = _changes(ours, found[name, "DATM, 4 bits"])[2:]  # losses in different tensors cannot be compared
+        yield f"{guide} against {name} as guide, DATM of 4 bits: {', '.join(changes)}"
 
 
-def _ratios(ours, other):
-    parts = zip(("pair loss", "of pairs kept", "output error", "with Q alone"), ours, other)
-    return ", ".join(f"{name} {a / b:.2f}" if b else f"{name} -" for name, a, b in parts)
+def _changes(ours, other):
+    names = ("pair loss", "of pairs kept", "output error", "with Q alone")
+    return [f"{name} {a / b - 1:+.0%}" if b else f"{name} -" for name, a, b in zip(names, ours, other)]
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_the_command_prints_the_table(capsys):
     assert not matching.main(["--frames", "3", "--ratio", "0.5"])
     shown = capsys.readouterr().out
     assert "50% of tokens reduced, 20 dst tokens" in shown
-    assert "DATM of 4 bits / BSM, drawn dst, by output before: pair loss 0." in shown
+    assert "DATM of 4 bits against BSM, drawn dst, matched by output before: pair loss -" in shown
 
 
 def test_bad_options_are_one_line(tensors):
