@@ -13,6 +13,9 @@ from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
 from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
+from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
+from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -26,6 +29,7 @@ from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
 from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
 
@@ -317,6 +321,51 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "bitonic_sorter",
+        BitonicSorterStream,
+        {
+            "default": BitonicSorterConfig(),
+            "descending": BitonicSorterConfig(lanes=13, payload_bits=5, descending=True, columns_per_stage=3),
+            "combinational": BitonicSorterConfig(lanes=5, columns_per_stage=0),
+            "bitonic": BitonicSorterConfig(lanes=16, payload_bits=3, bitonic=True),
+        },
+        "ORBIS 3.3, SIMPICKER IV-C",
+        "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "dst_chooser",
+        DstChooser,
+        {
+            "default": DstChooserConfig(),
+            "least": DstChooserConfig(max_tokens=2, mark_bits=1),
+            "odd": DstChooserConfig(max_tokens=301, mark_bits=8),
+        },
+        "ORBIS 3.2",
+        "K distinct tokens of M, drawn from a seed, or a given list checked",
+    ),
+    Block(
+        "quantization_engine",
+        QuantizationEngine,
+        {
+            "default": QuantizationEngineConfig(),
+            "single": QuantizationEngineConfig(lanes=1, max_channels=5, weight_bits=16),
+            "wide": QuantizationEngineConfig(lanes=16, max_tokens=300, max_channels=40, weight_bits=3),
+        },
+        "ORBIS 3.2, 3.3",
+        "FP16 tokens to 4-bit codes, channel-wise, with scales and weights",
+    ),
+    Block(
+        "top_k",
+        TopK,
+        {
+            "default": TopKConfig(),
+            "single": TopKConfig(lanes=1, max_entries=50, index_bits=6),
+            "small": TopKConfig(lanes=4, max_entries=61, key_bits=5, index_bits=6, payload_bits=0, columns_per_stage=0),
+        },
+        "ORBIS 3.2, 3.3",
+        "the k least of n entries in order, by chunks and merge passes",
     ),
     Block(
         "sparsification_unit",
