@@ -333,7 +333,7 @@ _ENTRIES = (
                 tokens=200,
                 in_flight=4,
                 difference_stages=0,
-                multiply_stages=0,
+                square_stages=0,
                 add_stages=1,
                 tree_stages=0,
             ),
