@@ -322,8 +322,10 @@ _ENTRIES = (
         SparsificationUnit,
         {
             "default": SparsificationUnitConfig(),
+            "table2": SparsificationUnitConfig(candidates=2, banks=4),
             "narrow": SparsificationUnitConfig(
                 candidates=1,
+                banks=1,
                 lanes=4,
                 max_words=2,
                 max_height=5,

@@ -129,7 +129,7 @@ async def what_must_not_be(bench):
     for flag, change in cases:
         changed = registers | change
         if change.get("window") == c.max_window:
-            pitch = c.max_width + (c.max_window - c.max_width) % c.candidates
+            pitch = c.max_width + (c.max_window - c.max_width) % c.banks
             if pitch * min(c.max_height, c.max_window + 1) <= c.slots:
                 continue
         await fail(bench, flag, config_row(c, *changed.values()), *good.sent(c)[1:])
@@ -208,7 +208,7 @@ def window_candidates(given):
 
 def fits(c, given):
     _, height, width = given.grid
-    pitch = width + (given.window - width) % c.candidates
+    pitch = width + (given.window - width) % c.banks
     lines = min(height, given.window + 1)
     return height <= c.max_height and width <= c.max_width and given.window <= c.max_window and lines * pitch <= c.slots
 

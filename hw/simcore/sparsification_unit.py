@@ -63,6 +63,7 @@ from hw.tree.min_tree import MinTree, MinTreeConfig
 @dataclass(frozen=True)
 class SparsificationUnitConfig:
     candidates: int = field(default=4, metadata={"doc": "lane groups, candidates a beat; a power of two"})
+    banks: int = field(default=8, metadata={"doc": "banks of the line store; a power of two, at least candidates"})
     lanes: int = field(default=8, metadata={"doc": "channels a word, lanes of a group; a power of two"})
     max_words: int = field(default=16, metadata={"doc": "words of the longest token; a power of two"})
     max_height: int = field(default=64, metadata={"doc": "rows of the largest frame"})
@@ -77,7 +78,7 @@ class SparsificationUnitConfig:
     tree_stages: int = field(default=1, metadata={"doc": "of the comparison trees"})
 
     def __post_init__(self):
-        for name in ("candidates", "lanes", "max_words", "slots", "in_flight"):
+        for name in ("candidates", "banks", "lanes", "max_words", "slots", "in_flight"):
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
                 raise ValueError(f"{name} must be a power of two, not {value!r}")
@@ -321,13 +322,13 @@ class SparsificationUnit(wiring.Component):
         """Beats that each frame of a clip adds, a list: what ``_walk`` and ``_build_beats`` do while no job waits."""
         frames, height, width = grid
         c = self.config
-        pitch = width + (window - width) % c.candidates
+        pitch = width + (window - width) % c.banks
         beats = [0] * frames
         state = SimpleNamespace(count=0, banks=set(), tokens=0, spatial=False)
         for t in range(frames):
             for y in range(height):
                 for x in range(width):
-                    for first, bank in _jobs(t, y, x, height, width, window, group, pitch, c.candidates):
+                    for first, bank in _jobs(t, y, x, height, width, window, group, pitch, c.banks):
                         full = state.count in (0, c.candidates)
                         if (
                             full
@@ -367,13 +368,13 @@ class SparsificationUnit(wiring.Component):
         r.ended = Signal(name="ended")
         r.start = Signal(name="start")
         r.reach = Signal(range(c.max_window + 2), name="reach")
-        r.pitch = Signal(range(c.max_width + c.candidates + 2), name="pitch")
-        skew = ceil_log2(c.candidates)
+        r.pitch = Signal(range(c.max_width + c.banks + 1), name="pitch")
+        skew = ceil_log2(c.banks)
         new = self.i_config.payload
         checking = Signal()
         lines = Signal(range(c.max_window + 3))
         rows = Signal(range(c.max_height + 2))
-        room = Signal(range(-c.max_width - c.candidates - 1, c.slots + 1))
+        room = Signal(range(-c.max_width - c.banks - 1, c.slots + 1))
         wrong = Signal()
         short = Signal()
         checked = Signal()
@@ -509,9 +510,9 @@ class SparsificationUnit(wiring.Component):
     def _store_lines(self, m, r):
         """``i_previous`` into the banks of the line store."""
         c = self.config
-        bank_bits = ceil_log2(c.candidates)
-        config = SramConfig(depth=c.slots // c.candidates * c.max_words, width=c.word_bits)
-        r.banks = [Sram(config=config) for _ in range(c.candidates)]
+        bank_bits = ceil_log2(c.banks)
+        config = SramConfig(depth=c.slots // c.banks * c.max_words, width=c.word_bits)
+        r.banks = [Sram(config=config) for _ in range(c.banks)]
         r.filled = Signal(c.slot_bits, name="filled")  # the slot that is written next
         r.freed = Signal(c.slot_bits, name="freed")  # the first that is still needed
         used = Signal(c.slot_bits)
@@ -674,16 +675,16 @@ class SparsificationUnit(wiring.Component):
         """Jobs into ``r.beats``, a queue: a beat is closed when it is full, or the next job does not fit."""
         c = self.config
         job = r.job
-        bank_bits = ceil_log2(c.candidates)
+        bank_bits = ceil_log2(c.banks)
         m.submodules.beats = r.beats = SyncFIFO(width=c.beat_layout.size, depth=max(2, c.add_stages))
         m.submodules.waiting = r.waiting = SyncFIFO(width=c.slot_bits + len(r.place.in_group), depth=c.in_flight)
         beat = Signal(c.beat_layout, name="beat")
         base = Signal(c.beat_layout, name="beat_base")
-        used = Signal(c.candidates, name="banks_used")
-        base_used = Signal(c.candidates, name="base_banks_used")
+        used = Signal(c.banks, name="banks_used")
+        base_used = Signal(c.banks, name="base_banks_used")
         referred = Signal(name="beat_has_reference")
         base_referred = Signal(name="base_has_reference")
-        bank = Signal(c.candidates, name="job_bank")
+        bank = Signal(c.banks, name="job_bank")
         starts = Signal(name="starts_token")
         fits = Signal(name="job_fits")
         close = Signal(name="beat_close")
@@ -801,7 +802,7 @@ class SparsificationUnit(wiring.Component):
             en.eq(r.advance & head.valid),
         ]
 
-        beat, bank_bits = head.beat, ceil_log2(c.candidates)
+        beat, bank_bits = head.beat, ceil_log2(c.banks)
         for store, port, token in (
             (r.token_store, 0, beat.first_token),
             (r.token_store, 1, beat.second_token),
@@ -819,7 +820,7 @@ class SparsificationUnit(wiring.Component):
     def _measure(self, m, r):
         """The lane groups: (distances, and whether they are those of a beat's last word)."""
         c = self.config
-        bank_bits = ceil_log2(c.candidates)
+        bank_bits = ceil_log2(c.banks)
         distances = []
         first = delayed(m, r.advance, r.issue_first, 1 + c.group.lead, "first", reset_less=True)[-1]
         done = delayed(m, r.advance, r.issue_last, c.distance_latency, "done")[-1]
@@ -838,7 +839,7 @@ class SparsificationUnit(wiring.Component):
                 m.d.comb += candidate.eq(r.reference_store.r_data[0])
             with m.Else():
                 with m.Switch(bank):
-                    for b in range(c.candidates):
+                    for b in range(c.banks):
                         with m.Case(b):
                             m.d.comb += candidate.eq(r.banks[b].r_data[0])
             group = LaneGroup(config=c.group)
