@@ -192,6 +192,8 @@ async def cycles(bench):
     result = given.result(c)
     jobs = window_candidates(given) * (frames - 2) + int((result.spatial != NONE).sum()) * (frames - 2) // frames
     bench.row.utilisation = jobs * given.words / (c.candidates * int(ends[-1] - ends[1]))
+    if given.words >= c.candidates and bench.row.utilisation < 0.95:
+        raise BenchError(f"the lane groups are busy in {bench.row.utilisation:.1%} of the cycles, not in 95 %")
 
 
 def window_candidates(given):

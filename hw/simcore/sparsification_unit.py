@@ -87,10 +87,10 @@ class SparsificationUnitConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
         if self.in_flight < 4:
             raise ValueError(f"in_flight must be at least 4, not {self.in_flight!r}")
-        if self.slots < 2 * self.candidates:
-            raise ValueError(
-                f"slots must be at least {2 * self.candidates}, two for each candidate, not {self.slots!r}"
-            )
+        if self.banks < self.candidates:
+            raise ValueError(f"banks must be at least candidates, {self.candidates}, not {self.banks!r}")
+        if self.slots < 2 * self.banks:
+            raise ValueError(f"slots must be at least {2 * self.banks}, two a bank, not {self.slots!r}")
         for name in ("difference", "square", "add", "tree"):
             try:
                 _ = getattr(self, name)
