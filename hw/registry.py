@@ -372,8 +372,10 @@ _ENTRIES = (
         SparsificationUnit,
         {
             "default": SparsificationUnitConfig(),
+            "table2": SparsificationUnitConfig(candidates=2, banks=4),
             "narrow": SparsificationUnitConfig(
                 candidates=1,
+                banks=1,
                 lanes=4,
                 max_words=2,
                 max_height=5,
@@ -383,7 +385,7 @@ _ENTRIES = (
                 tokens=200,
                 in_flight=4,
                 difference_stages=0,
-                multiply_stages=0,
+                square_stages=0,
                 add_stages=1,
                 tree_stages=0,
             ),

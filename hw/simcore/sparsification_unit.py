@@ -42,21 +42,28 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.float_add import FloatAdd, FloatAddConfig
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from hw.arith.float_add import FloatAddConfig
 from hw.emit import emit_once
 from hw.formats import FP16, FP32
 from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
 from hw.memory.sram import Sram, SramConfig
+from hw.simcore.squared_distance import (
+    NONE,
+    WIDTH,
+    LaneGroup,
+    LaneGroupConfig,
+    SquareConfig,
+    SumConfig,
+    to_fp32,
+)
 from hw.stream import delayed
 from hw.tree.min_tree import MinTree, MinTreeConfig
-
-_NONE = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
 class SparsificationUnitConfig:
     candidates: int = field(default=4, metadata={"doc": "lane groups, candidates a beat; a power of two"})
+    banks: int = field(default=8, metadata={"doc": "banks of the line store; a power of two, at least candidates"})
     lanes: int = field(default=8, metadata={"doc": "channels a word, lanes of a group; a power of two"})
     max_words: int = field(default=16, metadata={"doc": "words of the longest token; a power of two"})
     max_height: int = field(default=64, metadata={"doc": "rows of the largest frame"})
@@ -66,12 +73,12 @@ class SparsificationUnitConfig:
     tokens: int = field(default=9362, metadata={"doc": "tokens of the longest clip, entries of the index buffer"})
     in_flight: int = field(default=16, metadata={"doc": "tokens between arrival and decision; a power of two"})
     difference_stages: int = field(default=2, metadata={"doc": "register stages of the FP16 subtractors"})
-    multiply_stages: int = field(default=2, metadata={"doc": "of the multipliers"})
-    add_stages: int = field(default=3, metadata={"doc": "of the FP32 adders, and beats in turn; at least 1"})
+    square_stages: int = field(default=1, metadata={"doc": "of the squarers, 0 to 2"})
+    add_stages: int = field(default=3, metadata={"doc": "of the adders, 1 to 4, and beats in turn"})
     tree_stages: int = field(default=1, metadata={"doc": "of the comparison trees"})
 
     def __post_init__(self):
-        for name in ("candidates", "lanes", "max_words", "slots", "in_flight"):
+        for name in ("candidates", "banks", "lanes", "max_words", "slots", "in_flight"):
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
                 raise ValueError(f"{name} must be a power of two, not {value!r}")
@@ -80,11 +87,11 @@ class SparsificationUnitConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
         if self.in_flight < 4:
             raise ValueError(f"in_flight must be at least 4, not {self.in_flight!r}")
-        if self.slots < 2 * self.candidates:
-            raise ValueError(
-                f"slots must be at least {2 * self.candidates}, two for each candidate, not {self.slots!r}"
-            )
-        for name in ("difference", "multiply", "add", "tree"):
+        if self.banks < self.candidates:
+            raise ValueError(f"banks must be at least candidates, {self.candidates}, not {self.banks!r}")
+        if self.slots < 2 * self.banks:
+            raise ValueError(f"slots must be at least {2 * self.banks}, two a bank, not {self.slots!r}")
+        for name in ("difference", "square", "add", "tree"):
             try:
                 _ = getattr(self, name)
             except ValueError as error:
@@ -95,16 +102,20 @@ class SparsificationUnitConfig:
         return FloatAddConfig(a=FP16, b=FP16, stages=self.difference_stages)
 
     @property
-    def multiply(self):
-        return FloatMultiplyConfig(operand=FP16, product=FP32, stages=self.multiply_stages)
+    def square(self):
+        return SquareConfig(stages=self.square_stages)
 
     @property
     def add(self):
-        return FloatAddConfig(a=FP32, b=FP32, stages=self.add_stages, subnormals=False)
+        return SumConfig(stages=self.add_stages)
+
+    @property
+    def group(self):
+        return LaneGroupConfig(lanes=self.lanes, difference=self.difference, square=self.square, add=self.add)
 
     @property
     def tree(self):
-        return MinTreeConfig(leaves=self.candidates, width=32, stages=self.tree_stages)
+        return MinTreeConfig(leaves=self.candidates, width=WIDTH, stages=self.tree_stages)
 
     @property
     def index(self):
@@ -131,8 +142,13 @@ class SparsificationUnitConfig:
     @property
     def distance_latency(self):
         """From issuing a word of a beat to its distance, if it is the last."""
-        levels = ceil_log2(self.lanes)
-        return 1 + self.difference_stages + self.multiply_stages + self.add_stages * (levels + 1)
+        return 1 + self.group.lead + self.add_stages
+
+    @property
+    def pending(self):
+        """Beats between the ring's entry and their distances, where tokens have C words; with more there are fewer."""
+        turn = self.add_stages * self.candidates
+        return self.add_stages * -(-(self.add_stages + turn + self.distance_latency + 1) // turn)
 
     @property
     def config_layout(self):
@@ -155,6 +171,37 @@ class SparsificationUnitConfig:
     @property
     def o_layout(self):
         return data.StructLayout({"root": self.index.index_bits, "kept": 1, "spatial": 32, "temporal": 32, "kind": 2})
+
+    @property
+    def outcome_layout(self):
+        """What is to be known of a beat when its distances come; a job that is of neither token is the reference's."""
+        return data.StructLayout(
+            {
+                "jobs": data.ArrayLayout(
+                    data.StructLayout({"first": 1, "second": 1, "spatial": 1, "index": self.index.index_bits}),
+                    self.candidates,
+                ),
+                "again": 1,
+                "two": 1,
+                "spatial_second": 1,
+                "first_done": 1,
+                "second_done": 1,
+            }
+        )
+
+    @property
+    def read_layout(self):
+        """What is to be known of a beat while its words are read."""
+        token = ceil_log2(self.in_flight)
+        job = data.StructLayout({"second": 1, "temporal": 1, "slot": self.slot_bits - 1})
+        return data.StructLayout(
+            {
+                "jobs": data.ArrayLayout(job, self.candidates),
+                "first_token": token,
+                "second_token": token,
+                "reference": token,
+            }
+        )
 
     @property
     def job_layout(self):
@@ -198,76 +245,6 @@ def _jobs(t, y, x, height, width, window, group, pitch, banks):
     if x % group:
         found.append("reference")
     return [(k == 0, bank) for k, bank in enumerate(found or [None])]
-
-
-class LaneGroup(wiring.Component):
-    """The squared distance of two tokens, one word of each a cycle; words of ``add_stages`` pairs of tokens in turn.
-
-    Members
-    -------
-    en : In(1), all moves
-    x, y : In(lanes FP16), a word of the token and of the candidate
-    first : In(1), with a pair's first word, one ``lead`` later than the word itself
-    o : Out(FP32), the sum up to and with a word, ``latency`` advances later
-
-    Golden: ``golden.sparsification_unit.squared_distance``.
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        word = data.ArrayLayout(FP16.layout, config.lanes)
-        super().__init__({"en": In(1), "x": In(word), "y": In(word), "first": In(1), "o": Out(32)})
-
-    @property
-    def lead(self):
-        """Advances from a word to its sum, which meets the sum of the words before."""
-        c = self.config
-        return c.difference_stages + c.multiply_stages + c.add_stages * ceil_log2(c.lanes)
-
-    @property
-    def latency(self):
-        return self.lead + self.config.add_stages
-
-    def elaborate(self, platform):
-        m = Module()
-        c = self.config
-        squares = [self._square(m, k) for k in range(c.lanes)]
-        level = 0
-        while len(squares) > 1:
-            level += 1
-            pairs = zip(squares[0::2], squares[1::2])
-            squares = [self._add(m, f"tree_{level}_{k}", a, b) for k, (a, b) in enumerate(pairs)]
-        before = Signal(32)
-        total = Signal(32)
-        m.d.comb += [
-            before.eq(total & ~self.first.replicate(32)),
-            total.eq(self._add(m, "sum", squares[0], before)),
-            self.o.eq(total),
-        ]
-        return m
-
-    def _square(self, m, lane):
-        c = self.config
-        difference = FloatAdd(config=c.difference)
-        square = FloatMultiply(config=c.multiply)
-        m.submodules[f"difference_{lane}"] = emit_once(difference)
-        m.submodules[f"square_{lane}"] = emit_once(square)
-        y = self.y[lane]
-        m.d.comb += [
-            difference.en.eq(self.en),
-            difference.i.a.eq(self.x[lane]),
-            difference.i.b.eq(Cat(y.fraction, y.exponent, ~y.sign)),
-            square.en.eq(self.en),
-            square.i.a.eq(difference.o),
-            square.i.b.eq(difference.o),
-        ]
-        return square.o.as_value()
-
-    def _add(self, m, name, a, b):
-        add = FloatAdd(config=self.config.add)
-        m.submodules[name] = emit_once(add)
-        m.d.comb += [add.en.eq(self.en), add.i.a.eq(a), add.i.b.eq(b)]
-        return add.o.as_value()
 
 
 class SparsificationUnit(wiring.Component):
@@ -345,13 +322,13 @@ class SparsificationUnit(wiring.Component):
         """Beats that each frame of a clip adds, a list: what ``_walk`` and ``_build_beats`` do while no job waits."""
         frames, height, width = grid
         c = self.config
-        pitch = width + (window - width) % c.candidates
+        pitch = width + (window - width) % c.banks
         beats = [0] * frames
         state = SimpleNamespace(count=0, banks=set(), tokens=0, spatial=False)
         for t in range(frames):
             for y in range(height):
                 for x in range(width):
-                    for first, bank in _jobs(t, y, x, height, width, window, group, pitch, c.candidates):
+                    for first, bank in _jobs(t, y, x, height, width, window, group, pitch, c.banks):
                         full = state.count in (0, c.candidates)
                         if (
                             full
@@ -366,11 +343,6 @@ class SparsificationUnit(wiring.Component):
                         state.spatial |= bank == "reference"
                         state.banks |= {bank} - {"reference", None}
         return beats
-
-    def start_of(self, beat, words):
-        """Cycles from the first beat of ring to ``beat``, where beats of ``words`` words never wait for jobs."""
-        stages = self.config.add_stages
-        return beat // stages * stages * words + beat % stages
 
     def elaborate(self, platform):
         m = Module()
@@ -396,13 +368,13 @@ class SparsificationUnit(wiring.Component):
         r.ended = Signal(name="ended")
         r.start = Signal(name="start")
         r.reach = Signal(range(c.max_window + 2), name="reach")
-        r.pitch = Signal(range(c.max_width + c.candidates + 2), name="pitch")
-        skew = ceil_log2(c.candidates)
+        r.pitch = Signal(range(c.max_width + c.banks + 1), name="pitch")
+        skew = ceil_log2(c.banks)
         new = self.i_config.payload
         checking = Signal()
         lines = Signal(range(c.max_window + 3))
         rows = Signal(range(c.max_height + 2))
-        room = Signal(range(-c.max_width - c.candidates - 1, c.slots + 1))
+        room = Signal(range(-c.max_width - c.banks - 1, c.slots + 1))
         wrong = Signal()
         short = Signal()
         checked = Signal()
@@ -538,9 +510,9 @@ class SparsificationUnit(wiring.Component):
     def _store_lines(self, m, r):
         """``i_previous`` into the banks of the line store."""
         c = self.config
-        bank_bits = ceil_log2(c.candidates)
-        config = SramConfig(depth=c.slots // c.candidates * c.max_words, width=c.word_bits)
-        r.banks = [Sram(config=config) for _ in range(c.candidates)]
+        bank_bits = ceil_log2(c.banks)
+        config = SramConfig(depth=c.slots // c.banks * c.max_words, width=c.word_bits)
+        r.banks = [Sram(config=config) for _ in range(c.banks)]
         r.filled = Signal(c.slot_bits, name="filled")  # the slot that is written next
         r.freed = Signal(c.slot_bits, name="freed")  # the first that is still needed
         used = Signal(c.slot_bits)
@@ -703,16 +675,16 @@ class SparsificationUnit(wiring.Component):
         """Jobs into ``r.beats``, a queue: a beat is closed when it is full, or the next job does not fit."""
         c = self.config
         job = r.job
-        bank_bits = ceil_log2(c.candidates)
+        bank_bits = ceil_log2(c.banks)
         m.submodules.beats = r.beats = SyncFIFO(width=c.beat_layout.size, depth=max(2, c.add_stages))
         m.submodules.waiting = r.waiting = SyncFIFO(width=c.slot_bits + len(r.place.in_group), depth=c.in_flight)
         beat = Signal(c.beat_layout, name="beat")
         base = Signal(c.beat_layout, name="beat_base")
-        used = Signal(c.candidates, name="banks_used")
-        base_used = Signal(c.candidates, name="base_banks_used")
+        used = Signal(c.banks, name="banks_used")
+        base_used = Signal(c.banks, name="base_banks_used")
         referred = Signal(name="beat_has_reference")
         base_referred = Signal(name="base_has_reference")
-        bank = Signal(c.candidates, name="job_bank")
+        bank = Signal(c.banks, name="job_bank")
         starts = Signal(name="starts_token")
         fits = Signal(name="job_fits")
         close = Signal(name="beat_close")
@@ -766,83 +738,111 @@ class SparsificationUnit(wiring.Component):
     # The words of the beats, one a cycle.
 
     def _issue(self, m, r):
-        """A ring of ``add_stages`` beats whose head issues a word; the reads of that word, and what goes with them."""
+        """A ring of ``add_stages`` beats whose head issues a word; the reads of that word, and what goes with them.
+
+        A beat that enters leaves what is to be known when its distances come in the queue ``pending``.
+        """
         c = self.config
         r.advance = Signal(name="advance")
         ring = [
             SimpleNamespace(
                 valid=Signal(name=f"ring_{k}_valid"),
                 word=Signal(range(c.max_words), name=f"ring_{k}_word"),
-                beat=Signal(c.beat_layout, name=f"ring_{k}_beat", reset_less=True),
+                beat=Signal(c.read_layout, name=f"ring_{k}_beat", reset_less=True),
             )
             for k in range(c.add_stages)
         ]
         head, tail = ring[0], ring[-1]
+        m.submodules.pending = r.pending = SyncFIFO(width=c.outcome_layout.size, depth=c.pending)
+        queued = Signal(c.beat_layout, name="queued_beat")
+        reads = Signal(c.read_layout, name="queued_reads")
+        outcome = Signal(c.outcome_layout, name="queued_outcome")
         last = Signal(name="head_last")
         load = Signal(name="head_load")
+        enter = Signal(name="beat_enters")
         m.d.comb += [
+            queued.eq(r.beats.r_data),
             last.eq(head.word == r.clip.words - 1),
             load.eq(~head.valid | last),
-            r.beats.r_en.eq(r.advance & load),
+            enter.eq(load & r.beats.r_rdy & r.pending.w_rdy),
+            r.beats.r_en.eq(r.advance & enter),
+            r.pending.w_en.eq(r.advance & enter),
+            r.pending.w_data.eq(outcome),
+            *(reads[name].eq(queued[name]) for name in ("first_token", "second_token", "reference")),
+            *(outcome[name].eq(queued[name]) for name in ("again", "two", "first_done", "second_done")),
         ]
-        # A beat is known from its last word's issue on by what the decision needs: it waits for its distances.
+        for k in range(c.candidates):
+            job = queued.jobs[k]
+            m.d.comb += [
+                reads.jobs[k].second.eq(job.second),
+                reads.jobs[k].temporal.eq(job.valid & ~job.spatial),
+                reads.jobs[k].slot.eq(job.slot),
+                outcome.jobs[k].first.eq(job.valid & ~job.spatial & ~job.second),
+                outcome.jobs[k].second.eq(job.valid & ~job.spatial & job.second),
+                outcome.jobs[k].spatial.eq(job.spatial),
+                outcome.jobs[k].index.eq(job.index),
+            ]
+            with m.If(job.spatial):
+                m.d.comb += outcome.spatial_second.eq(job.second)
         with m.If(r.advance):
             for before, after in zip(ring[1:], ring[:-1]):
                 m.d.sync += [after.valid.eq(before.valid), after.word.eq(before.word), after.beat.eq(before.beat)]
             m.d.sync += [
-                tail.valid.eq(Mux(load, r.beats.r_rdy, 1)),
+                tail.valid.eq(Mux(load, enter, 1)),
                 tail.word.eq(Mux(load, 0, head.word + 1)),
-                tail.beat.eq(Mux(load, r.beats.r_data, head.beat)),
+                tail.beat.eq(Mux(load, reads, head.beat)),
             ]
-        r.head, r.issue_last = head, Signal(name="issue_last")
+        r.head = head
+        r.issue_last = Signal(name="issue_last")
         r.issue_first = Signal(name="issue_first")
-        m.d.comb += [r.issue_last.eq(head.valid & last), r.issue_first.eq(head.word == 0)]
-
-        beat, bank_bits = head.beat, ceil_log2(c.candidates)
         en = Signal(name="read_en")
-        m.d.comb += en.eq(r.advance & head.valid)
-        reads = (
+        m.d.comb += [
+            r.issue_last.eq(head.valid & last),
+            r.issue_first.eq(head.word == 0),
+            en.eq(r.advance & head.valid),
+        ]
+
+        beat, bank_bits = head.beat, ceil_log2(c.banks)
+        for store, port, token in (
             (r.token_store, 0, beat.first_token),
             (r.token_store, 1, beat.second_token),
             (r.reference_store, 0, beat.reference),
-        )
-        for store, port, token in reads:
+        ):
             m.d.comb += [store.r_en[port].eq(en), store.r_addr[port].eq(self._address(token, head.word))]
         for b, bank in enumerate(r.banks):
             line = Signal(c.slot_bits - 1 - bank_bits, name=f"bank_{b}_line")
             for k in range(c.candidates):
                 job = beat.jobs[k]
-                with m.If(job.valid & ~job.spatial & (job.slot[:bank_bits] == b)):
+                with m.If(job.temporal & (job.slot[:bank_bits] == b)):
                     m.d.comb += line.eq(job.slot[bank_bits:])
             m.d.comb += [bank.r_en[0].eq(en), bank.r_addr[0].eq(self._address(line, head.word))]
 
     def _measure(self, m, r):
         """The lane groups: (distances, and whether they are those of a beat's last word)."""
         c = self.config
-        bank_bits = ceil_log2(c.candidates)
+        bank_bits = ceil_log2(c.banks)
         distances = []
-        group = LaneGroup(config=c)
-        first = delayed(m, r.advance, r.issue_first, 1 + group.lead, "first", reset_less=True)[-1]
-        done = delayed(m, r.advance, r.issue_last, 1 + group.latency, "done")[-1]
+        first = delayed(m, r.advance, r.issue_first, 1 + c.group.lead, "first", reset_less=True)[-1]
+        done = delayed(m, r.advance, r.issue_last, c.distance_latency, "done")[-1]
         for k in range(c.candidates):
             job = r.head.beat.jobs[k]
             # s1: the words are read; which of them are this group's.
             second = Signal(name=f"s1_second_{k}", reset_less=True)
-            spatial = Signal(name=f"s1_spatial_{k}", reset_less=True)
-            bank = Signal(bank_bits, name=f"s1_bank_{k}", reset_less=True)
+            temporal = Signal(name=f"s1_temporal_{k}", reset_less=True)
+            bank = Signal(max(1, bank_bits), name=f"s1_bank_{k}", reset_less=True)
             with m.If(r.advance):
-                m.d.sync += [second.eq(job.second), spatial.eq(job.spatial), bank.eq(job.slot[:bank_bits])]
+                m.d.sync += [second.eq(job.second), temporal.eq(job.temporal), bank.eq(job.slot[:bank_bits])]
             token = Signal(c.word_bits, name=f"token_{k}")
             candidate = Signal(c.word_bits, name=f"candidate_{k}")
             m.d.comb += token.eq(Mux(second, r.token_store.r_data[1], r.token_store.r_data[0]))
-            with m.If(spatial):
+            with m.If(~temporal):
                 m.d.comb += candidate.eq(r.reference_store.r_data[0])
             with m.Else():
                 with m.Switch(bank):
-                    for b in range(c.candidates):
+                    for b in range(c.banks):
                         with m.Case(b):
                             m.d.comb += candidate.eq(r.banks[b].r_data[0])
-            group = LaneGroup(config=c)
+            group = LaneGroup(config=c.group)
             m.submodules[f"group_{k}"] = emit_once(group)
             m.d.comb += [
                 group.en.eq(r.advance),
@@ -856,88 +856,68 @@ class SparsificationUnit(wiring.Component):
     # What the distances mean.
 
     def _compare(self, m, r, results):
-        """The least distance of each token of a beat that is complete, across its beats."""
+        """The least distance of each token that ends in a beat, across its beats, into ``r.ends``."""
         c = self.config
         distances, done = results
-        # The beats whose last words are issued wait in a queue for their distances.
-        depth = 2 + c.distance_latency
-        m.submodules.measured = measured = SyncFIFO(width=c.beat_layout.size, depth=depth)
-        beat = Signal(c.beat_layout, name="measured_beat")
-        m.d.comb += [
-            measured.w_data.eq(r.head.beat),
-            measured.w_en.eq(r.advance & r.issue_last),
-            beat.eq(measured.r_data),
-            measured.r_en.eq(r.advance & done),
-        ]
-        ends = []
-        spatial_key = Signal(32, name="reference_distance")
-        m.d.comb += spatial_key.eq(_NONE)
+        outcome = Signal(c.outcome_layout, name="outcome")
+        spatial_key = Signal(WIDTH, name="reference_distance")
+        m.d.comb += [outcome.eq(r.pending.r_data), r.pending.r_en.eq(r.advance & done), spatial_key.eq(NONE)]
         for k in range(c.candidates):
-            with m.If((beat.count > k) & beat.jobs[k].spatial):
+            with m.If(outcome.jobs[k].spatial):
                 m.d.comb += spatial_key.eq(distances[k])
-        late = [
-            delayed(m, r.advance, signal, c.tree_stages, name, reset_less=name != "measured")[-1]
-            for name, signal in (("measured", done), ("with", beat.as_value()), ("reference", spatial_key))
-        ]
-        valid, beat_late, spatial_late = late[0], Signal(c.beat_layout, name="compared_beat"), late[2]
-        m.d.comb += beat_late.eq(late[1])
-        for second in (0, 1):
-            tree = MinTree(config=c.tree)
-            m.submodules[f"tree_{second}"] = emit_once(tree)
-            index = Signal(c.index.index_bits, name=f"nearest_{second}")
-            m.d.comb += tree.en.eq(r.advance)
-            for k in range(c.candidates):
-                job = beat.jobs[k]
-                key = Signal(32, name=f"key_{second}_{k}")
-                mine = (beat.count > k) & job.valid & ~job.spatial & (job.second == second)
-                m.d.comb += [key.eq(Mux(mine, distances[k], _NONE)), tree.i[k].eq(key)]
-            with m.Switch(tree.o.index):
-                for k in range(c.candidates):
-                    with m.Case(k):
-                        m.d.comb += index.eq(beat_late.jobs[k].index)
-            ends.append((tree.o.key, index))
+        valid = delayed(m, r.advance, done, c.tree_stages, "compared")[-1]
+        spatial = delayed(m, r.advance, spatial_key, c.tree_stages, "reference", reset_less=True)[-1]
+        late = Signal(c.outcome_layout, name="compared_outcome")
+        m.d.comb += late.eq(delayed(m, r.advance, outcome.as_value(), c.tree_stages, "outcome", reset_less=True)[-1])
+        first, second = (self._tree(m, r, name, distances, outcome, late) for name in ("first", "second"))
 
-        # The least so far of the token that the beat goes on with; earlier beats have the lower indices.
-        least = Signal(32, name="least")
+        # The least so far of the token that the next beat may go on with; earlier beats have the lower indices.
+        least = Signal(WIDTH, name="least")
         nearest = Signal(c.index.index_bits, name="nearest")
-        first_key = Signal(32, name="first_key")
-        first_index = Signal(c.index.index_bits, name="first_index")
-        before = Signal(name="before_is_nearer")
-        last_job_second = Signal(name="reference_of_second")
+        before = Signal(name="before_is_least")
+        key = Signal(WIDTH, name="first_least")
+        index = Signal(c.index.index_bits, name="first_nearest")
         m.d.comb += [
-            before.eq(beat_late.again & (least <= ends[0][0])),
-            first_key.eq(Mux(before, least, ends[0][0])),
-            first_index.eq(Mux(before, nearest, ends[0][1])),
-        ]
-        for k in range(c.candidates):
-            job = beat_late.jobs[k]
-            with m.If((beat_late.count > k) & job.spatial):
-                m.d.comb += last_job_second.eq(job.second)
-        none = Const(_NONE, 32)
-        r.ends = [
-            SimpleNamespace(
-                valid=valid & beat_late.first_done,
-                temporal=first_key,
-                index=first_index,
-                spatial=Mux(last_job_second, none, spatial_late),
-            ),
-            SimpleNamespace(
-                valid=valid & beat_late.two & beat_late.second_done,
-                temporal=ends[1][0],
-                index=ends[1][1],
-                spatial=Mux(last_job_second, spatial_late, none),
-            ),
+            before.eq(late.again & (least <= first.key)),
+            key.eq(Mux(before, least, first.key)),
+            index.eq(Mux(before, nearest, first.index)),
         ]
         with m.If(r.advance & valid):
-            m.d.sync += [
-                least.eq(Mux(beat_late.two, ends[1][0], first_key)),
-                nearest.eq(Mux(beat_late.two, ends[1][1], first_index)),
-            ]
+            m.d.sync += [least.eq(Mux(late.two, second.key, key)), nearest.eq(Mux(late.two, second.index, index))]
+        r.ends = [
+            SimpleNamespace(
+                valid=valid & late.first_done,
+                temporal=key,
+                index=index,
+                spatial=Mux(late.spatial_second, NONE, spatial),
+            ),
+            SimpleNamespace(
+                valid=valid & late.two & late.second_done,
+                temporal=second.key,
+                index=second.index,
+                spatial=Mux(late.spatial_second, spatial, NONE),
+            ),
+        ]
+
+    def _tree(self, m, r, which, distances, outcome, late):
+        """The comparison tree of a beat's ``first`` or ``second`` token: the least distance, and the index of the nearest."""
+        c = self.config
+        tree = MinTree(config=c.tree)
+        m.submodules[f"{which}_tree"] = emit_once(tree)
+        m.d.comb += tree.en.eq(r.advance)
+        for k, distance in enumerate(distances):
+            m.d.comb += tree.i[k].eq(Mux(outcome.jobs[k][which], distance, NONE))
+        index = Signal(c.index.index_bits, name=f"{which}_index")
+        with m.Switch(tree.o.index):
+            for k in range(c.candidates):
+                with m.Case(k):
+                    m.d.comb += index.eq(late.jobs[k].index)
+        return SimpleNamespace(key=tree.o.key, index=index)
 
     def _decide(self, m, r):
         """Compare with the T register, and write the index buffer; up to two tokens of a beat, one after the other."""
         c = self.config
-        layout = data.StructLayout({"temporal": 32, "index": c.index.index_bits, "spatial": 32})
+        layout = data.StructLayout({"temporal": WIDTH, "index": c.index.index_bits, "spatial": WIDTH})
         ends = []
         for k, end in enumerate(r.ends):
             packed = Signal(layout, name=f"end_{k}")
@@ -970,14 +950,16 @@ class SparsificationUnit(wiring.Component):
         spatial = Signal(name="is_spatial")
         decision, tag = held[0], Signal(c.tag_layout, name="decision_tag")
         m.d.comb += [
+            tag.temporal.eq(to_fp32(m, decision.temporal, "temporal_distance")),
+            tag.spatial.eq(to_fp32(m, decision.spatial, "spatial_distance")),
+        ]
+        m.d.comb += [
             Cat(frees, in_group).eq(r.waiting.r_data),
             r.waiting.r_en.eq(take),
-            temporal.eq(decision.temporal < r.clip.threshold),
-            spatial.eq(~temporal & (decision.spatial < r.clip.threshold)),
+            temporal.eq(tag.temporal < r.clip.threshold),
+            spatial.eq(~temporal & (tag.spatial < r.clip.threshold)),
             index_buffer.i.payload.match.eq(Mux(temporal, decision.index, own - Mux(spatial, in_group, 0))),
             tag.kind.eq(Cat(temporal, spatial)),
-            tag.temporal.eq(decision.temporal),
-            tag.spatial.eq(decision.spatial),
             index_buffer.i.payload.tag.eq(tag),
             index_buffer.clear.eq(r.start),
         ]
