@@ -6,6 +6,7 @@ reachable or not, in the next. Reset is free as well.
 """
 
 import tempfile
+from operator import attrgetter
 from pathlib import Path
 
 from amaranth import Elaboratable, Module, Signal, Value
@@ -49,11 +50,12 @@ class _Bench(Elaboratable):
 
 
 def stable(*streams):
-    """The claim that ``valid`` of these output streams, once raised, stays until the transfer, and the payload with it."""
+    """The claim that ``valid`` of these output streams, by name, also of parts, stays until the transfer once it is raised, and
+    the payload with it."""
 
     def claim(m, component):
         for name in streams:
-            port = getattr(component, name)
+            port, name = attrgetter(name)(component), name.replace(".", "_")
             payload = Value.cast(port.payload)
             stalled = Signal(name=f"{name}_stalled")
             before = Signal(payload.shape(), name=f"{name}_before", reset_less=True)

@@ -6,6 +6,7 @@ from amaranth.hdl import Assert
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from formal import holds, stable
+from recovery_parts import Recovery, RecoveryConfig
 
 from hw.registry import find
 from hw.stream import register
@@ -68,3 +69,9 @@ def test_blocks_keep_what_they_offer(block):
 
 def test_reorder_recover_unit_keeps_what_it_offers():
     assert holds(find("reorder_recover_unit").build("odd"), stable("o_read", "o_write", "o_status"))
+
+
+def test_the_way_of_a_table_keeps_what_it_offers():
+    """Index buffer, table reader and unit, joined: also the stream between them, whose payload a memory holds."""
+    parts = Recovery(config=RecoveryConfig(tokens=6, words=2, width=8))
+    assert holds(parts, stable("o_root", "reader.o", "o_read", "o_write", "o_status"))

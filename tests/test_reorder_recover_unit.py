@@ -393,6 +393,8 @@ def test_a_table_reader_reads_a_table_a_cycle_and_nothing_beyond():
     got, cycles, _ = native.streams(sources | {"i_data": [9] * 12}, {"o_read": 12, "o_write": 12, "o_status": 2})
     assert unpack(got["o_read"], [unit.address_bits, 1])[0].tolist() == [*range(6), *range(6)]
     np.testing.assert_array_equal(np.diff(cycles["o_read"][:6]), 1)
+    parts = Recovery(config=RecoveryConfig(6, 2, 8))
+    assert cycles["o_read"][0] - cycles["i_count"][1] == parts.reader.latency + parts.unit.latency
 
 
 @pytest.mark.parametrize("name", ["depth", "width"])
