@@ -50,8 +50,7 @@ class _Bench(Elaboratable):
 
 
 def stable(*streams):
-    """The claim that ``valid`` of these output streams, by name, also of parts, stays until the transfer once it is raised, and
-    the payload with it."""
+    """The claim that these output streams, of the component or of its parts, keep ``valid`` and payload until the transfer."""
 
     def claim(m, component):
         for name in streams:
