@@ -50,7 +50,7 @@ class _Bench(Elaboratable):
 
 
 def stable(*streams):
-    """The claim that these output streams, of the component or of its parts, keep ``valid`` and payload until the transfer."""
+    """The claim that output streams, of the component or of its parts, keep ``valid`` and payload until the transfer."""
 
     def claim(m, component):
         for name in streams:

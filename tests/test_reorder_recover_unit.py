@@ -1,5 +1,7 @@
 """The reorder and recover unit: golden by definition, benches, every small table and the whole clip through the RTL."""
 
+import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -23,6 +25,7 @@ from golden.reorder_recover_unit import (
     word_addresses,
 )
 from golden.sparsification_unit import sparsify
+from hw import emit
 from hw.memory.table_reader import TableReaderConfig
 from hw.registry import find
 from hw.simcore.reorder_recover_unit import Mode, ReorderRecoverUnit, ReorderRecoverUnitConfig
@@ -31,6 +34,7 @@ from sim.harness import simulate
 from sim.native import Native
 from sim.packing import unpack
 from sim.tb_reorder_recover_unit import Job, addressed, commands, pair, row_words, run_all, seeded_table
+from synth import cache, flows, paper
 
 
 def index_tables(tokens):
@@ -313,6 +317,22 @@ def test_the_papers_size_through_the_rtl():
         spent = cycles["o_status"][0] - cycles["i_command"][0]
         assert spent == ReorderRecoverUnit(config=config).cycles(job.moving, 1, 0)
         assert spent <= config.max_rows + 10
+
+
+def test_the_papers_area_is_4096_bits_a_cycle():
+    """Table II: 39 kGE. A row of 64 FP16 numbers a cycle is two fifths of that; every bit more costs the same."""
+    ge = {}
+    for width in (256, 1024):
+        config = dataclasses.replace(find("reorder_recover_unit").config("paper"), width=width)
+        text = emit.rtlil(ReorderRecoverUnit(config=config), "unit")
+        cost = cache.kept(functools.partial(flows.generic, text, "unit"), "generic", flows.scripts(), "unit", text)
+        assert [memory["bits"] for memory in cost["memories"]] == [config.rank_memory.depth * config.rank_memory.width]
+        ge[width] = cost["ge"]
+    row = paper.row("reorder_recover_unit")
+    assert row.component == "Reorder and Recovery Unit"
+    assert ge[1024] / row.ge == pytest.approx(0.4, abs=0.03)
+    bit = (ge[1024] - ge[256]) / (1024 - 256)
+    assert 1024 + (row.ge - ge[1024]) / bit == pytest.approx(4096, rel=0.03)
 
 
 @pytest.mark.parametrize(
