@@ -20,6 +20,7 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
@@ -290,6 +291,17 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "quantization_unit",
+        QuantizationUnit,
+        {
+            "default": QuantizationUnitConfig(),
+            "deep": QuantizationUnitConfig(lanes=3, max_channels=7, digits=1),
+            "single": QuantizationUnitConfig(lanes=1, max_channels=5, digits=8),
+        },
+        "SIMPICKER III-B, IV-C",
+        "K and V to INT8, a scale a channel",
     ),
 )
 

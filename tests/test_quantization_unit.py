@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden import formats
-from golden.quantization import (
+from golden.quantization_unit import (
     channel_amax,
     channel_scales,
     dequantize,
