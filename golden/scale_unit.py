@@ -1,4 +1,7 @@
-"""Channel scales applied: K's folded into Q before the product, V's to its sums (SIMPICKER III-B). Hardware: ``hw.simcore.scale_unit``."""
+"""Scales of channels applied: K's to Q before the product, V's to its sums (SIMPICKER III-B).
+
+Hardware: ``hw.simcore.scale_unit``.
+"""
 
 import numpy as np
 
@@ -62,7 +65,9 @@ def apply_value_scales(sums: np.ndarray, scales: np.ndarray) -> np.ndarray:
     if sums.dtype != np.float32 or sums.ndim != 2:
         raise ValueError(f"sums must be float32 (tokens, channels), not {sums.dtype} of shape {sums.shape}")
     if scales.dtype != np.float32 or scales.shape != sums.shape[1:]:
-        raise ValueError(f"scales must be float32 of shape {sums.shape[1:]}, not {scales.dtype} of shape {scales.shape}")
+        raise ValueError(
+            f"scales must be float32 of shape {sums.shape[1:]}, not {scales.dtype} of shape {scales.shape}"
+        )
     return scale_unit(_fp32(sums), _fp32(scales), FP32).view(np.float32)
 
 

@@ -21,6 +21,7 @@ from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
@@ -102,6 +103,7 @@ _ENTRIES = (
             "deep": FloatMultiplyConfig(stages=3),
             "fp16": FloatMultiplyConfig(product=FP16, stages=5),
             "fp32": FloatMultiplyConfig(operand=FP32, product=FP32, stages=6),
+            "scale": FloatMultiplyConfig(product=FP16, factor=FP32, stages=6),
         },
         "SIMPICKER IV-B",
         "a x b, exact or rounded once, IEEE",
@@ -302,6 +304,16 @@ _ENTRIES = (
         },
         "SIMPICKER III-B, IV-C",
         "K and V to INT8, a scale a channel",
+    ),
+    Block(
+        "scale_unit",
+        ScaleUnit,
+        {
+            "default": ScaleUnitConfig(),
+            "sums": ScaleUnitConfig(lanes=3, max_channels=7, values=FP32, stages=0),
+        },
+        "SIMPICKER III-B",
+        "scales of K into Q, scales of V to the sums",
     ),
 )
 

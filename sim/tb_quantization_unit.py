@@ -115,7 +115,7 @@ async def throughput(bench):
 
 
 class Matrix:
-    """What is measured, and what is then encoded: the same unless ``encoded`` is given. Both are codes (tokens, channels)."""
+    """What is measured, and what is then encoded, which is the same if not given; codes (tokens, channels)."""
 
     def __init__(self, x, encoded=None, name=None):
         self.x, self.encoded = x, x if encoded is None else encoded
