@@ -252,8 +252,8 @@ class ScaleDivider(wiring.Component):
     """``o = amax / 127`` in FP32, rounded once to nearest even; 1 where amax is 0. Combinational.
 
     amax = a * 2^e with the leading one of a in place, 11 bits; a = 128 h + l = 127 h + (h + l), so the quotient is h or
-    h + 1, from 8 to 16, and the remainder r one sum. r / 127 = r / 128 + r / 128^2 + ... The digits after the last one kept begin
-    inside a copy of r, and are never all zero unless r is 0: no tie.
+    h + 1, from 8 to 16, and the remainder r one sum. r / 127 = r / 128 + r / 128^2 + ... The digits after the last one kept
+    begin inside a copy of r, and are never all zero unless r is 0: no tie.
 
     Members
     -------
@@ -317,8 +317,8 @@ class QuantizationUnit(wiring.Component):
     than ``lanes``, counts as ``lanes``). ``encode`` of a token's first word says what becomes of it:
 
     * 0, measure: the largest magnitude of each channel, from this matrix's first token to the one with ``end``. No code
-      comes out. After ``end`` the scales of all channels of that token leave by ``o_scale``, one a cycle in order of channels, the
-      last one marked; until they have, no word is taken. The next token to be measured begins the next matrix.
+      comes out. After ``end`` the scales of all channels of that token leave by ``o_scale``, one a cycle in order of
+      channels, the last one marked; until they have, no word is taken. The next token to be measured begins the next matrix.
     * 1, encode: the codes of the token, by the maxima measured. As often as wanted, of any tokens; ``end`` is passed on.
 
     ==========================  ==========================================================================
