@@ -23,6 +23,7 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
 
 
 @dataclass(frozen=True)
@@ -290,6 +291,18 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "bitonic_sorter",
+        BitonicSorterStream,
+        {
+            "default": BitonicSorterConfig(),
+            "descending": BitonicSorterConfig(lanes=13, payload_bits=5, descending=True, columns_per_stage=3),
+            "combinational": BitonicSorterConfig(lanes=5, columns_per_stage=0),
+            "bitonic": BitonicSorterConfig(lanes=16, payload_bits=3, bitonic=True),
+        },
+        "ORBIS 3.3, SIMPICKER IV-C",
+        "a row of entries by (key, index), a row a cycle",
     ),
 )
 
