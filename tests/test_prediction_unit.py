@@ -133,7 +133,7 @@ def test_impossible_arguments_are_refused_by_name():
     q = np.zeros((6, 2), np.float16)
     with pytest.raises(ValueError, match="rows of a sum must be at least 1, not 0"):
         importance_of_p(q, q, 0)
-    with pytest.raises(ValueError, match="p must be between 0 and 1, not 1.5"):
+    with pytest.raises(ValueError, match=r"p must be between 0 and 1, not 1\.5"):
         importance_of_p(q, q, 2, 1.5)
     with pytest.raises(ValueError, match="the score buffer holds 3 tiles a row, not 4"):
         importance_of_p(q, q, 2, text=True, tiles=3)

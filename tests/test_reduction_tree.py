@@ -9,14 +9,13 @@ from rational import rounded
 from golden import reference
 from golden.formats import FP16, FP32, fp16, fp32, to_float64
 from golden.reduction_tree import inverse, means, reduction_tree
-from sim.stimulus import random_codes
+from hw.registry import find
+from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from sim.harness import simulate
+from sim.native import Native
+from sim.tb_reduction_tree import Matrix, finite
 
 _INF, _MINUS_INF = FP16.inf, FP16.inf | 0x8000
-
-
-def finite(rng, shape):
-    codes = random_codes(rng, FP16, int(np.prod(shape))).astype(np.uint16).reshape(shape)
-    return np.where((codes & FP16.inf) == FP16.inf, codes ^ 0x4000, codes)
 
 
 @pytest.mark.parametrize("m, rows", [(1, 1), (1, 5), (7, 1), (9, 3), (10, 3), (50, 1350), (27, 26)])
@@ -82,3 +81,43 @@ def test_impossible_arguments_are_refused_by_name():
         reduction_tree(np.zeros((2, 2)), 1)
     with pytest.raises(ValueError, match="of 2 dimensions"):
         reduction_tree(np.zeros((0, 2), np.float16), 1)
+
+
+@pytest.mark.parametrize("preset", find("reduction_tree").presets)
+def test_rtl(preset):
+    assert simulate("reduction_tree", preset).vectors > 100
+
+
+def test_frames_of_1350_and_columns_of_the_clip_through_the_rtl():
+    """Means of ragged frames of Q, and column sums of rows of P in flight, back to back: a word a cycle throughout."""
+    config = ReductionTreeConfig(max_channels=2_970)
+    rng = np.random.default_rng(6)
+    frames = Matrix(fp16(60 + rng.standard_normal((1350 * 2 + 226, 64))), 1350)
+    columns = Matrix(fp16(rng.random((16, 2_970)) ** 8 / 100), 1350)
+    columns.factors = (int(fp32(1.0)),) * 2
+    matrices = [frames, columns, frames]
+    sent = np.concatenate([matrix.sent(config) for matrix in matrices])
+    expected = np.concatenate([matrix.expected(config) for matrix in matrices])
+    native = Native.build(ReductionTree(config=config), "reduction_tree")
+    jobs = np.concatenate([matrix.job(config) for matrix in matrices])
+    got, cycles, _ = native.streams({"i_job": jobs, "i": sent}, {"o": len(expected)})
+    np.testing.assert_array_equal(got["o"], expected)
+    assert cycles["i"][-1] - cycles["i"][0] == len(sent) - 1
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"lanes": 3}, "lanes must be a power of two, not 3"),
+        ({"lanes": 0}, "lanes must be a power of two, not 0"),
+        ({"max_rows": 0}, "max_rows must be at least 1, not 0"),
+        ({"max_channels": 0}, "max_channels must be at least 1, not 0"),
+        ({"outputs": 3}, "outputs must be a power of two up to lanes, 8, not 3"),
+        ({"outputs": 16}, "outputs must be a power of two up to lanes, 8, not 16"),
+        ({"multiply_stages": 7}, "multiply_stages must be 0 to 6, not 7"),
+        ({"convert_stages": 4}, "convert_stages must be 0 to 3, not 4"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        ReductionTreeConfig(**config)
