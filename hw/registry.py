@@ -21,10 +21,13 @@ from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
+from hw.simcore.sort_select import SortSelect, SortSelectConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
 
 
 @dataclass(frozen=True)
@@ -314,6 +317,40 @@ _ENTRIES = (
         },
         "SIMPICKER III-B",
         "scales of K into Q, scales of V to the sums",
+        "bitonic_sorter",
+        BitonicSorterStream,
+        {
+            "default": BitonicSorterConfig(),
+            "descending": BitonicSorterConfig(lanes=13, payload_bits=5, descending=True, columns_per_stage=3),
+            "combinational": BitonicSorterConfig(lanes=5, columns_per_stage=0),
+            "bitonic": BitonicSorterConfig(lanes=16, payload_bits=3, bitonic=True),
+        },
+        "ORBIS 3.3, SIMPICKER IV-C",
+        "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "reduction_tree",
+        ReductionTree,
+        {
+            "default": ReductionTreeConfig(),
+            "sums": ReductionTreeConfig(lanes=4, max_channels=11, max_rows=5, scaled=False),
+            "serial": ReductionTreeConfig(lanes=4, max_channels=64, max_rows=99, outputs=1),
+            "single": ReductionTreeConfig(lanes=1, max_channels=3, max_rows=26, multiply_stages=0, convert_stages=0),
+        },
+        "SIMPICKER III-B, IV-C",
+        "exact column sums or means of every N rows of a matrix",
+    ),
+    Block(
+        "sort_select",
+        SortSelect,
+        {
+            "default": SortSelectConfig(),
+            "bitonic": SortSelectConfig(build="bitonic", max_scores=26, lanes=26),
+            "words": SortSelectConfig(build="bitonic", max_scores=11, lanes=4, p_bits=8, columns_per_stage=3),
+            "channels": SortSelectConfig(max_scores=128, lanes=1, p_bits=16),
+        },
+        "SIMPICKER III-B, IV-C",
+        "the largest scores of a row until their sum exceeds p of its sum",
     ),
 )
 
