@@ -317,6 +317,8 @@ _ENTRIES = (
         },
         "SIMPICKER III-B",
         "scales of K into Q, scales of V to the sums",
+    ),
+    Block(
         "bitonic_sorter",
         BitonicSorterStream,
         {
