@@ -64,6 +64,7 @@ def quality(
     """``Quality`` for each p of ``ps``; arguments as ``golden.speculation.speculate``, finite values.
 
     ``queries``: errors, mass and A's maps are taken over so many tiles of rows, spread over all; None: over all of them.
+    Errors are 0 where dense attention is 0, and NaN where Q' overflows FP16.
     """
     speculation = speculate(q, k, v, rows, 1.0, text=text)
     if speculation.not_finite:
@@ -76,16 +77,17 @@ def quality(
         chosen = np.unique(np.linspace(0, len(heights) - 1, max(1, queries)).astype(int))
     sums = [np.zeros(6) for _ in ps]
     power = 0.0
-    for tile, head in _heads(q, k, v, speculation, heights, chosen):
-        held = np.add.reduceat(head.p, _starts(widths), axis=1).sum(axis=0)
-        power += (head.dense**2).sum()
-        for total, p, important in zip(sums, ps, maps):
-            total += _tile(head, p, important[tile], widths, held)
+    with np.errstate(invalid="ignore"):
+        for tile, head in _heads(q, k, v, speculation, heights, chosen):
+            held = np.add.reduceat(head.p, _starts(widths), axis=1).sum(axis=0)
+            power += (head.dense**2).sum()
+            for total, p, important in zip(sums, ps, maps):
+                total += _tile(head, p, important[tile], widths, held)
     tokens, elements = heights[chosen].sum(), heights[chosen].sum() * v.shape[1]
     found = []
     for p, important, total in zip(ps, maps, sums):
         unimportant = 1 - heights @ important @ widths / (len(q) * len(k))
-        rms = np.sqrt(total[3:] / power)
+        rms = np.sqrt(total[3:] / power) if power else np.zeros(3)
         shares = (1 - important.mean(), unimportant, 1 - total[2] / elements, *total[:2] / tokens)
         found.append(Quality(p, *map(float, (*shares, *rms))))
     return found
