@@ -251,7 +251,7 @@ def test_what_is_no_number_takes_no_part():
 @pytest.mark.parametrize("preset", find("quantization_unit").presets)
 def test_rtl(preset):
     tensors = dict(clips.load(frames=9).items()) if preset == "default" else None
-    assert simulate("quantization_unit", preset, tensors=tensors).vectors > 4000
+    assert simulate("quantization_unit", preset, tensors=tensors).vectors > 1000
 
 
 def test_the_bench_has_every_kind_of_channel():

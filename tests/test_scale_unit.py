@@ -11,6 +11,7 @@ from golden.quantization_unit import quantize, scales_of
 from golden.scale_unit import apply_value_scales, fold_key_scales, scale_unit
 from hw.formats import FP17 as HW_FP17
 from hw.registry import find
+from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from sim.clips import from_clip
 from sim.harness import simulate
@@ -133,6 +134,12 @@ def test_wrong_arguments():
         scale_unit(q.view(np.uint16), scales)
     with pytest.raises(ValueError, match="fmt must be FP16 or FP32, not FP17"):
         scale_unit(q.view(np.uint16), fp32(scales), formats.FP17)
+
+
+def test_scales_come_as_the_quantization_unit_sends_them():
+    """``hw.stream.connect`` joins streams of equal layouts only."""
+    source = QuantizationUnit(config=QuantizationUnitConfig()).o_scale
+    assert source.payload.shape() == ScaleUnit(config=CONFIG).i_scale.payload.shape()
 
 
 @pytest.mark.parametrize("preset", find("scale_unit").presets)
