@@ -19,6 +19,9 @@ from golden.reference import taken
 from golden.sort_select import proportion, sort_select
 from golden.speculation import Speculation, speculate
 
+#: Of P that are held at one time, of either operand.
+_ELEMENTS = 1 << 18
+
 
 class Quality(NamedTuple):
     """Shares and errors as fractions of 1.
@@ -69,7 +72,6 @@ def quality(
     speculation = speculate(q, k, v, rows, 1.0, text=text)
     if speculation.not_finite:
         raise ValueError("q, k and v must be finite")
-    q, k, v = (np.asarray(x).view(np.float16) for x in (q, k, v))
     maps = [_map(speculation, p) for p in ps]
     heights, widths = _sizes(len(q), rows, text), _sizes(len(k), rows, text)
     chosen = np.arange(len(heights))
@@ -77,67 +79,82 @@ def quality(
         chosen = np.unique(np.linspace(0, len(heights) - 1, max(1, queries)).astype(int))
     sums = [np.zeros(6) for _ in ps]
     power = 0.0
-    with np.errstate(invalid="ignore"):
-        for tile, head in _heads(q, k, v, speculation, heights, chosen):
-            held = np.add.reduceat(head.p, _starts(widths), axis=1).sum(axis=0)
-            power += (head.dense**2).sum()
+    with np.errstate(invalid="ignore", over="ignore"):
+        for tile, exact, mixed in _tiles(q, k, v, speculation, heights, widths, chosen):
+            dense = _product(exact.sum(axis=0))
+            held = (exact[:, :, -1] / exact[:, :, -1].sum(axis=0)).sum(axis=1)
+            power += (dense[0] ** 2).sum()
             for total, p, important in zip(sums, ps, maps):
-                total += _tile(head, p, important[tile], widths, held)
-    tokens, elements = heights[chosen].sum(), heights[chosen].sum() * v.shape[1]
+                row = important[tile]
+                errors, elements = _errors(dense, _product(np.where(row[:, None, None], exact, mixed).sum(axis=0)), p)
+                most = np.sort(held)[::-1][: row.sum()]
+                total += (held[row].sum(), most.sum(), elements, *errors)
+    tokens = heights[chosen].sum()
     found = []
     for p, important, total in zip(ps, maps, sums):
         unimportant = 1 - heights @ important @ widths / (len(q) * len(k))
         rms = np.sqrt(total[3:] / power) if power else np.zeros(3)
-        shares = (1 - important.mean(), unimportant, 1 - total[2] / elements, *total[:2] / tokens)
+        shares = (1 - important.mean(), unimportant, 1 - total[2] / (tokens * k.shape[1]), *total[:2] / tokens)
         found.append(Quality(p, *map(float, (*shares, *rms))))
     return found
 
 
-class _Head(NamedTuple):
-    """One tile of rows: scores by either operand, dense P and A, and P V by either operand."""
+def _tiles(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    speculation: Speculation,
+    heights: np.ndarray,
+    widths: np.ndarray,
+    chosen: np.ndarray,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(tile of rows, exact, mixed): for each tile of columns (first axis) and row, the exponentials of the scores, by FP16 K
+    or by its codes, times V, V's codes with their scales, and 1. What any map makes of P V is a choice among these.
 
-    exact: np.ndarray
-    mixed: np.ndarray
-    p: np.ndarray
-    dense: np.ndarray
-    v: np.ndarray
-    v_int8: np.ndarray
-
-
-def _heads(
-    q: np.ndarray, k: np.ndarray, v: np.ndarray, speculation: Speculation, heights: np.ndarray, chosen: np.ndarray
-) -> Iterator[tuple[int, _Head]]:
-    k_wide, v_wide = k.astype(np.float64).T, v.astype(np.float64)
+    Exponentials are over that of the row's largest exact score. Some rows at a time, so that they fit a cache.
+    """
+    q, k, v = (np.asarray(x).view(np.float16).astype(np.float64) for x in (q, k, v))
     k_codes, v_codes = (int8_decode(x).astype(np.float64) for x in (speculation.k_codes, speculation.v_codes))
-    v_int8 = v_codes * speculation.v_scales.astype(np.float64)
+    values = np.hstack([v, v_codes * speculation.v_scales.astype(np.float64), np.ones((len(v), 1))])
     root = np.sqrt(q.shape[1])
+    places = [slice(start, start + width) for start, width in zip(np.cumsum(widths) - widths, widths)]
+    step = max(1, _ELEMENTS // len(k))
     for tile in chosen:
-        place = slice(start := heights[:tile].sum(), start + heights[tile])
-        exact = q[place].astype(np.float64) @ k_wide / root
-        mixed = speculation.q_folded[place].astype(np.float64) @ k_codes.T / root
-        p = softmax(exact)
-        yield tile, _Head(exact, mixed, p, p @ v_wide, v_wide, v_int8)
+        start = heights[:tile].sum()
+        exact, mixed = (np.empty((len(widths), heights[tile], values.shape[1])) for _ in range(2))
+        for first in range(0, heights[tile], step):
+            rows = slice(first, min(first + step, heights[tile]))
+            here = slice(start + rows.start, start + rows.stop)
+            scores = q[here] @ k.T / root
+            largest = scores.max(axis=1, keepdims=True)
+            others = speculation.q_folded[here].astype(np.float64) @ k_codes.T / root
+            for parts, numbers in ((exact, scores), (mixed, others)):
+                e = np.exp(numbers - largest)
+                for part, place in zip(parts, places):
+                    part[rows] = e[:, place] @ values[place]
+        yield tile, exact, mixed
 
 
-def _tile(head: _Head, p: float | None, important: np.ndarray, widths: np.ndarray, held: np.ndarray) -> np.ndarray:
-    """Sums over a tile of rows: mass held and most, important elements of A, squared errors of P, A and both."""
-    columns = np.repeat(important, widths)
-    mixed_p = head.p if important.all() else softmax(np.where(columns, head.exact, head.mixed))
-    p_only = mixed_p @ head.v
-    a_only, _ = _weighted(head.p, head.dense, head.v_int8, p)
-    both, taken_columns = _weighted(mixed_p, p_only, head.v_int8, p)
-    errors = [((a - head.dense) ** 2).sum() for a in (p_only, a_only, both)]
-    most = np.sort(held)[::-1][: important.sum()].sum()
-    return np.array([held[important].sum(), most, taken_columns.sum() * len(head.p), *errors])
+def _product(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P V and P times V's codes and scales of the rows of a tile, from the sums over its columns."""
+    d = sums.shape[1] // 2
+    total = sums[:, -1:]
+    return sums[:, :d] / total, sums[:, d:-1] / total
 
 
-def _weighted(p_rows: np.ndarray, exact: np.ndarray, v_int8: np.ndarray, p: float | None):
-    """(A with its unimportant columns from V's codes, map of the columns) of a slice of P; ``exact`` is P V."""
+def _errors(dense: tuple, speculated: tuple, p: float | None) -> tuple[list, int]:
+    """Squared errors with FP-INT in Q K^T alone, in P V alone and in both; elements of A that are FP-FP in the last."""
+    p_only, important = speculated[0], _columns(speculated[0], p)
+    a_only = np.where(_columns(dense[0], p), *dense)
+    both = np.where(important, *speculated)
+    return [((a - dense[0]) ** 2).sum() for a in (p_only, a_only, both)], important.sum() * len(both)
+
+
+def _columns(product: np.ndarray, p: float | None) -> np.ndarray:
+    """The important columns of a slice of P V."""
     if p is None:
-        important = np.zeros(exact.shape[1], bool)
-    else:
-        important = taken(np.abs(exact.sum(axis=0))[None], p)[0]
-    return np.where(important, exact, p_rows @ v_int8), important
+        return np.zeros(product.shape[1], bool)
+    return taken(np.abs(product.sum(axis=0))[None], p)[0]
 
 
 def _map(speculation: Speculation, p: float | None) -> np.ndarray:
@@ -153,13 +170,3 @@ def _sizes(tokens: int, rows: int, text: int) -> np.ndarray:
     """Tokens of each tile: text, whole frames, what is left."""
     frames = np.minimum(rows, tokens - text - np.arange(0, tokens - text, rows))
     return np.concatenate([[text], frames]) if text else frames
-
-
-def _starts(sizes: np.ndarray) -> np.ndarray:
-    return np.cumsum(sizes) - sizes
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    """Of each row, ``float64``."""
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)

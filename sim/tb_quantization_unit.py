@@ -97,6 +97,18 @@ async def wrong_lengths(bench):
 
 
 @bench_test(stalls=("none",))
+async def reset_within_a_matrix(bench):
+    """A reset while tokens are measured, while scales wait and while codes are under way leaves nothing of them."""
+    c = bench.config
+    x = normal(bench.rng, (3, capacity(c)))
+    for encoding, end in ((False, False), (False, True), (True, False)):
+        bench.send("i", words(x, c, encode=encoding, end=end)[: 3 * c.words - (not end)])
+        await bench.cycles(3 * c.words + 3)
+        await bench.reset()
+        await check(bench, [Matrix(normal(bench.rng, (2, 1)))])
+
+
+@bench_test(stalls=("none",))
 async def throughput(bench):
     """A word a cycle in both passes, no gap between tokens, and as many cycles between the passes as scales and two more."""
     c, unit = bench.config, bench.component

@@ -69,6 +69,21 @@ async def flags(bench):
 
 
 @bench_test(stalls=("none",))
+async def reset_within_a_head(bench):
+    """A reset while scales come, and one while they are in use, leave nothing of them."""
+    c = bench.config
+    values = random_codes(bench.rng, golden_format(c.values), 2 * capacity(c)).astype(dtype(c)).reshape(2, -1)
+    scales = random_codes(bench.rng, FP32, capacity(c)).astype(np.uint32)
+    last = np.arange(len(scales)) == len(scales) - 1
+    for count in (len(scales) - 1, len(scales)):
+        bench.send("i_scale", pack(scales, last, widths=[32, 1])[:count])
+        bench.send("i", sent(values, c)[: 2 * c.words - 1])
+        await bench.cycles(len(scales) + c.words + 2)
+        await bench.reset()
+        await check(bench, [(values[:, :1], scales[:1])])
+
+
+@bench_test(stalls=("none",))
 async def throughput(bench):
     """A word a cycle, from head to head too."""
     c = bench.config

@@ -335,7 +335,7 @@ class QuantizationUnit(wiring.Component):
 
     Published: 0.03 mm2 at 32 nm, 20 kGE, 1.89 mW, and that it "quantizes K and V into the 8-bit one's complement
     representation, where the last 7 bits represent magnitude", which is sign and magnitude (SIMPICKER IV-C, Table II); not
-    its lanes, nor how it divides.
+    its lanes, nor how it divides. Eight lanes are 22.8 kGE here, 2,530 a lane and 2,520 beside them.
 
     Parameters
     ----------
