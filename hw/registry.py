@@ -20,7 +20,9 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.sort_select import SortSelect, SortSelectConfig
@@ -329,6 +331,37 @@ _ENTRIES = (
         },
         "SIMPICKER III-B, IV-C",
         "the largest scores of a row until their sum exceeds p of its sum",
+    ),
+    Block(
+        "score_buffer",
+        ScoreBuffer,
+        {
+            "default": ScoreBufferConfig(),
+            "oblong": ScoreBufferConfig(rows=3, columns=130),
+            "row": ScoreBufferConfig(rows=1, columns=5),
+        },
+        "SIMPICKER IV-C, VI-A",
+        "the importance map, a bit a tile, written by rows, read by tile or row",
+    ),
+    Block(
+        "prediction_unit",
+        PredictionUnit,
+        {
+            "default": PredictionUnitConfig(),
+            "whole": PredictionUnitConfig(max_channels=64, sfu_inside=True),
+            "bitonic": PredictionUnitConfig(
+                lanes=2,
+                max_channels=5,
+                max_rows=9,
+                max_tiles=7,
+                select="bitonic",
+                sfu=SfuConfig(lanes=2, max_row=7),
+                product_stages=2,
+                add_stages=1,
+            ),
+        },
+        "SIMPICKER III-B, IV-C",
+        "which tiles of P are important, before any is computed",
     ),
 )
 
