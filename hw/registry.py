@@ -13,6 +13,7 @@ from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
+from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
@@ -362,6 +363,18 @@ _ENTRIES = (
         },
         "SIMPICKER III-B, IV-C",
         "which tiles of P are important, before any is computed",
+    ),
+    Block(
+        "column_importance",
+        ColumnImportance,
+        {
+            "default": ColumnImportanceConfig(),
+            "small": ColumnImportanceConfig(
+                lanes=2, max_columns=31, max_rows=5, v_lanes=1, max_channels=5, product_stages=3, add_stages=0
+            ),
+        },
+        "SIMPICKER III-B, V-A, V-B",
+        "which columns of A are important, from rows of P in flight",
     ),
 )
 

@@ -26,7 +26,7 @@ async def heads(bench):
         Head(c, *normal(rng, m, channels), rows, P, text=bool(k % 2)) for k, (m, rows, channels) in enumerate(shapes)
     ]
     jobs += [Head(c, *normal(rng, 3 * n, d), n, p) for p in (0.0, 1.0)]
-    jobs += [Head(c, *normal(rng, c.max_tiles - text, d), 1, P, text=text) for text in (False, True)]
+    jobs += [Head(c, *normal(rng, c.max_tiles - text, min(3, d)), 1, 0.05, text=text) for text in (False, True)]
     await check(bench, jobs)
 
 
@@ -43,11 +43,12 @@ async def errors(bench):
         jobs += [Head(c, *pair, n, P, text=True), right]
     jobs += [Head(c, *normal(rng, 3, d), 1, P, rows_sent=0), right]
     jobs += [Head(c, *normal(rng, n, d), n, P, p_sent=(2 << c.p_bits) - 1), right]
-    jobs += [Head(c, *normal(rng, c.max_tiles + extra, d), 1, P, text=text) for extra, text in ((2, False), (0, True))]
+    for extra, text in ((2, False), (0, True)):
+        jobs.append(Head(c, *normal(rng, c.max_tiles + extra, min(3, d)), 1, 0.05, text=text))
     await check(bench, [*jobs, right])
 
 
-@bench_test()
+@bench_test(stalls=("none", "both"))
 async def clip(bench):
     """The first frames of the clip, with p = 0.65; without stalls a frame takes the cycles that the formula says."""
     c = bench.config

@@ -441,9 +441,9 @@ class PredictionUnit(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.i_job.ready.eq(1), start.eq(self.i_job.valid)]
-                m.d.sync += [job.eq(self.i_job.payload), row.eq(0), wrong.eq(0), final.eq(0)]
+                m.d.sync += [row.eq(0), wrong.eq(0), final.eq(0)]
                 with m.If(self.i_job.valid):
-                    m.d.sync += text_row.eq(self.i_job.payload.text)
+                    m.d.sync += [job.eq(self.i_job.payload), text_row.eq(self.i_job.payload.text)]
                     m.next = "KEYS"
             with m.State("KEYS"):
                 m.d.comb += [tree_job.last_factor.eq(job.last_factor_k), tree.i_job.valid.eq(1)]
