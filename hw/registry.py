@@ -13,6 +13,7 @@ from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
+from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
@@ -20,9 +21,11 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
+from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.sort_select import SortSelect, SortSelectConfig
@@ -353,6 +356,49 @@ _ENTRIES = (
         },
         "SIMPICKER III-B, IV-C",
         "the largest scores of a row until their sum exceeds p of its sum",
+    ),
+    Block(
+        "score_buffer",
+        ScoreBuffer,
+        {
+            "default": ScoreBufferConfig(),
+            "oblong": ScoreBufferConfig(rows=3, columns=130),
+            "row": ScoreBufferConfig(rows=1, columns=5),
+        },
+        "SIMPICKER IV-C, VI-A",
+        "the importance map, a bit a tile, written by rows, read by tile or row",
+    ),
+    Block(
+        "prediction_unit",
+        PredictionUnit,
+        {
+            "default": PredictionUnitConfig(),
+            "whole": PredictionUnitConfig(max_channels=64, sfu_inside=True),
+            "bitonic": PredictionUnitConfig(
+                lanes=2,
+                max_channels=5,
+                max_rows=9,
+                max_tiles=7,
+                select="bitonic",
+                sfu=SfuConfig(lanes=2, max_row=7),
+                product_stages=2,
+                add_stages=1,
+            ),
+        },
+        "SIMPICKER III-B, IV-C",
+        "which tiles of P are important, before any is computed",
+    ),
+    Block(
+        "column_importance",
+        ColumnImportance,
+        {
+            "default": ColumnImportanceConfig(),
+            "small": ColumnImportanceConfig(
+                lanes=2, max_columns=31, max_rows=5, v_lanes=1, max_channels=5, product_stages=3, add_stages=0
+            ),
+        },
+        "SIMPICKER III-B, V-A, V-B",
+        "which columns of A are important, from rows of P in flight",
     ),
 )
 
