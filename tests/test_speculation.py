@@ -12,6 +12,7 @@ from golden.prediction_unit import importance_of_a, importance_of_p
 from golden.quality import quality
 from golden.quantization_unit import quantize
 from golden.speculation import speculate
+from sim import __main__ as main
 from sim import clips, speculation
 
 
@@ -230,7 +231,19 @@ def test_the_table_under_the_benches(tensors):
         assert part in text
 
 
-def test_the_command(monkeypatch, capsys, tmp_path, tensors):
+@pytest.mark.parametrize("block", [None, "scale_unit"])
+def test_it_stands_under_all_benches_and_not_under_one(monkeypatch, capsys, tmp_path, tensors, block):
+    path = tmp_path / "qkv.npz"
+    clips.save(path, tensors)
+    monkeypatch.setattr(main.registry, "BLOCKS", {"scale_unit": main.registry.BLOCKS["scale_unit"]})
+    monkeypatch.setattr(main, "run_all", lambda *arguments: [])
+    monkeypatch.setattr(main, "write_results", lambda *arguments: None)
+    arguments = ["--tensors", str(path), *(["--block", block] if block else [])]
+    assert main.main(arguments) == 0
+    assert ("paper, 0.65" in capsys.readouterr().out) == (block is None)
+
+
+def test_the_command(capsys, tmp_path, tensors):
     path = tmp_path / "qkv.npz"
     clips.save(path, tensors)
     speculation.main(["--tensors", str(path), "--queries", "2"])
