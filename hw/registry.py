@@ -341,9 +341,10 @@ _ENTRIES = (
         ReductionTree,
         {
             "default": ReductionTreeConfig(),
-            "sums": ReductionTreeConfig(lanes=4, max_channels=11, max_rows=5, scaled=False),
-            "serial": ReductionTreeConfig(lanes=4, max_channels=64, max_rows=99, outputs=1),
-            "single": ReductionTreeConfig(lanes=1, max_channels=3, max_rows=26, multiply_stages=0, convert_stages=0),
+            "scaled": ReductionTreeConfig(lanes=2, max_channels=3, max_rows=26, scaled=True),
+            "serial": ReductionTreeConfig(
+                lanes=4, max_channels=11, max_rows=5, scaled=True, outputs=1, multiply_stages=0, convert_stages=0
+            ),
         },
         "SIMPICKER III-B, IV-C",
         "exact column sums or means of every N rows of a matrix",
@@ -366,7 +367,6 @@ _ENTRIES = (
         {
             "default": ScoreBufferConfig(),
             "oblong": ScoreBufferConfig(rows=3, columns=130),
-            "row": ScoreBufferConfig(rows=1, columns=5),
         },
         "SIMPICKER IV-C, VI-A",
         "the importance map, a bit a tile, written by rows, read by tile or row",

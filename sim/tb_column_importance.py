@@ -130,6 +130,12 @@ async def check(bench, slices):
     names = [f"{x.rows.shape} rows in {len(x.columns)} tiles, {x.v.shape[1]} channels" for x in slices]
     expected = np.concatenate([x.expected(c) for x in slices])
     bench.compare(got, expected, unit="slices", describe=lambda i: names[i])
+    bench.equal("error", bench.get("error"), int(any(x.error for x in slices)))
+    bench.set("clear", 1)
+    await bench.cycles(2)
+    bench.set("clear", 0)
+    await bench.cycles(2)
+    bench.equal("error after clear", bench.get("error"), 0)
 
 
 def random_slice(rng, t, columns, channels):

@@ -146,6 +146,10 @@ async def check(bench, jobs):
         bits = c.max_tiles.bit_length()
         bench.compare(got, pack(*([x] for x in (*job.map.shape, job.error)), widths=[bits, bits, 1]), unit="maps")
         await check_map(bench, job)
+        bench.equal("error", bench.get("error"), int(job.error))
+        bench.set("clear", 1)
+        await bench.cycles(2)
+        bench.set("clear", 0)
 
 
 async def check_scores(bench, job):

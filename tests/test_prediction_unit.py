@@ -7,7 +7,15 @@ from golden import reference
 from golden.formats import FP16, fp16, to_float64
 from golden.prediction_unit import importance_of_a, importance_of_p, overhead, reduced_product
 from golden.reduction_tree import means
+from hw.formats import FP16 as HW_FP16
+from hw.registry import find
+from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
+from hw.simcore.sfu import SfuConfig
 from sim import clips
+from sim.harness import simulate
+from sim.native import Native
+from sim.packing import pack, unpack
+from sim.tb_prediction_unit import Head
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +151,81 @@ def test_impossible_arguments_are_refused_by_name():
         importance_of_a(q, np.zeros((3, 4), np.float16))
     with pytest.raises(ValueError, match="tokens must be at least 1, not 0"):
         overhead(0, 1350, 64)
+
+
+@pytest.mark.parametrize("preset", ["default", "bitonic"])
+def test_rtl(preset):
+    assert simulate("prediction_unit", preset).vectors > 60
+
+
+def test_the_whole_chain_on_the_whole_clip(clip):
+    """30 frames of Q and K through reduction, product, softmax, sort and buffer in RTL: every tile, and every cycle."""
+    q, k, _, rows = clip
+    config = find("prediction_unit").config("whole")
+    unit = PredictionUnit(config=config)
+    native = Native.build(unit, "prediction_unit")
+    heads = [Head(config, q, k, rows, 0.65, text=True), Head(config, k[:1000], q[:1000], rows, 0.65)]
+    gaps = np.random.default_rng(1).random(997) < 0.5
+    for head in heads:
+        tiles = len(head.map)
+        sent, jobs = head.sent(config), head.job(config)
+        got, cycles, _ = native.streams(
+            {"i_job": jobs, "i": sent}, {"o_map": 1}, gaps={"i": gaps} if head.text == 0 else None
+        )
+        assert [int(x[0]) for x in unpack(got["o_map"], [6, 6, 1])] == [tiles, tiles, 0]
+        reads = pack(np.arange(tiles), np.zeros(tiles, int), widths=[6, 6])
+        got, *_ = native.streams({"i_read": reads}, {"o": tiles})
+        bits = np.array(unpack(got["o"], [1] * 32 + [1])).T[:, :tiles].astype(bool)
+        np.testing.assert_array_equal(bits[head.text :], head.map[head.text :])
+        assert bits[: head.text].all()
+        if head is heads[0]:
+            tree, product, sort = unit.frame_cycles(rows, 64, 30, int(head.map.sum(axis=1).max()))
+            # A frame of 99 tokens is shorter than its 30 products a channel; one of 1,350 is not. What the last frame
+            # adds is its own way through the unit.
+            assert product == max(tree, product, sort)
+            least = 30 * tree + 30 * product
+            assert least < cycles["o_map"][0] - cycles["i"][0] < least + tree + product
+
+
+def test_a_frame_of_the_paper_is_longer_than_its_products():
+    tree, product, sort = PredictionUnit(config=PredictionUnitConfig()).frame_cycles(1350, 64, 26, 26)
+    assert (tree, product) == (1350 * 16 + 48, 64 * 26)
+    assert sort < product < tree
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"lanes": 3}, "lanes must be a power of two, not 3"),
+        ({"max_rows": 0}, "max_rows must be at least 1, not 0"),
+        ({"max_tiles": 0}, "max_row must be at least 1, not 0"),
+        ({"select": "quick"}, "build must be serial or bitonic, not 'quick'"),
+        ({"p_bits": 20}, "p_bits must be 1 to 16, not 20"),
+        ({"add_stages": 7}, "stages must be 0 to 6, not 7"),
+        ({"product_stages": 0}, "product_stages must be 1 to 3, not 0"),
+        ({"sfu": SfuConfig(max_row=31)}, "sfu must take scaled FP32 scores and rows of max_tiles, 32, not 31"),
+        ({"sfu": SfuConfig(scores=HW_FP16)}, "sfu must take scaled FP32 scores .* FP16"),
+        ({"sfu": SfuConfig(scaled=False)}, "sfu must take scaled FP32 scores .* scaled False"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        PredictionUnitConfig(**config)
+
+
+@pytest.mark.parametrize(
+    "job, message",
+    [
+        ((35_100, 0, 64, 0.65), "rows must be 1 to 1350, not 0"),
+        ((35_100, 1351, 64, 0.65), "rows must be 1 to 1350, not 1351"),
+        ((35_100, 1350, 129, 0.65), "channels must be 1 to 128, not 129"),
+        ((0, 1350, 64, 0.65), "tokens must be at least 1, not 0"),
+        ((35_100, 1350, 64, -0.1), r"p must be between 0 and 1, not -0\.1"),
+        ((35_100, 1000, 64, 0.65), "the score buffer holds 32 x 32 tiles, not 36 x 36"),
+        ((43_200, 1350, 64, 0.65, True), "the score buffer holds 32 x 32 tiles, not 33 x 33"),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused_by_name(job, message):
+    PredictionUnitConfig().check(35_100, 1350, 64, 0.65, text=True)
+    with pytest.raises(ValueError, match=message):
+        PredictionUnitConfig().check(*job)

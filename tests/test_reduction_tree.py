@@ -90,7 +90,7 @@ def test_rtl(preset):
 
 def test_frames_of_1350_and_columns_of_the_clip_through_the_rtl():
     """Means of ragged frames of Q, and column sums of rows of P in flight, back to back: a word a cycle throughout."""
-    config = ReductionTreeConfig(max_channels=2_970)
+    config = ReductionTreeConfig(lanes=4, max_channels=2_970, scaled=True)
     rng = np.random.default_rng(6)
     frames = Matrix(fp16(60 + rng.standard_normal((1350 * 2 + 226, 64))), 1350)
     columns = Matrix(fp16(rng.random((16, 2_970)) ** 8 / 100), 1350)

@@ -8,6 +8,9 @@ import pytest
 from golden import reference
 from golden.formats import FP16, fp16, to_float64
 from golden.sort_select import P_BITS, proportion, sort_select
+from hw.registry import find
+from hw.simcore.sort_select import SortSelectConfig
+from sim.harness import simulate
 from sim.stimulus import random_codes
 
 
@@ -80,3 +83,29 @@ def test_agrees_with_float64_but_for_the_rounding_of_p():
 def test_p_outside_its_range_is_refused_by_name(p):
     with pytest.raises(ValueError, match="p must be between 0 and 1, not"):
         proportion(p)
+
+
+@pytest.mark.parametrize("preset", find("sort_select").presets)
+def test_rtl(preset):
+    assert simulate("sort_select", preset).vectors > 200
+
+
+@pytest.mark.parametrize("build", ["serial", "bitonic"])
+def test_rtl_of_one_score(build):
+    simulate("sort_select", config=SortSelectConfig(build=build, max_scores=1, lanes=2, p_bits=1))
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"build": "quick"}, "build must be serial or bitonic, not 'quick'"),
+        ({"max_scores": 0}, "max_scores must be at least 1, not 0"),
+        ({"lanes": 0}, "lanes must be at least 1, not 0"),
+        ({"columns_per_stage": 0}, "columns_per_stage must be at least 1, not 0"),
+        ({"p_bits": 0}, "p_bits must be 1 to 16, not 0"),
+        ({"p_bits": 17}, "p_bits must be 1 to 16, not 17"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        SortSelectConfig(**config)

@@ -10,10 +10,11 @@ neither an index table nor a recovered row of P is needed.
 
 Rejected:
 
-* One unit with the prediction unit of P: the two work at different times, so a tree, an adder and a sort could be shared,
-  12 kGE, for multiplexers before each and a tree's memory of the tile's width in both; it is the machine's to decide.
-* Sums of a whole row of P in one go: 35,100 columns are a memory of 226 KiB, where a tile of a frame has 7 KiB.
-* A copy of the column sums, so that the next tile is summed while this one is multiplied by V: 1.3 times as fast at t = 16
+* One unit with the prediction unit of P: the two work at different times, so that most of the smaller one (a tree, a lane of
+  the product, a sort: 30 kGE) could be saved, for multiplexers before each part, and P's map would wait for A's; the parts
+  are separate, so that a machine may share them.
+* Sums of a whole row of P in one go: 35,100 columns are a memory of 210 KiB, where a tile of a frame has 8 KiB.
+* A copy of the column sums, so that the next tile is summed while this one is multiplied by V: 1.2 times as fast at t = 16
   and 64 channels, for a second memory of 2.6 KiB; V is read at C d / v_lanes words a tile all the same.
 * The bitonic sort-and-select: one row a slice.
 """
@@ -54,7 +55,9 @@ class ColumnImportanceConfig:
 
     @property
     def tree(self):
-        return ReductionTreeConfig(lanes=self.lanes, max_channels=self.max_columns, max_rows=self.max_rows, outputs=1)
+        return ReductionTreeConfig(
+            lanes=self.lanes, max_channels=self.max_columns, max_rows=self.max_rows, scaled=True, outputs=1
+        )
 
     @property
     def product(self):
@@ -94,7 +97,8 @@ class ColumnImportance(wiring.Component):
 
     ``o`` has a bit for each column of A, ``taken``, to be written to a row of a ``ScoreBuffer``; ``count`` = d, ``error``.
 
-    Published: in words only (SIMPICKER III-B, V-A); the whole prediction unit is 13 kGE there.
+    Published: in words only (SIMPICKER III-B, V-A); the whole prediction unit is 13 kGE there. Here 4 lanes of P and 4 of V
+    are 43 kGE.
 
     Parameters
     ----------
@@ -106,6 +110,8 @@ class ColumnImportance(wiring.Component):
     i : In(stream of lanes x FP16 ``values``, ``last``), see ``ReductionTree``
     i_v : In(stream of v_lanes x FP16)
     o : Out(stream of ``taken``, ``count``, ``error``), one a slice
+    clear : In(1), resets ``error``
+    error : Out(1), since reset or ``clear`` a slice had an error
 
     Cycles: ``tile_cycles`` a tile that is followed by another, and the sort of d scores a slice (``SortSelect.cycles``),
     which goes on while the next slice is summed. There is no ``latency`` or ``initiation_interval``: both depend on the job.
@@ -123,6 +129,8 @@ class ColumnImportance(wiring.Component):
                 "i": In(stream.Signature(config.tree.i_layout)),
                 "i_v": In(stream.Signature(data.ArrayLayout(FP16.layout, config.v_lanes))),
                 "o": Out(stream.Signature(config.sort.o_layout)),
+                "clear": In(1),
+                "error": Out(1),
             }
         )
 
@@ -133,9 +141,9 @@ class ColumnImportance(wiring.Component):
         follows the other.
         """
         c = self.config
-        words = -(-columns // c.lanes)
-        interval = ReducedProduct(config=c.product).interval(-(-channels // c.v_lanes))
-        first = (rows - 1) * words + ReductionTree(config=c.tree).latency + 3
+        words, v_words = -(-columns // c.lanes), -(-channels // c.v_lanes)
+        interval = ReducedProduct(config=c.product).interval(v_words)
+        first = (rows - 1) * words + ReductionTree(config=c.tree).latency + 3 - (interval - v_words)
         return max(interval, first) + (columns - 1) * interval
 
     def elaborate(self, platform):
@@ -222,6 +230,10 @@ class ColumnImportance(wiring.Component):
             self.o.valid.eq(sort.o.valid),
             sort.o.ready.eq(self.o.ready),
         ]
+        with m.If(self.o.valid & self.o.payload.error):
+            m.d.sync += self.error.eq(1)
+        with m.Elif(self.clear):
+            m.d.sync += self.error.eq(0)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.i_job.ready.eq(1), tree.clear.eq(fresh)]

@@ -14,8 +14,9 @@ time, one level of it: rows follow each other through one adder a lane, since a 
 Rejected:
 
 * Sums in FP16: a frame of 1,350 tokens overflows from a mean of 48.5 on.
-* FP32 adders: 2.2 kGE a lane (3 stages, with widening) for 0.9 kGE (shifter, 52-bit adder), 20 bits less of memory a
-  channel, sums that depend on the order, and an adder's depth to be hidden between rows of few words.
+* FP32 adders: 2.8 kGE a lane with the widening, for 1.7 kGE of shifter, adder and registers here (and 2.1 kGE of conversion
+  behind the sum, which lanes can share: ``outputs``); 22 bits less of memory a channel; sums that depend on the order, and
+  an adder's depth to be hidden where a row is only a few words.
 * An adder tree over several rows at a time: rows of one word only, and those wait for a memory elsewhere.
 """
 
@@ -67,7 +68,7 @@ class ReductionTreeConfig:
     lanes: int = field(default=8, metadata={"doc": "channels a word; a power of two"})
     max_channels: int = field(default=128, metadata={"doc": "most channels of a row, d; any number"})
     max_rows: int = field(default=1350, metadata={"doc": "most rows of a sum, N; any number"})
-    scaled: bool = field(default=True, metadata={"doc": "sums are multiplied by a factor and rounded to FP16"})
+    scaled: bool = field(default=False, metadata={"doc": "sums are multiplied by a factor and rounded to FP16"})
     outputs: int | None = field(
         default=None, metadata={"doc": "sums that leave in a cycle: a power of two up to lanes, or all lanes if None"}
     )
@@ -150,7 +151,8 @@ class ReductionTree(wiring.Component):
     +0, ``last`` in the last word of a row of sums, ``final`` in all words of the last row of a matrix. Sums leave once in
     N rows, so that fewer ``outputs`` than lanes cost little time and save most of what converts and scales.
 
-    Published: in words only (SIMPICKER IV-C); the whole prediction unit is 13 kGE there.
+    Published: in words only (SIMPICKER IV-C); the whole prediction unit is 13 kGE there. Here 8 lanes are 31 kGE without
+    scaling, and 100 kGE with it: an FP32 multiplier is 8.0 kGE. With 4 lanes and one output they are 20 kGE.
 
     Parameters
     ----------
