@@ -5,11 +5,11 @@ For a matrix ``x`` of FP16 values, shape (tokens, channels), and every channel c
     amax[c]    = max over tokens of |x[t, c]|                          FP16, exact
     code[t, c] = sign(x) * round_half_even(|x[t, c]| * 7 / amax[c])    of the exact quotient, so at most 7
     scale[c]   = amax[c] / 7                                           one FP32 division, to nearest even
-    weight[c]  = round_half_even((amax[c] / max amax)^2 * (2^bits - 1))
+    weight[c]  = round_half_even(amax[c]^2 * 2^(bits - e))             at most 2^bits - 1; 2^e > every amax^2, e least
 
-``code * scale`` is the value. A weight is the square of the scale as an integer, in units of the greatest one: with it
-``sum over c of weight[c] * (code[a, c] - code[b, c])^2`` is a squared distance in integers, exact and of known width.
-Only ratios of distances matter where tokens are matched; ``weight_unit`` has the unit.
+``code * scale`` is the value. A weight stands for the square of the scale (``golden.datm.weights``): with it
+``sum over c of weight[c] * (code[a, c] - code[b, c])^2`` is a squared distance in integers, exact and of known width, in
+units of ``weight_unit``.
 
 A *dead channel* (amax 0) has codes 0, scale 0 and weight 0; where all are dead all weights are 0. Two passes over ``x`` are
 inherent: no code is known before the last token has been seen. NaN and infinities are a ``ValueError`` in ``quantize``;
@@ -17,7 +17,7 @@ inherent: no code is known before the last token has been seen. NaN and infiniti
 
 Rejected: codes by multiplication with a rounded 7 / amax, which decides ties wrongly; half-away rounding, which is biased;
 -8..7, whose -8 has no counterpart; weights that are powers of two, shifts in place of a table, but wrong by up to a
-factor of 1.41 in a channel; a weight's floor of 1 for channels that are not dead, which would overstate them.
+factor of 1.41 in a channel.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .datm import LEVELS, weights
 from .formats import FP16, to_float64
 from .quantization import channel_amax
-
-LEVELS = 7
-"""The largest magnitude of a code."""
 
 LARGEST = 0x7BFF
 """The code of the greatest finite FP16 value, 65504: what the engine takes a NaN or an infinity for."""
@@ -60,21 +58,10 @@ def scales_of(amax: np.ndarray) -> np.ndarray:
     return np.asarray(amax, dtype=np.float16).astype(np.float32) / np.float32(LEVELS)
 
 
-def weights(amax: np.ndarray, bits: int) -> np.ndarray:
-    """``(amax / max amax)^2 * (2^bits - 1)`` as integers (``int64``), ties to even; all 0 where every channel is dead."""
-    amax = np.asarray(amax, dtype=np.float16)
-    if not 1 <= bits <= 16:
-        raise ValueError(f"weights have 1 to 16 bits, not {bits}")
-    if amax.ndim != 1 or not len(amax) or not (np.isfinite(amax) & (amax >= 0)).all():
-        raise ValueError("amax must be a vector of at least one finite value that is not negative")
-    units = [int(u) for u in _units(amax.view(np.uint16))]
-    whole = max(units) ** 2
-    return np.array([_rounded(u * u * ((1 << bits) - 1), whole) if whole else 0 for u in units], np.int64)
-
-
 def weight_unit(amax: np.ndarray, bits: int) -> float:
     """What one unit of a weighted sum of squared code differences is in units of ``x`` squared (``float64``)."""
-    return (float(np.max(amax)) / LEVELS) ** 2 / ((1 << bits) - 1)
+    exponent = np.frexp(float(np.max(amax)) ** 2)[1]
+    return float(np.ldexp(1.0, exponent - bits)) / LEVELS**2
 
 
 def quantize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +82,7 @@ def dequantize(codes: np.ndarray, amax: np.ndarray) -> np.ndarray:
 class Quantized(NamedTuple):
     """What the engine delivers: ``codes``, ``amax``, ``scales``, ``weights`` as above, and its flags.
 
-    ``not_finite``: a NaN or an infinity came and was taken for 65504 of its sign, in both passes.
+    ``not_finite``: a NaN or an infinity came and was taken for 65504 of its sign, in either pass.
     ``beyond``: a value of the second pass was beyond its channel's amax, that is, the passes had different data.
     """
 
@@ -123,9 +110,3 @@ def _finite(codes: np.ndarray) -> np.ndarray:
 def _units(codes: np.ndarray) -> np.ndarray:
     """Non-negative finite binary16 codes as integer multiples of 2^-24 (``int64``)."""
     return np.ldexp(to_float64(codes, FP16), 24).astype(np.int64)
-
-
-def _rounded(numerator: int, denominator: int) -> int:
-    """The quotient to the nearest integer, ties to even."""
-    quotient, remainder = divmod(numerator, denominator)
-    return quotient + (2 * remainder > denominator or (2 * remainder == denominator and quotient & 1))

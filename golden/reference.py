@@ -40,6 +40,35 @@ def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tu
     return e / s[:, None], e, s
 
 
+def match(x: np.ndarray, dst: np.ndarray, k: int, *, eps: float = 0.0, cap: int = 100):
+    """What ``golden.datm.match`` approximates, in ``float64`` on the values that it has as codes.
+
+    ``x``: (M, d) finite; ``dst``: (K,) distinct tokens to begin with; ``k`` pairs are kept. Stops when the mean squared
+    distance of a src to its dst changes by ``eps`` or less, or at the cap. Returns (dst, src, slot, distance, losses,
+    converged): the dst by slot; the pairs kept by ascending (distance, src); the mean loss of each pairing. A tie is broken
+    as in ``golden.datm``; members whose distances to the mean differ by 1e-12 of the largest count as equally near.
+    """
+    x, dst, losses = np.asarray(x, np.float64), np.array(dst), []
+    while True:
+        src = np.setdiff1d(np.arange(len(x)), dst)
+        squares = np.stack([((x[src] - x[j]) ** 2).sum(axis=1) for j in dst], axis=1)
+        slot = squares.argmin(axis=1)
+        distance = squares[np.arange(len(src)), slot]
+        losses.append(float(distance.mean()))
+        converged = len(losses) > 1 and abs(losses[-1] - losses[-2]) <= eps
+        if converged or len(losses) == cap:
+            break
+        dst = np.array([_nearest_to_mean(x, np.append(old, src[slot == j])) for j, old in enumerate(dst)])
+    best = np.argsort(distance, kind="stable")[:k]
+    return dst, src[best], slot[best], distance[best], losses, converged
+
+
+def _nearest_to_mean(x, members):
+    squares = ((x[members] - x[members].mean(axis=0)) ** 2).sum(axis=1)
+    # The two members of a pair are equally near; rounding shall not decide between them.
+    return members[np.argmax(squares <= squares.min() + 1e-12 * squares.max())]
+
+
 def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
     """What the order of FP32 costs: rms of ``lut_pe``'s FP32 sums minus its fixed-point ones, over the rms of the latter.
 

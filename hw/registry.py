@@ -12,6 +12,9 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
+from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
 from hw.simcore.ewu import Ewu, EwuConfig
@@ -375,6 +378,39 @@ _ENTRIES = (
         },
         "SIMPICKER III-B, V-A, V-B",
         "which columns of A are important, from rows of P in flight",
+    ),
+    Block(
+        "dst_chooser",
+        DstChooser,
+        {
+            "default": DstChooserConfig(),
+            "least": DstChooserConfig(max_tokens=2, mark_bits=1),
+            "odd": DstChooserConfig(max_tokens=301, mark_bits=8),
+        },
+        "ORBIS 3.2",
+        "K distinct tokens of M, drawn from a seed, or a given list checked",
+    ),
+    Block(
+        "quantization_engine",
+        QuantizationEngine,
+        {
+            "default": QuantizationEngineConfig(),
+            "single": QuantizationEngineConfig(lanes=1, max_channels=5, weight_bits=16),
+            "wide": QuantizationEngineConfig(lanes=16, max_tokens=300, max_channels=40, weight_bits=3),
+        },
+        "ORBIS 3.2, 3.3",
+        "FP16 tokens to 4-bit codes, channel-wise, with scales and weights",
+    ),
+    Block(
+        "top_k",
+        TopK,
+        {
+            "default": TopKConfig(),
+            "single": TopKConfig(lanes=1, max_entries=50, index_bits=6),
+            "small": TopKConfig(lanes=4, max_entries=61, key_bits=5, index_bits=6, payload_bits=0, columns_per_stage=0),
+        },
+        "ORBIS 3.2, 3.3",
+        "the k least of n entries in order, by chunks and merge passes",
     ),
 )
 

@@ -16,12 +16,11 @@ The cut points become registers in the order of ``EXACT_CUTS`` or ``ROUNDED_CUTS
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
 from hw.arith.pieces import multiply
 from hw.formats import FP16, FP29, Float, leading_zeros, shift_right_sticky
-from hw.stream import Pipeline, StreamOperator
+from hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages. "partial" is inside the multiplier of FP32; in FP16, where the
 #: product fits one DSP block, it is a second register behind it, which makes the multiplier as deep as the adder.
@@ -57,8 +56,7 @@ class FloatMultiplyConfig:
                 f"product must be {self.operand.name} or hold every product of two {self.operand.name} exactly, "
                 f"not {self.product.name}"
             )
-        if self.stages not in range(len(self.cuts)):
-            raise ValueError(f"stages must be 0 to {len(self.cuts) - 1}, not {self.stages!r}")
+        check_stages(self.stages, len(self.cuts) - 1)
 
     @property
     def exact(self):
@@ -74,8 +72,16 @@ class FloatMultiplyConfig:
     def cuts(self):
         return EXACT_CUTS if self.exact else ROUNDED_CUTS
 
+    @property
+    def i_layout(self):
+        return data.StructLayout({"a": self.operand.layout, "b": self.operand.layout})
 
-class FloatMultiply(wiring.Component):
+    @property
+    def o_layout(self):
+        return self.product.layout
+
+
+class FloatMultiply(Operator):
     """``o = a * b``: IEEE 754, round to nearest even, subnormals, infinities, one canonical NaN.
 
     Exact products are normalised behind the multiplier, by one counter and one shifter of the product's width; in front of
@@ -96,24 +102,6 @@ class FloatMultiply(wiring.Component):
     Latency: ``stages`` advances. Initiation interval: 1.
     Golden: ``golden.float_multiply.float_multiply``.
     """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {
-                "en": In(1),
-                "i": In(data.StructLayout({"a": config.operand.layout, "b": config.operand.layout})),
-                "o": Out(config.product.layout),
-            }
-        )
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()
