@@ -191,7 +191,7 @@ class ReductionTree(wiring.Component):
     @property
     def latency(self):
         c = self.config
-        return 2 + FixedToFloat.latency + (c.multiply_stages + c.convert_stages if c.scaled else 0)
+        return 2 + c.to_float.stages + (c.multiply_stages + c.convert_stages if c.scaled else 0)
 
     @property
     def initiation_interval(self):
@@ -363,7 +363,7 @@ class ReductionTree(wiring.Component):
         m.d.comb += convert.i.sums.eq(words.word_select(part, len(words) * c.outputs // c.lanes))
         results = [convert.o[k].as_value() for k in range(c.outputs)]
         if c.scaled:
-            line = delayed(m, onward, late.pop("factor"), FixedToFloat.latency, "s2_factor", reset_less=True)
+            line = delayed(m, onward, late.pop("factor"), c.to_float.stages, "s2_factor", reset_less=True)
             results = [self._scaled(m, onward, k, result, line[-1]) for k, result in enumerate(results)]
         stages = self.latency - 2
         end = {
