@@ -114,6 +114,17 @@ async def table(bench):
     bench.equal("entries that point to a removed token", int((got[got] != got).sum()), 0)
 
 
+@bench_test(stalls=("none",))
+async def reset_within_a_clip(bench):
+    """A reset with tokens in every stage leaves nothing of them."""
+    given = real(bench, 3, 2.5)
+    for stream, rows in zip(("i_config", "i", "i_previous"), given.sent(bench.config)):
+        bench.send(stream, rows)
+    await bench.cycles(given.words * len(given.q) // 2)
+    await bench.reset()
+    await check(bench, [Clip(similar(bench.rng, (3, 2, 3), 3), (3, 2, 3), 1.0)])
+
+
 @bench_test(stalls=("none", "both"))
 async def what_must_not_be(bench):
     """Each error raises its flag and no other, whatever comes is taken, and after a reset the next clip is right."""
@@ -173,6 +184,10 @@ async def cycles(bench):
     latency = int(bench.transfers("o")[0] - bench.transfers("i")[-1])
     bench.equal("latency", latency, unit.latency)
     bench.measure(latency=("i", 0, "o", 0))
+    await bench.reset()
+    await check(bench, [Clip(similar(bench.rng, (1, 1, 1), c.lanes * c.max_words), (1, 1, 1))])
+    latency = int(bench.transfers("o")[0] - bench.transfers("i")[-1])
+    bench.equal("latency of the longest token", latency, unit.latency + (c.max_words - 1) * c.add_stages)
     await bench.reset()
     frames = 5
     given = real(bench, frames, 2.5)

@@ -24,7 +24,7 @@ from sim import clips
 from sim.harness import simulate
 from sim.native import Native
 from sim.packing import unpack
-from sim.tb_sparsification_unit import Clip, similar
+from sim.tb_sparsification_unit import Clip, fits, similar
 
 CONFIG = find("sparsification_unit").config("table2")
 
@@ -33,12 +33,12 @@ TINY = SparsificationUnitConfig(
     candidates=2,
     banks=4,
     lanes=1,
-    max_words=1,
-    max_height=3,
-    max_width=3,
-    max_window=3,
+    max_words=2,
+    max_height=6,
+    max_width=6,
+    max_window=7,
     slots=16,
-    tokens=16,
+    tokens=144,
     in_flight=4,
 )
 
@@ -205,6 +205,32 @@ def test_no_entry_points_to_a_removed_token(tiny, grid, levels, tau, window, gro
     assert np.all(np.take_along_axis(kept, root, axis=1) == 1)
     np.testing.assert_array_equal(kept == 1, root == np.arange(tokens))
     np.testing.assert_array_equal(root, expected_tables(values, grid, tau, window, group))
+
+
+def test_every_geometry_that_the_line_store_holds(tiny):
+    """All heights, widths and windows up to 6 x 6 and 7, that fit and no more, stalled at random, back to back."""
+    rng = np.random.default_rng(4)
+    given = []
+    for height, width, window in itertools.product(range(1, 7), range(1, 7), range(1, 8)):
+        frames = 4 if height * width < 20 else 3
+        q = similar(rng, (frames, height, width), 2)
+        given.append(Clip(q, (frames, height, width), 1.2, window, int(rng.integers(1, 7))))
+    held = [clip for clip in given if fits(TINY, clip)]
+    assert 60 < len(held) < len(given)
+    assert any(clip.grid[1] > clip.window and clip.grid[2] > clip.window for clip in held)
+    compare(tiny, TINY, held)
+    patterns = {name: rng.random(983) < 0.4 for name in ("i_config", "i", "i_previous", "o")}
+    compare(tiny, TINY, held, gaps=patterns, stalls=patterns)
+
+
+def test_a_line_store_that_is_too_small_is_an_error(tiny):
+    for height, width, window in itertools.product(range(1, 7), range(1, 7), range(1, 8)):
+        clip = Clip(np.zeros((height * width, 1), np.float16), (1, height, width), 1.0, window, 2)
+        tiny.reset()
+        row = clip.sent(TINY)[0]
+        tiny.streams({"i_config": row}, {}, quiet=12)
+        tiny.tick(12)
+        assert tiny.get("error_geometry") == (not fits(TINY, clip)), (height, width, window)
 
 
 def through(native, config, given, **patterns):
