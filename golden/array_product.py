@@ -1,4 +1,4 @@
-"""The sums of the two arrays over whole matrices of finite operands: bit for bit ``fp16_pe`` and ``lut_pe``, a hundred times faster.
+"""The sums of the FP16 and the LUT array over finite matrices: ``fp16_pe`` and ``lut_pe`` to the bit, 100 times as fast.
 
 The exact product of two binary16 has 22 significant bits and lies between 2**-48 and 2**32, and that of a binary16 and an
 INT8 has 18: both are exact in binary32, whose element-wise addition in NumPy is IEEE 754. So neither codes nor wider

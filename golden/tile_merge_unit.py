@@ -61,9 +61,7 @@ def merge(state: State | None, tile: State) -> State:
     newer = order_key(tile.m, FP32) > order_key(state.m, FP32)
     m = np.where(newer, tile.m, state.m)
     alpha, beta = (exp(float_add(each, m ^ _SIGN), FP32, FP32) for each in (state.m, tile.m))
-    return State(
-        m, _weighted(state.l, alpha, tile.l, beta), _weighted(state.a, alpha[:, None], tile.a, beta[:, None])
-    )
+    return State(m, _weighted(state.l, alpha, tile.l, beta), _weighted(state.a, alpha[:, None], tile.a, beta[:, None]))
 
 
 def normalise(state: State) -> np.ndarray:
