@@ -1,4 +1,4 @@
-"""Softmax over key tiles, merged from what each tile gave, in the hardware's order. Hardware: ``hw.simcore.tile_merge_unit``.
+"""Softmax over key tiles, merged from what each gave, in the hardware's order. Hardware: ``hw.simcore.tile_merge_unit``.
 
 Every operation is on FP32 codes and rounded once, to nearest even; for each row, tile by tile::
 

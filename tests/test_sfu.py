@@ -123,19 +123,19 @@ def test_tiles_by_hand():
         ([inf, 0, minus], [FP16.nan] * 3, nan, nan),
         ([0, 0xFFC12345, inf], [FP16.nan] * 3, nan, nan),
     ]
-    for scores, expected, maximum, s in cases:
-        e, m, l = tile(np.array([scores], np.uint32).reshape(1, -1))
-        assert (e[0].tolist(), m.tolist(), l.tolist()) == (expected, [maximum], [s]), scores
-    e, m, l = tile(np.zeros((2, 9), np.uint32), max_row=8)
-    assert e.shape == (2, 8) and np.all(e == FP16.nan) and np.all(m == nan) and np.all(l == nan)
+    for scores, expected, maximum, total_of_e in cases:
+        e, m, s = tile(np.array([scores], np.uint32).reshape(1, -1))
+        assert (e[0].tolist(), m.tolist(), s.tolist()) == (expected, [maximum], [total_of_e]), scores
+    e, m, s = tile(np.zeros((2, 9), np.uint32), max_row=8)
+    assert e.shape == (2, 8) and np.all(e == FP16.nan) and np.all(m == nan) and np.all(s == nan)
 
 
 def test_a_tile_has_the_exponentials_and_the_sum_of_its_softmax():
     codes, scale = normal_scores(26, 50), fp32(np.array([-1 / np.sqrt(128)]))
-    e, m, l = tile(codes, scale)
+    e, m, s = tile(codes, scale)
     same, inverse = sfu(codes, scale, normalise=False)
     np.testing.assert_array_equal(e, same)
-    np.testing.assert_array_equal(reciprocal(l), inverse)
+    np.testing.assert_array_equal(reciprocal(s), inverse)
     x = codes.view(np.float32) * scale.view(np.float32)
     np.testing.assert_array_equal(m.view(np.float32), x.max(axis=1))
 

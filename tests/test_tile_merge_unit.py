@@ -26,9 +26,9 @@ def test_tiles_are_within_the_published_error_of_attention(tokens, spread):
     scores = fp32(8 * spread * rng.standard_normal((ROWS, TILES * tokens)))
     v, scale = fp16(rng.standard_normal((TILES * tokens, CHANNELS))), fp32(np.array([0.125]))
     tiles = scores.reshape(ROWS, TILES, tokens).transpose(1, 0, 2)
-    e, m, l = sfu.tile(tiles.reshape(-1, tokens), scale)
+    e, maxima, sums = sfu.tile(tiles.reshape(-1, tokens), scale)
     values = fp16_pe(e.reshape(TILES, ROWS, tokens), v.reshape(TILES, 1, tokens, CHANNELS))
-    got = to_float64(tile_merge_unit(m.reshape(TILES, ROWS), l.reshape(TILES, ROWS), values), FP16)
+    got = to_float64(tile_merge_unit(maxima.reshape(TILES, ROWS), sums.reshape(TILES, ROWS), values), FP16)
     ideal, magnitudes = reference.attention(scores, v, scale)
     largest = np.max(np.abs(got - ideal) / magnitudes)
     rms = np.sqrt(np.mean((got - ideal) ** 2) / np.mean(ideal**2))
@@ -45,16 +45,16 @@ def test_every_step_number_by_number():
     a_g = (l_g[..., None] * rng.standard_normal((9, 5, 7))).astype(np.float32)
     got = tile_merge_unit(*(x.view(np.uint32) for x in (m_g, l_g, a_g)))
     for r in range(5):
-        m, l, acc = m_g[0, r], l_g[0, r], a_g[0, r]
+        m, total, acc = m_g[0, r], l_g[0, r], a_g[0, r]
         for g in range(1, 9):
             top = max(m, m_g[g, r])
             alpha, beta = (
                 exp(np.array([x - top]).view(np.uint32), FP32, FP32).view(np.float32)[0] for x in (m, m_g[g, r])
             )
             assert 1 in (alpha, beta)
-            m, l = top, l * alpha + l_g[g, r] * beta
+            m, total = top, total * alpha + l_g[g, r] * beta
             acc = acc * alpha + a_g[g, r] * beta
-        want = (acc * (np.float32(1) / l)).astype(np.float16)
+        want = (acc * (np.float32(1) / total)).astype(np.float16)
         np.testing.assert_array_equal(got[r], want.view(np.uint16))
 
 
