@@ -53,6 +53,17 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
     return out
 
 
+def scored_attention(
+    scores: np.ndarray, v: np.ndarray, scale: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What ``golden.sfu.tile`` and ``golden.tile_merge_unit`` together approximate, ``float64``: (P V, P |V|).
+
+    ``scores`` (rows, tokens) finite FP32 codes, ``v`` (tokens, d) finite binary16 codes, P = softmax(scale * scores).
+    """
+    p, values = softmax(scores, scale)[0], to_float64(v, FP16)
+    return p @ values, p @ np.abs(values)
+
+
 def match(x: np.ndarray, dst: np.ndarray, k: int, *, eps: float = 0.0, cap: int = 100):
     """What ``golden.datm.match`` approximates, in ``float64`` on the values that it has as codes.
 

@@ -10,12 +10,12 @@ Tokens are F frames of H x W (N = H W of each, row by row) and C text tokens bef
        for each slice, for each key tile g, in the order of the tokens:
     4  S = sum over k of Q[r, k] K[j, k] on the FP16 array              array_product.fp_fp      where map_p[f, g]
          = sum over k of Qf[r, k] codes_K[j, k] on the LUT array        array_product.fp_int     elsewhere
-    5  m_g, l_g, e = softmax of S / sqrt(d) over the tile               tile_merge_unit.tile_softmax
+    5  m_g, l_g, e = softmax of S / sqrt(d) over the tile               sfu.tile
     6  map_a[slice, g, c]: is column c of A important                   prediction_unit.importance_of_a
     7  A_g = sum over j of e[r, j] V[j, c] on the FP16 array                                     where map_a[slice, g, c]
            = scale_V[c] * sum over j of e[r, j] codes_V[j, c]           scale_unit               elsewhere
     8  m, l, A merged with m_g, l_g, A_g                                tile_merge_unit.merge
-    9  A_c = float16(A * (1 / l));  A = the row of each token's root    tile_merge_unit.normalise, reorder_recover_unit
+    9  A_c = float16(A * (1 / l));  A = the row of each token's root    tile_merge_unit.finish, reorder_recover_unit
 
 What the parts leave open:
 
@@ -59,9 +59,10 @@ from golden.quantization_unit import quantize
 from golden.reduction_tree import as_codes, inverse, reduction_tree
 from golden.reorder_recover_unit import recover
 from golden.scale_unit import fold_key_scales, scale_unit
+from golden.sfu import tile as tile_softmax
 from golden.sort_select import P_BITS, proportion, sort_select
 from golden.sparsification_unit import KEPT, sparsify
-from golden.tile_merge_unit import State, merge, normalise, tile_softmax
+from golden.tile_merge_unit import finish, merge, start
 
 
 def _whole(name, value, least):
@@ -354,14 +355,14 @@ def attend(
     The slices of a tile have no part in each other but that they are computed at one time here: they may come one by one.
     """
     scale = fp32(np.array([1 / np.sqrt(head.q.shape[1])]))[0]
-    state, maps = None, []
+    state, maps = start(len(rows), head.v.shape[1]), []
     for g, place in enumerate(geometry.tiles):
         s = tile_scores(head, rows, place, head.map_p[tile, g])
-        m, l, e = tile_softmax(s, scale, lanes=settings.lanes, running=settings.running)  # noqa: E741
+        e, maximum, total = tile_softmax(s, scale, lanes=settings.lanes, running=settings.running)
         important = important_columns(e, head.v[place], settings)
-        state = merge(state, State(m, l, tile_product(head, e, place, important, settings.rows)))
+        state = merge(state, maximum, total, tile_product(head, e, place, important, settings.rows))
         maps.append(important)
-    return normalise(state), np.stack(maps, axis=1)
+    return finish(state), np.stack(maps, axis=1)
 
 
 def tile_scores(head: Prepared, rows: np.ndarray, place: slice, important: bool) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""The tile merge unit: golden number by number and against float64 attention, benches, a thousand slices through the RTL."""
+
+import numpy as np
+import pytest
+
+from golden import reference, sfu
+from golden.exp import exp
+from golden.formats import FP16, FP32, fp16, fp32, to_float64
+from golden.fp16_pe import fp16_pe
+from golden.tile_merge_unit import finish, merge, start, tile_merge_unit
+
+#: Published bounds on SFU, sums of e V and merge together: largest error of A in units of P |V|, and rms of the error over
+#: that of A.
+LARGEST, RMS = 5e-4, 4e-4
+
+TILES, ROWS, CHANNELS = 26, 4, 8
+ONE, INF, NAN = 0x3F800000, FP32.inf, FP32.nan
+MINUS_INF = INF | 1 << 31
+
+
+@pytest.mark.parametrize("tokens", [99, 1350])
+@pytest.mark.parametrize("spread", [1.0, 3.0, 8.0])
+def test_tiles_are_within_the_published_error_of_attention(tokens, spread):
+    """Rows of 26 frames, each a tile: SFU, sums of e V on the FP16 array, merge."""
+    rng = np.random.default_rng([tokens, int(spread)])
+    scores = fp32(8 * spread * rng.standard_normal((ROWS, TILES * tokens)))
+    v, scale = fp16(rng.standard_normal((TILES * tokens, CHANNELS))), fp32(np.array([0.125]))
+    tiles = scores.reshape(ROWS, TILES, tokens).transpose(1, 0, 2)
+    e, maxima, sums = sfu.tile(tiles.reshape(-1, tokens), scale)
+    values = fp16_pe(e.reshape(TILES, ROWS, tokens), v.reshape(TILES, 1, tokens, CHANNELS))
+    got = to_float64(tile_merge_unit(maxima.reshape(TILES, ROWS), sums.reshape(TILES, ROWS), values), FP16)
+    ideal, magnitudes = reference.scored_attention(scores, v, scale)
+    largest = np.max(np.abs(got - ideal) / magnitudes)
+    rms = np.sqrt(np.mean((got - ideal) ** 2) / np.mean(ideal**2))
+    print(f"26 x {tokens} tokens, spread {spread}: largest {largest:.2e} of P |V|, rms {rms:.2e}")
+    assert largest < LARGEST and rms < RMS
+
+
+def test_every_step_number_by_number():
+    """Both weights multiplied, as the formula says, in NumPy's own binary32."""
+    rng = np.random.default_rng(7)
+    m_g = (4 * rng.standard_normal((9, 5))).astype(np.float32)
+    m_g[3] = m_g[2]
+    l_g = rng.uniform(1, 99, (9, 5)).astype(np.float32)
+    a_g = (l_g[..., None] * rng.standard_normal((9, 5, 7))).astype(np.float32)
+    got = tile_merge_unit(*(x.view(np.uint32) for x in (m_g, l_g, a_g)))
+    for r in range(5):
+        m, total, acc = m_g[0, r], l_g[0, r], a_g[0, r]
+        for g in range(1, 9):
+            top = max(m, m_g[g, r])
+            alpha, beta = (
+                exp(np.array([x - top]).view(np.uint32), FP32, FP32).view(np.float32)[0] for x in (m, m_g[g, r])
+            )
+            assert 1 in (alpha, beta)
+            m, total = top, total * alpha + l_g[g, r] * beta
+            acc = acc * alpha + a_g[g, r] * beta
+        want = (acc * (np.float32(1) / total)).astype(np.float16)
+        np.testing.assert_array_equal(got[r], want.view(np.uint16))
+
+
+def test_a_single_tile_comes_back_divided():
+    zero, minus_zero = 0, 1 << 31
+    values = np.array([[[zero, minus_zero, ONE, ONE | 1 << 31]]], np.uint32)
+    state = merge(start(1, 4), np.array([5], np.uint32), np.array([0x40000000], np.uint32), values[0])
+    assert [x.tolist() for x in state] == [[5], [0x40000000], values[0].tolist()]
+    assert finish(state).tolist() == [[0, 0x8000, 0x3800, 0xB800]]
+
+
+@pytest.mark.parametrize(
+    "maxima, sums, values, result",
+    [
+        ([MINUS_INF], [0], [0], 0),
+        ([MINUS_INF] * 3, [0] * 3, [0] * 3, 0),
+        ([MINUS_INF, ONE], [0, ONE], [0, ONE], 0x3C00),
+        ([ONE, MINUS_INF], [ONE, 0], [ONE, 0], 0x3C00),
+        ([ONE, ONE], [ONE, ONE], [ONE, ONE], 0x3C00),
+        ([ONE, NAN], [ONE, NAN], [ONE, NAN], FP16.nan),
+        ([NAN, ONE], [ONE, ONE], [ONE, ONE], FP16.nan),
+        ([NAN], [NAN], [NAN], FP16.nan),
+        ([0xFFC12345], [ONE], [ONE], FP16.nan),
+        ([MINUS_INF, 0x7F800001], [0, ONE], [0, ONE], FP16.nan),
+        ([ONE, ONE], [ONE, ONE], [INF, MINUS_INF], FP16.nan),
+        ([ONE], [ONE], [INF], FP16.inf),
+        ([INF, ONE], [ONE, ONE], [ONE, ONE], 0x3C00),
+        ([0xFF7FFFFF, 0x7F7FFFFF], [ONE, ONE], [0x40000000, ONE], 0x3C00),
+        ([ONE], [INF], [ONE], 0),
+    ],
+)
+def test_special_rows_by_hand(maxima, sums, values, result):
+    maxima, sums, values = (np.array(x, np.uint32)[:, None] for x in (maxima, sums, values))
+    assert tile_merge_unit(maxima, sums, values[:, :, None]).tolist() == [[result]]
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match=r"values must be \(tiles, rows, channels\) with at least one tile"):
+        tile_merge_unit(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2, 3)))
+    with pytest.raises(ValueError, match=r"a tile has m and l of shape \(2,\) and values of shape \(2, 3\)"):
+        merge(start(2, 3), np.zeros(2), np.zeros(2), np.zeros((2, 4)))
