@@ -1,0 +1,145 @@
+"""Cycles of SIMCORE's two arrays for a head, from what the golden of the flow found. **A model**, not a measurement.
+
+It counts what the arrays multiply and nothing else: no memory, no softmax, prediction, quantization, sparsification,
+merging or draining of sums, all of which a machine tries to hide behind the arrays. A slice of r rows meets a key tile of n
+tokens and d channels as r n d products of Q K^T on the one array or the other, and of P V on both, by columns.
+
+* ``bound``: products over multipliers; every multiplier is busy until its array has nothing left. No mapping is faster.
+* ``fitted``: an array takes ``rows`` rows and ``columns * lanes`` outputs at a time, one product of each sum a cycle.
+  What of the array a ragged slice, tile or group of columns does not fill is idle.
+
+In both the head takes as long as the array with more to do: the other one is never waited for, as if slices could run ahead
+without end. (Were an array that is done with a slice to wait for the other, the sample clip would take 2 % longer at most.)
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from golden.simcore import Geometry, Result
+from golden.sparsification_unit import KEPT
+
+
+@dataclass(frozen=True)
+class Array:
+    """PEs of ``lanes`` multipliers; those of a row share an FP16 operand, those of a column the other operands.
+
+    With ``parts`` the array is so many equal ones, ``rows`` x ``columns`` each, that work on different tiles.
+    """
+
+    rows: int = field(metadata={"doc": "rows of PEs"})
+    columns: int = field(metadata={"doc": "columns of PEs"})
+    lanes: int = field(metadata={"doc": "multipliers of a PE"})
+    parts: int = field(default=1, metadata={"doc": "parts that work on tiles of their own"})
+
+    def __post_init__(self):
+        for name in ("rows", "columns", "lanes", "parts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    @property
+    def multipliers(self) -> int:
+        return self.rows * self.columns * self.lanes * self.parts
+
+    def passes(self, rows: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """How often the array is filled for ``rows`` x ``outputs`` sums."""
+        return -(-rows // self.rows) * -(-outputs // (self.columns * self.lanes))
+
+    def __str__(self):
+        shape = f"{self.rows}x{self.columns}x{self.lanes}"
+        return shape if self.parts == 1 else f"{self.parts} of {shape}"
+
+
+class Machine(NamedTuple):
+    """The two arrays."""
+
+    fp16: Array
+    lut: Array
+
+
+PAPER = Machine(fp16=Array(8, 8, 8), lut=Array(16, 8, 8))
+"""SIMPICKER's arrays, read as rows x columns of PEs."""
+SPLIT = Machine(fp16=Array(8, 1, 8, parts=8), lut=Array(16, 1, 8, parts=8))
+"""The same PEs, each column of them with a tile or a group of 8 columns of its own: eight times the FP16 operands."""
+TALL = Machine(fp16=Array(64, 1, 8), lut=Array(128, 1, 8))
+"""As many PEs with a row of their own each: groups of 8 columns fill them, but only long slices do."""
+
+
+class Cycles(NamedTuple):
+    """Cycles in which each array has work, and of the head."""
+
+    fp16: int
+    lut: int
+    total: int
+
+
+class Work(NamedTuple):
+    """What is multiplied: the ``rows`` of each slice (slices,), the ``tokens`` of each key tile (tiles,), the channels d;
+    for each slice and tile whether Q K^T is ``important``, and the number of ``columns`` of A that are."""
+
+    rows: np.ndarray
+    tokens: np.ndarray
+    d: int
+    important: np.ndarray
+    columns: np.ndarray
+
+    def products(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each slice (slices,): on the FP16 array, on the LUT array."""
+        each = self.rows[:, None] * self.tokens
+        fp16 = each * (self.d * self.important + self.columns)
+        return fp16.sum(axis=1), (2 * self.d * each - fp16).sum(axis=1)
+
+    def cycles(self, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
+        """Of each slice: cycles of the FP16 array, of the LUT array, as ``fitted`` counts them, if one part did it all."""
+        rows = self.rows[:, None]
+        scores = [array.passes(rows, self.tokens) * self.d for array in machine]
+        values = [
+            array.passes(rows, outputs) * self.tokens
+            for array, outputs in zip(machine, (self.columns, self.d - self.columns))
+        ]
+        fp16 = np.where(self.important, scores[0], 0) + values[0]
+        return fp16.sum(axis=1), (np.where(self.important, 0, scores[1]) + values[1]).sum(axis=1)
+
+
+def work(result: Result, geometry: Geometry) -> Work:
+    """That of the golden's result."""
+    tokens = np.array([place.stop - place.start for place in geometry.tiles])
+    slices = result.slices
+    return Work(slices.rows, tokens, result.a.shape[1], result.map_p[slices.tile], result.map_a.sum(axis=2))
+
+
+def ungrouped(result: Result, geometry: Geometry, t: int) -> Work:
+    """The same head without grouping: a slice is t tokens of a frame as they stand, left out only if all are skipped.
+
+    A skipped token's row is then idle, and counted. Importance is that of the grouped slice with the first row kept.
+    """
+    grouped = work(result, geometry)
+    of_row = np.repeat(np.arange(len(grouped.rows)), grouped.rows)
+    rows, like, first = [], [], 0
+    for place in geometry.tiles:
+        kept = result.kind[place] == KEPT
+        for start in range(0, len(kept), t):
+            count = int(np.count_nonzero(kept[start : start + t]))
+            if count:
+                rows.append(min(t, len(kept) - start))
+                like.append(of_row[first])
+            first += count
+    return grouped._replace(rows=np.array(rows), important=grouped.important[like], columns=grouped.columns[like])
+
+
+def bound(of: Work, machine: Machine = PAPER) -> Cycles:
+    """Products over multipliers."""
+    fp16, lut = (int(-(-n.sum() // array.multipliers)) for n, array in zip(of.products(), machine))
+    return Cycles(fp16, lut, max(fp16, lut))
+
+
+def fitted(of: Work, machine: Machine = PAPER) -> Cycles:
+    """Passes of the arrays, each array at its own pace."""
+    fp16, lut = (int(-(-n.sum() // array.parts)) for n, array in zip(of.cycles(machine), machine))
+    return Cycles(fp16, lut, max(fp16, lut))
+
+
+def attention_share(ours: float, published: float) -> float:
+    """The share of attention in the time of a model at which a speed-up ``ours`` of attention is ``published`` of the whole."""
+    return (1 - 1 / published) / (1 - 1 / ours)
