@@ -9,7 +9,7 @@ tokens and d channels as r n d products of Q K^T on the one array or the other, 
   What of the array a ragged slice, tile or group of columns does not fill is idle.
 
 In both the head takes as long as the array with more to do: the other one is never waited for, as if slices could run ahead
-without end. (Were an array that is done with a slice to wait for the other, the sample clip would take 2 % longer at most.)
+without end.
 """
 
 from dataclasses import dataclass, field
@@ -62,8 +62,6 @@ PAPER = Machine(fp16=Array(8, 8, 8), lut=Array(16, 8, 8))
 """SIMPICKER's arrays, read as rows x columns of PEs."""
 SPLIT = Machine(fp16=Array(8, 1, 8, parts=8), lut=Array(16, 1, 8, parts=8))
 """The same PEs, each column of them with a tile or a group of 8 columns of its own: eight times the FP16 operands."""
-TALL = Machine(fp16=Array(64, 1, 8), lut=Array(128, 1, 8))
-"""As many PEs with a row of their own each: groups of 8 columns fill them, but only long slices do."""
 
 
 class Cycles(NamedTuple):
@@ -141,5 +139,5 @@ def fitted(of: Work, machine: Machine = PAPER) -> Cycles:
 
 
 def attention_share(ours: float, published: float) -> float:
-    """The share of attention in the time of a model at which a speed-up ``ours`` of attention is ``published`` of the whole."""
+    """The share of attention in a model's time at which a speed-up ``ours`` of it is ``published`` of the whole."""
     return (1 - 1 / published) / (1 - 1 / ours)
