@@ -27,7 +27,7 @@ def test_sums_are_those_of_the_pes(rows, k, columns):
 
 
 def test_every_product_of_the_lut_multiplier():
-    """One term a sum: all finite FP16 times all INT8 codes; only the sign of a zero is lost, in the sum that begins at +0."""
+    """One term a sum: all finite FP16 times all INT8 codes; a zero loses its sign in a sum from +0."""
     x = np.arange(1 << 16, dtype=np.uint16)
     x = x[is_finite(x, FP16)]
     w = np.arange(256, dtype=np.uint8)
