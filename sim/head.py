@@ -158,10 +158,10 @@ P V has fewer columns for either array, PEs are idle, and most of what speculati
 work at once, each at its own pace; memory, softmax and prediction are not counted.
 Why not the paper's figures: it times whole models, whose other layers the FP16 array computes alone, over its
 clips; this is one head's two products. (equal if: the share of the time at which ours, columns split, gives the
-paper's.) Of the rows {counted.skipped:.0%} are skipped here; the paper finds few similar tokens. Of the products {counted.share:.0%} are
-FP-INT here, over 65% there; the arrays finish together at 67%. From what to what the paper measures is not
-quite stated: its LUT array is taken here to be added to an FP16 array that skips rows, and without grouping
-the rows that are skipped leave their PEs idle."""
+paper's.) Of the rows {counted.skipped:.0%} are skipped here; the paper finds few similar tokens.
+Of the products {counted.share:.0%} are FP-INT here, over 65% there; the arrays finish together at 67%.
+From what to what the paper measures is not quite stated: its LUT array is taken here to be added to an FP16
+array that skips rows, and without grouping the rows that are skipped leave their PEs idle."""
 
 
 def _pair(machine):
@@ -192,9 +192,10 @@ def plot(head: Head, path: Path):
 
     result, g = head.results["all"], head.geometry
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
-    left.imshow(result.map_p, cmap=ListedColormap(["#d9e6f2", "#1f4e79"]), vmin=0, vmax=1, interpolation="nearest")
+    shades = {"FP16 x INT8": "#d9e6f2", "FP16 x FP16": "#1f4e79"}
+    left.imshow(result.map_p, cmap=ListedColormap(list(shades.values())), vmin=0, vmax=1, interpolation="nearest")
     left.set(xlabel="key tile (frame of K)", ylabel="query tile (frame of Q)")
-    left.set_title(f"importance map of P: {result.map_p.mean():.0%} of the tiles FP16 x FP16")
+    left.set_title(f"importance map of P: {result.map_p.mean():.0%} of the tiles important")
     colours = {KEPT: "#1f4e79", TEMPORAL: "#f2c48d", SPATIAL: "#c0504d"}
     picture = mosaic(result.kind[g.video], g)
     right.imshow(
@@ -207,8 +208,10 @@ def plot(head: Head, path: Path):
     right.set_axis_off()
     right.set_title(f"tokens of Q, frame by frame: {result.statistics.skipped:.0%} skipped")
     names = ("computed", "repeats one of the frame before", "repeats its group's first")
-    marks = [Patch(color=colour, label=name) for colour, name in zip(colours.values(), names)]
-    right.legend(handles=marks, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False, fontsize="small")
+    place = {"loc": "upper center", "ncols": 3, "frameon": False, "fontsize": "small"}
+    for axes, marks, below in ((left, shades, -0.12), (right, dict(zip(names, colours.values())), 0)):
+        patches = [Patch(color=colour, label=name) for name, colour in marks.items()]
+        axes.legend(handles=patches, bbox_to_anchor=(0.5, below), **place)
     figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
     pyplot.close(figure)
 
