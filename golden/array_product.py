@@ -11,6 +11,7 @@ import numpy as np
 from golden.formats import FP16, int8_decode, is_finite
 
 _DROPPED = 13  # fraction bits of binary32 that a product of 11 significant bits does not have
+_BLOCK = 1 << 16  # sums at a time
 
 
 def fp_fp(x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -37,6 +38,14 @@ def _sums(x, w, rounded):
     if x.ndim != 2 or w.ndim != 2 or x.shape[1] != len(w) or not len(w):
         raise ValueError(f"x must be (rows, K) and w (K, columns), K at least 1, not {x.shape} and {w.shape}")
     sums = np.zeros((len(x), w.shape[1]), np.float32)
+    step = max(1, _BLOCK // max(1, w.shape[1]))
+    for start in range(0, len(x), step):
+        _block(x[start : start + step], w, rounded, sums[start : start + step])
+    return sums.view(np.uint32)
+
+
+def _block(x, w, rounded, sums):
+    """``sums`` of some rows, of which a cache holds all that is used at a time."""
     products, odd = np.empty_like(sums), np.empty(sums.shape, np.uint32)
     bits = products.view(np.uint32)
     for left, right in zip(np.ascontiguousarray(x.T), w):
@@ -48,4 +57,3 @@ def _sums(x, w, rounded):
             bits += odd
             bits &= np.uint32(0xFFFFFFFF << _DROPPED & 0xFFFFFFFF)
         sums += products
-    return sums.view(np.uint32)

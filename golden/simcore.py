@@ -20,7 +20,7 @@ Tokens are F frames of H x W (N = H W of each, row by row) and C text tokens bef
 What the parts leave open:
 
 * Text tokens are always kept and never another token's root: only video tokens are compared with each other. Text is
-  important as query and as key tile. It is one tile of C tokens, whatever C is.
+  important as query and as key tile of P. It is one tile of C tokens, whatever C is. Columns of A are chosen there too.
 * ``map_p`` is found from all tokens of Q, not from Q_c: it is made while sparsification runs (V-A).
 * Step 6 sums the columns of e (not normalised; each row's largest is 1) over the slice's rows, exactly, times the FP32
   number 1/t, t of the settings also where a slice is shorter. A sum is then at most 1, and a score overflows FP16 only
@@ -30,17 +30,20 @@ What the parts leave open:
   token, whose product with K's scale is beyond FP16 is an error.
 * An element of A can be infinite only where V comes within 2^-9 of 65,504.
 
+A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core; the time goes with the square of the tokens.
+
 The switches: ``sparsify`` off keeps every token; ``speculate_p`` off makes every key tile important, ``speculate_a`` off
 every column; ``quantize`` off does both and is the FP16-only machine, in which K and V have no codes.
 
 Error against float64 attention, ``golden.reference.attention``, with all off: for row r and channel c, x the scores,
 p the softmax of them, at most ``(2^-11 + b) sum_j p[j] |V[j, c]| + 2^-11 |A| + T 2^-24 max_j |V[j, c]|`` and
 b = 2 d 2^-24 max_j sum_k |Q K| / sqrt(d) + 2^-19: the FP16 of e, the FP32 of everything else, the FP16 of A, e below the
-normal numbers. Speculation's and sparsification's own errors are measured: ``golden.quality``, ``golden.token_similarity``.
+normal numbers. On the sample clip, 2,970 tokens, the rms of the error is 0.02 % of A's. Speculation's and sparsification's
+own errors are measured: ``golden.quality``, ``golden.token_similarity``.
 
 Rejected: an importance of A's columns of a whole row of P, found before P V begins: A waits for a row that no buffer holds.
-P_c recovered for it: the paper's, and the reason for adaptive grouping (V-B). Slices across frames, which fill the last
-slice of each: rows of different maps at one time.
+P_c recovered for it: sums of rows that lie far apart, which the paper's adaptive grouping avoids (V-B). Slices across
+frames, which would fill the last slice of each: rows of different maps at one time.
 """
 
 from __future__ import annotations

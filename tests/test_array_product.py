@@ -19,7 +19,9 @@ def finite(*shape):
     return codes
 
 
-@pytest.mark.parametrize("rows, k, columns", [(1, 1, 1), (2, 1, 5), (17, 33, 9), (3, 128, 4), (1, 1350, 2)])
+@pytest.mark.parametrize(
+    "rows, k, columns", [(1, 1, 1), (2, 1, 5), (17, 33, 9), (3, 128, 4), (1, 1350, 2), (150, 2, 1000)]
+)
 def test_sums_are_those_of_the_pes(rows, k, columns):
     x, w, codes = finite(rows, k), finite(k, columns), RNG.integers(0, 256, (k, columns)).astype(np.uint8)
     np.testing.assert_array_equal(fp_fp(x, w), fp16_pe(x, w))

@@ -11,6 +11,7 @@ from golden.formats import FP32, fp32
 from golden.fp16_pe import fp16_pe
 from golden.lut_pe import lut_pe
 from golden.prediction_unit import importance_of_a, importance_of_p
+from golden.quality import quality
 from golden.quantization_unit import quantize
 from golden.reduction_tree import inverse
 from golden.scale_unit import fold_key_scales, scale_unit
@@ -298,6 +299,13 @@ def test_maps_are_those_of_float64():
             e = np.exp(x - x.max(axis=1, keepdims=True)).astype(np.float16)
             wrong += (reference.importance_of_a(codes(e), codes(v[place]), settings.p_a)[0] != important[g]).sum()
     assert wrong <= 0.01 * found.map_a.size  # scores within FP16's rounding of each other
+
+
+def test_share_of_q_k_is_that_of_golden_quality():
+    geometry = Geometry(5, 3, 4, text=7)
+    q, k, v = head(geometry, 16, seed=11)
+    counted = simcore(q, k, v, geometry, replace(ALL, sparsify=False)).statistics
+    assert counted.qk_share == pytest.approx(quality(q, k, v, 12, (0.65,), text=7)[0].p_products)
 
 
 def test_what_the_features_cost_on_the_clip():
