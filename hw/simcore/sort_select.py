@@ -367,11 +367,13 @@ class SortSelect(wiring.Component):
         with m.If(advance):
             m.d.sync += limit.eq(product >> c.p_bits)
         held = [delayed(m, advance, x, 1, f"sum_{k}", reset_less=True)[-1] for k, x in enumerate(sums[:-1])]
-        late = _delayed(m, advance, late, 1, "limited")
+        kept = ("valid", "count", "wrong", "every", "there", "places")
+        late = _delayed(m, advance, {name: late[name] for name in kept}, 1, "limited")
         chosen = Signal(c.max_scores)
         within = [Const(1, 1), *(x <= limit for x in held)]  # no score is in front of the first
         m.d.comb += [chosen[k].eq(late["there"][k] & (late["every"] | x)) for k, x in enumerate(within)]
-        late = _delayed(m, advance, late | {"chosen": chosen}, 1, "chosen")
+        kept = ("valid", "count", "wrong", "places")
+        late = _delayed(m, advance, {name: late[name] for name in kept} | {"chosen": chosen}, 1, "chosen")
         taken = Signal(c.max_scores)
         for j in range(c.max_scores):
             hits = Signal(c.max_scores, name=f"hits_{j}")
