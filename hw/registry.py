@@ -25,7 +25,9 @@ from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
+from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
@@ -110,6 +112,7 @@ _ENTRIES = (
             "deep": FloatMultiplyConfig(stages=3),
             "fp16": FloatMultiplyConfig(product=FP16, stages=5),
             "fp32": FloatMultiplyConfig(operand=FP32, product=FP32, stages=6),
+            "scale": FloatMultiplyConfig(product=FP16, factor=FP32, stages=6),
         },
         "SIMPICKER IV-B",
         "a x b, exact or rounded once, IEEE",
@@ -299,6 +302,27 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "quantization_unit",
+        QuantizationUnit,
+        {
+            "default": QuantizationUnitConfig(),
+            "deep": QuantizationUnitConfig(lanes=3, max_channels=7, digits=1),
+            "single": QuantizationUnitConfig(lanes=1, max_channels=5, digits=8),
+        },
+        "SIMPICKER III-B, IV-C",
+        "K and V to INT8, a scale a channel",
+    ),
+    Block(
+        "scale_unit",
+        ScaleUnit,
+        {
+            "default": ScaleUnitConfig(),
+            "sums": ScaleUnitConfig(lanes=3, max_channels=7, values=FP32, stages=0),
+        },
+        "SIMPICKER III-B",
+        "scales of K into Q, scales of V to the sums",
     ),
     Block(
         "bitonic_sorter",
