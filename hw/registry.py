@@ -322,7 +322,8 @@ _ENTRIES = (
         SparsificationUnit,
         {
             "default": SparsificationUnitConfig(),
-            "table2": SparsificationUnitConfig(candidates=2, banks=4),
+            "two": SparsificationUnitConfig(candidates=2, banks=4, lanes=8, max_words=16),
+            "wide": SparsificationUnitConfig(lanes=8, max_words=16, add_stages=3, tree_stages=2),
             "narrow": SparsificationUnitConfig(
                 candidates=1,
                 banks=1,

@@ -26,7 +26,7 @@ from sim.native import Native
 from sim.packing import unpack
 from sim.tb_sparsification_unit import Clip, fits, similar
 
-CONFIG = find("sparsification_unit").config("table2")
+CONFIG = find("sparsification_unit").config()
 
 #: For clips of a few tokens of one channel: two candidates a beat, and not enough of anything else.
 TINY = SparsificationUnitConfig(
@@ -280,10 +280,10 @@ def test_lanes_are_busy_on_the_whole_clip(native, tensors):
     ends = compare(native, CONFIG, [whole])["o"][len(whole.q) // len(tensors.q) - 1 :: len(whole.q) // len(tensors.q)]
     beats = sum(SparsificationUnit(config=CONFIG).packing(whole.grid, 3, 4)[2:])
     taken = int(ends[-1] - ends[1])
-    assert abs(taken - beats * 8) < CONFIG.add_stages * 8
+    assert abs(taken - beats * whole.words) < CONFIG.add_stages * whole.words
     # A frame of 9 x 11 has (3 * 9 - 2) * (3 * 11 - 2) pairs in time, and 8 of 11 columns have a reference.
     pairs = (len(ends) - 2) * (25 * 31 + 9 * 8)
-    assert pairs * 8 / (CONFIG.candidates * taken) > 0.95
+    assert pairs * whole.words / (CONFIG.candidates * taken) > 0.95
 
 
 def test_golden_on_the_clip_is_the_float64_ideal(tensors):

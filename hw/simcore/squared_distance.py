@@ -112,7 +112,7 @@ def _square_of(m, x):
 
 @dataclass(frozen=True)
 class SumConfig:
-    stages: int = field(default=3, metadata={"doc": "register stages, 0 to 4"})
+    stages: int = field(default=2, metadata={"doc": "register stages, 0 to 4"})
 
     def __post_init__(self):
         if self.stages not in range(len(SUM_CUTS)):
@@ -203,7 +203,7 @@ def to_fp32(m, code, name):
 
 @dataclass(frozen=True)
 class LaneGroupConfig:
-    lanes: int = field(default=8, metadata={"doc": "channels a word, a power of two"})
+    lanes: int = field(default=4, metadata={"doc": "channels a word, a power of two"})
     difference: FloatAddConfig = field(
         default=FloatAddConfig(a=FP16, b=FP16, stages=2), metadata={"doc": "of the subtractors"}
     )
