@@ -275,7 +275,7 @@ def test_the_clip_and_frames_of_every_size_through_the_rtl(native, d):
 
 
 def test_lanes_are_busy_on_the_whole_clip(native, tensors):
-    """From frame 1 on, at least 95 % of the lane groups' cycles are candidates; and frames take the beats that are stated."""
+    """At least 95 % of the lane groups' cycles are candidates, and frames take the cycles that are stated."""
     whole = Clip(tensors.q, tensors.grid)
     ends = compare(native, CONFIG, [whole])["o"][len(whole.q) // len(tensors.q) - 1 :: len(whole.q) // len(tensors.q)]
     beats = sum(SparsificationUnit(config=CONFIG).packing(whole.grid, 3, 4)[2:])

@@ -38,7 +38,7 @@ Rejected:
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -909,7 +909,7 @@ class SparsificationUnit(wiring.Component):
         ]
 
     def _tree(self, m, r, which, distances, outcome, late):
-        """The comparison tree of a beat's ``first`` or ``second`` token: the least distance, and the index of the nearest."""
+        """The comparison tree of a beat's ``first`` or ``second`` token: the least distance, the index of the nearest."""
         c = self.config
         tree = MinTree(config=c.tree)
         m.submodules[f"{which}_tree"] = emit_once(tree)
