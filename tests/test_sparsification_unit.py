@@ -26,7 +26,8 @@ from sim.native import Native
 from sim.packing import unpack
 from sim.tb_sparsification_unit import Clip, fits, similar
 
-CONFIG = find("sparsification_unit").config()
+#: For long runs: half the lanes of the default, which build in half the time.
+CONFIG = SparsificationUnitConfig(candidates=2, banks=4)
 
 #: For clips of a few tokens of one channel: two candidates a beat, and not enough of anything else.
 TINY = SparsificationUnitConfig(
@@ -324,8 +325,9 @@ def test_threshold_codes():
     assert squared_threshold(1e30) == squared_threshold(np.inf) == FP32.inf
 
 
-@pytest.mark.parametrize("preset", find("sparsification_unit").presets)
+@pytest.mark.parametrize("preset", [name for name in find("sparsification_unit").presets if name != "two"])
 def test_rtl(preset):
+    """But for the preset that is as large as the default, and whose kind the long runs have."""
     assert simulate("sparsification_unit", preset).vectors > 1000
 
 
