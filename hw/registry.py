@@ -394,7 +394,7 @@ _ENTRIES = (
         ReductionTree,
         {
             "default": ReductionTreeConfig(),
-            "scaled": ReductionTreeConfig(lanes=2, max_channels=3, max_rows=26, scaled=True),
+            "scaled": ReductionTreeConfig(lanes=1, max_channels=3, max_rows=26, scaled=True),
             "serial": ReductionTreeConfig(
                 lanes=4, max_channels=11, max_rows=5, scaled=True, outputs=1, multiply_stages=0, convert_stages=0
             ),
