@@ -6,7 +6,7 @@ else is kept (``golden.sparsification_unit`` states it in full)::
 
     i ----------> token store ------------------+--> lane group 0:  sum of (x - y)^2 --+
       '--> reference store --------------+      +--> lane group 1                      +--> comparison --> T --> index
-    i_previous --> line store, banks ----+--> rotate --> ...                           |    trees              buffer --> o
+    i_previous --> line store, banks ----+--> choice --> ...                           |    trees              buffer --> o
                                                 +--> lane group C - 1 -----------------+
 
     walk --> jobs --> beats of up to C jobs --> ring of ``add_stages`` beats, one word of one beat a cycle
@@ -265,7 +265,7 @@ class SparsificationUnit(wiring.Component):
 
     Published: 0.14 mm2 at 32 nm, 92 kGE, 16.4 mW (SIMPICKER Table II), and neither lanes nor structure. At that budget:
     4 groups of 4 lanes (the default), 86 kGE, or 2 of 8, 81 kGE, either 16 channels a cycle; 4 groups of 8, with adders
-    of 3 stages, take 164 kGE. A lane is 3.7 kGE: 46 % of it the adder, 30 % the subtractor, 23 % the squarer.
+    of 3 stages, take 164 kGE. A lane is 3.6 kGE: 47 % of it the adder, 30 % the subtractor, 23 % the squarer.
 
     Parameters
     ----------
