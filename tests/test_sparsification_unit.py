@@ -24,7 +24,7 @@ from sim import clips
 from sim.harness import simulate
 from sim.native import Native
 from sim.packing import unpack
-from sim.tb_sparsification_unit import Clip, fits, similar
+from sim.tb_sparsification_unit import Clip, fits, similar, window_candidates
 
 #: For long runs: half the lanes of the default, which build in half the time.
 CONFIG = SparsificationUnitConfig(candidates=2, banks=4)
@@ -273,6 +273,22 @@ def test_the_clip_and_frames_of_every_size_through_the_rtl(native, d):
     compare(native, CONFIG, given)
     patterns = {name: rng.random(977) < 0.4 for name in ("i", "i_previous", "o")}
     compare(native, CONFIG, given[1:2] + given[3:], gaps=patterns, stalls=patterns)
+
+
+@pytest.mark.parametrize(
+    "grid, d, window, group",
+    [((4, 30, 45), 16, 3, 4), ((4, 9, 11), 64, 4, 1), ((4, 9, 11), 7, 3, 4), ((4, 9, 11), 1, 3, 4)],
+)
+def test_cycles_of_a_frame(native, grid, d, window, group):
+    """As many as its beats have words; with fewer words than candidates, as many as it has jobs."""
+    given = Clip(similar(np.random.default_rng(d), grid, d), grid, 2.5, window, group)
+    tokens = grid[1] * grid[2]
+    ends = compare(native, CONFIG, [given])["o"][tokens - 1 :: tokens]
+    beats = SparsificationUnit(config=CONFIG).packing(grid, window, group)
+    expected = beats[3] * given.words
+    if given.words < CONFIG.candidates:
+        expected = window_candidates(given) + int((given.result(CONFIG).spatial[:tokens] != NONE).sum())
+    assert (np.diff(ends)[1:] == expected).all()
 
 
 def test_lanes_are_busy_on_the_whole_clip(native, tensors):

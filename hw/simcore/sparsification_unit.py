@@ -292,8 +292,8 @@ class SparsificationUnit(wiring.Component):
 
     Cycles: where no stream stalls and tokens have W >= C words, beat k + ``add_stages`` follows beat k by
     ``add_stages`` * W cycles from frame 1 on, so that a frame takes W cycles for each of its beats (``packing``): 3,392 for
-    9 x 11 tokens of d = 64, 50,784 for 30 x 45. With fewer words it takes at least a cycle a job, since jobs are found one
-    by one. Frame 0 is as fast as its words come.
+    9 x 11 tokens of d = 64, 50,784 for 30 x 45. With fewer words it takes a cycle a job, since
+    jobs are found one by one. Frame 0 is as fast as its words come.
     Latency: ``latency`` for a clip of one token of one word, and ``add_stages`` more for each further word.
     Initiation interval: 1, a word of C candidates every cycle. Backpressure: yes, all stages stop together.
     Golden: ``golden.sparsification_unit.sparsify``.
