@@ -28,6 +28,7 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
@@ -488,6 +489,18 @@ _ENTRIES = (
         },
         "ORBIS 3.2, 3.3",
         "the k least of n entries in order, by chunks and merge passes",
+    ),
+    Block(
+        "reorder_recover_unit",
+        ReorderRecoverUnit,
+        {
+            "default": ReorderRecoverUnitConfig(),
+            "odd": ReorderRecoverUnitConfig(max_rows=37, max_words=5, width=13, rank_block=8, rows_in_flight=3),
+            "direct": ReorderRecoverUnitConfig(max_rows=64, max_words=1, width=16, rank_block=1),
+            "paper": ReorderRecoverUnitConfig(max_rows=35_100, max_words=22, width=1024, rank_block=64),
+        },
+        "SIMPICKER IV-C",
+        "rows compacted, recovered and permuted by index tables",
     ),
 )
 
