@@ -331,6 +331,33 @@ _ENTRIES = (
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
     ),
     Block(
+        "sparsification_unit",
+        SparsificationUnit,
+        {
+            "default": SparsificationUnitConfig(),
+            "two": SparsificationUnitConfig(candidates=2, banks=4, lanes=8, max_words=16),
+            "wide": SparsificationUnitConfig(lanes=8, max_words=16, add_stages=3, tree_stages=2),
+            "narrow": SparsificationUnitConfig(
+                candidates=1,
+                banks=1,
+                lanes=4,
+                max_words=2,
+                max_height=5,
+                max_width=7,
+                max_window=5,
+                slots=32,
+                tokens=200,
+                in_flight=4,
+                difference_stages=0,
+                square_stages=0,
+                add_stages=1,
+                tree_stages=0,
+            ),
+        },
+        "SIMPICKER III-C, IV-C",
+        "similar tokens in time and space: distances, comparison trees, index buffer",
+    ),
+    Block(
         "quantization_unit",
         QuantizationUnit,
         {
@@ -368,7 +395,7 @@ _ENTRIES = (
         ReductionTree,
         {
             "default": ReductionTreeConfig(),
-            "scaled": ReductionTreeConfig(lanes=2, max_channels=3, max_rows=26, scaled=True),
+            "scaled": ReductionTreeConfig(lanes=1, max_channels=3, max_rows=26, scaled=True),
             "serial": ReductionTreeConfig(
                 lanes=4, max_channels=11, max_rows=5, scaled=True, outputs=1, multiply_stages=0, convert_stages=0
             ),
@@ -462,32 +489,6 @@ _ENTRIES = (
         },
         "ORBIS 3.2, 3.3",
         "the k least of n entries in order, by chunks and merge passes",
-    ),
-    Block(
-        "sparsification_unit",
-        SparsificationUnit,
-        {
-            "default": SparsificationUnitConfig(),
-            "table2": SparsificationUnitConfig(candidates=2, banks=4),
-            "narrow": SparsificationUnitConfig(
-                candidates=1,
-                banks=1,
-                lanes=4,
-                max_words=2,
-                max_height=5,
-                max_width=7,
-                max_window=5,
-                slots=32,
-                tokens=200,
-                in_flight=4,
-                difference_stages=0,
-                square_stages=0,
-                add_stages=1,
-                tree_stages=0,
-            ),
-        },
-        "SIMPICKER III-C, IV-C",
-        "similar tokens in time and space: distances, comparison trees, index buffer",
     ),
     Block(
         "reorder_recover_unit",

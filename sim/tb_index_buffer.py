@@ -72,6 +72,7 @@ async def _read(bench, table):
         bench.set("r_en", 1)
         bench.set("r_addr", address)
         await bench.cycles(2)
+        bench.equal("r_ready of an idle buffer", bench.get("r_ready"), 1)
         got.append(bench.get("r_data"))
     bench.set("r_en", 0)
     bench.compare(np.array(got, np.uint32)[:, None], np.asarray(table, np.uint32)[:, None], unit="entries read")

@@ -8,6 +8,7 @@ from golden.float_multiply import float_multiply
 from golden.formats import FP16, FP32, to_float64
 from hw.simcore.squared_distance import Square, SquareConfig, Sum, SumConfig
 from sim.native import Native
+from sim.packing import pack
 
 
 def fp32_of(codes):
@@ -22,7 +23,7 @@ def fp32_of(codes):
 def played(component, name, latency, **inputs):
     native = Native.build(component, name)
     native.set("en", 1)
-    inputs = {port: np.concatenate([x, x[:1].repeat(latency + 1)]) for port, x in inputs.items()}
+    inputs = {port: np.concatenate([x, np.repeat(x[:1], latency + 1, axis=0)]) for port, x in inputs.items()}
     shown = native.play(inputs, ["o"])["o"]
     return shown.view("<u4").ravel()[latency:]
 
@@ -44,7 +45,7 @@ def test_sums():
     a = np.where(rng.random(count) < 0.2, rng.integers(0, 3 << 23, count), a)
     special = np.array([0, 1, 1 << 23, 127 << 23, 127 << 23 | 1 << 22, 90 << 23])
     a, b = (np.where(rng.random(count) < 0.1, rng.choice(special, count), x).astype(np.uint32) for x in (a, b))
-    got = played(Sum(config=SumConfig(stages=stages)), "sum", stages, a=a, b=b)
+    got = played(Sum(config=SumConfig(stages=stages)), "sum", stages, i=pack(a, b, widths=[30, 30]))
     np.testing.assert_array_equal(fp32_of(got[:count]), float_add(fp32_of(a), fp32_of(b)))
 
 

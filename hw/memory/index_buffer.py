@@ -65,14 +65,17 @@ class IndexBuffer(wiring.Component):
     i : In(stream of ``match``, the index of the token repeated, or its own for a kept token; ``tag``)
     o : Out(stream of ``root``, the entry as written; ``kept``; ``tag``)
     error : Out(1), since ``clear`` or reset a match was not an entry before its own, or there were more than ``depth``
-    r_en, r_addr, r_data : a read port for entries that have left ``o``; data one cycle later, held until the next ``r_en``
+    r_en, r_addr : In, an entry that has left ``o`` is read, if ``r_ready``
+    r_ready : Out(1), the read port is free: no entry is offered on ``i``, and none waits to leave ``o``
+    r_data : Out, in the cycle after the read
 
     Latency: 1 cycle. Initiation interval: 1; an entry that repeats the one written in this cycle takes it on its way.
     Backpressure: yes. Errors: a match that is not before its own entry is written as kept; an entry beyond ``depth``
     comes out as kept and is not stored. Golden: ``golden.index_buffer.resolve``.
 
     Rejected: resolution when the table is read, one read for every link of a chain, as many as there are frames; a bit
-    "kept" in each entry, 1/14 more memory for a comparison.
+    "kept" in each entry, 1/14 more memory for a comparison; a second read port, a macro of up to twice the area, where
+    entries come once in tens of cycles and leave the one port free.
     """
 
     def __init__(self, *, config):
@@ -85,6 +88,7 @@ class IndexBuffer(wiring.Component):
                 "error": Out(1),
                 "r_en": In(1),
                 "r_addr": In(config.index_bits),
+                "r_ready": Out(1),
                 "r_data": Out(config.index_bits),
             }
         )
@@ -100,7 +104,7 @@ class IndexBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        table = Sram(config=SramConfig(depth=c.depth, width=c.index_bits, read_ports=2))
+        table = Sram(config=SramConfig(depth=c.depth, width=c.index_bits))
         m.submodules.table = emit_once(table)
 
         count = Signal(range(c.depth + 1))
@@ -116,8 +120,10 @@ class IndexBuffer(wiring.Component):
             before.eq((match < count) & ~full),
             take.eq(self.i.valid & advance),
             self.i.ready.eq(advance),
-            table.r_en[0].eq(take),
-            table.r_addr[0].eq(match),
+            self.r_ready.eq(advance & ~self.i.valid),
+            table.r_en[0].eq(take | (self.r_en & self.r_ready)),
+            table.r_addr[0].eq(Mux(self.i.valid, match, self.r_addr)),
+            self.r_data.eq(table.r_data[0]),
         ]
 
         # s1: the entry of the match is there, or was written while it was read.
@@ -157,10 +163,4 @@ class IndexBuffer(wiring.Component):
             ]
         with m.If(self.clear):
             m.d.sync += [count.eq(0), self.error.eq(0)]
-
-        m.d.comb += [
-            table.r_en[1].eq(self.r_en),
-            table.r_addr[1].eq(self.r_addr),
-            self.r_data.eq(table.r_data[1]),
-        ]
         return m

@@ -6,37 +6,39 @@ else is kept (``golden.sparsification_unit`` states it in full)::
 
     i ----------> token store ------------------+--> lane group 0:  sum of (x - y)^2 --+
       '--> reference store --------------+      +--> lane group 1                      +--> comparison --> T --> index
-    i_previous --> line store, banks ----+--> rotate --> ...                           |    trees              buffer --> o
+    i_previous --> line store, banks ----+--> choice --> ...                           |    trees              buffer --> o
                                                 +--> lane group C - 1 -----------------+
 
     walk --> jobs --> beats of up to C jobs --> ring of ``add_stages`` beats, one word of one beat a cycle
 
-A *job* is a pair of a token and a candidate. A *beat* is up to C = ``candidates`` jobs in order, of at most two tokens, that
-the lane groups work on together: one word of ``lanes`` channels a cycle, W cycles for tokens of W words. An adder of
-``add_stages`` registers sums the words of as many beats in turn, so it takes a word every cycle. The comparison tree finds
-the least of the beat's distances, one tree for each of its two tokens, and meets the least of the beats before.
+A *job* is a pair of a token and a candidate. A *beat* is up to C = ``candidates`` jobs in order, of at most two tokens,
+that the lane groups work on together: one word of ``lanes`` channels a cycle, W cycles for tokens of W words. An adder of
+``add_stages`` registers sums the words of as many beats in turn, so that it takes a word every cycle. The comparison tree
+finds the least of a beat's distances, one tree for each of its two tokens, and it meets the least of the beats before.
 
-**Data movement.** Candidates of a beat come from C banks, one word each. Token (row, column) of the previous frame lies at
-slot ``row * pitch + column``, bank slot mod C, with pitch the least from width on that is congruent to the window modulo
-C. So the candidates of a token that are one after the other lie in banks one after the other even where the window's row
-ends, and for an odd window and C up to 8 the next token goes on in the next bank. Where the border cuts the window a bank may be wanted twice; the beat then
-ends early, which costs 2 % of the cycles on 9 x 11 tokens. The clip comes twice: ``i`` brings it, ``i_previous`` brings it again, a frame later, so
-that only the lines of the window are kept and not a frame: 4 lines of 45 tokens in place of 31.
+**Data movement.** The clip comes twice: on ``i``, and a frame later again on ``i_previous``, so that the lines of the window
+are kept on chip and not a frame. A beat reads one word of each of its candidates in a cycle, from B = ``banks`` banks:
+token (row, column) of the previous frame lies in slot ``row * pitch + column`` and bank slot mod B, with the pitch the least
+from width on that is congruent to the window modulo B. So the candidates of a token, one after the other, lie in banks
+one after the other, also where a row of the window ends; and for an odd window and B up to 8 the next token goes on in
+the next bank. Where a border cuts the window a bank may be wanted twice in a beat, which then ends early.
 
 Rejected:
 
-* A frame kept on chip in place of the second stream: for 30 x 45 tokens of d = 64 the store would be 178 KB, not 24.
-* A beat for one token only: 10 jobs are three beats of four, 83 % of the lanes; with two tokens it is 97 %.
-* A read port for every lane group: C copies of the line store, in place of a rotator.
-* A reference chosen after the temporal pass: a token's spatial distance would wait for all decisions before it.
-* Running minimum without a tree: distances of a beat come at once, and C compares in turn hold up short tokens.
-* All lanes on one candidate: no banks and no rotator, but tokens of few channels leave most lanes idle.
+* A frame kept on chip in place of the second stream: 179 KB for 30 x 45 tokens of d = 64 in place of 26.
+* A read port for every lane group: C copies of the line store, in place of a choice of one bank in B.
+* As many banks as candidates: on 9 x 11 tokens the lanes are busy in 94.5 % of the cycles, with twice as many in 99.9 %.
+* Beats of one token: its 10 candidates are three beats of four, and 17 % of the lanes idle.
+* A reference chosen from what the temporal pass left: its spatial distances would wait for all decisions before.
+* All lanes on one candidate at a time: as fast where a token has as many channels, and without banks and choice; but
+  tokens of few channels leave most lanes idle, and the tree has nothing to compare.
+* One tree, used twice for a beat of two tokens: a cycle in which nothing moves, to save 3 comparators.
 """
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -64,8 +66,8 @@ from hw.tree.min_tree import MinTree, MinTreeConfig
 class SparsificationUnitConfig:
     candidates: int = field(default=4, metadata={"doc": "lane groups, candidates a beat; a power of two"})
     banks: int = field(default=8, metadata={"doc": "banks of the line store; a power of two, at least candidates"})
-    lanes: int = field(default=8, metadata={"doc": "channels a word, lanes of a group; a power of two"})
-    max_words: int = field(default=16, metadata={"doc": "words of the longest token; a power of two"})
+    lanes: int = field(default=4, metadata={"doc": "channels a word, lanes of a group; a power of two"})
+    max_words: int = field(default=32, metadata={"doc": "words of the longest token; a power of two"})
     max_height: int = field(default=64, metadata={"doc": "rows of the largest frame"})
     max_width: int = field(default=64, metadata={"doc": "columns of the largest frame"})
     max_window: int = field(default=7, metadata={"doc": "the largest window, rows and columns"})
@@ -74,7 +76,7 @@ class SparsificationUnitConfig:
     in_flight: int = field(default=16, metadata={"doc": "tokens between arrival and decision; a power of two"})
     difference_stages: int = field(default=2, metadata={"doc": "register stages of the FP16 subtractors"})
     square_stages: int = field(default=1, metadata={"doc": "of the squarers, 0 to 2"})
-    add_stages: int = field(default=3, metadata={"doc": "of the adders, 1 to 4, and beats in turn"})
+    add_stages: int = field(default=2, metadata={"doc": "of the adders, 1 to 4, and beats in turn"})
     tree_stages: int = field(default=1, metadata={"doc": "of the comparison trees"})
 
     def __post_init__(self):
@@ -251,14 +253,19 @@ class SparsificationUnit(wiring.Component):
     """The index table of a clip of tokens, token by token.
 
     A clip begins with a transfer on ``i_config`` and ends with the entry of its last token; then the next may begin. Its
-    tokens come on ``i`` in frame order, ``words`` words each, channels beyond d as +0; ``last`` is set in the last word
-    of all. The tokens of all frames but the last come on ``i_previous`` once more.
+    tokens come on ``i`` in frame order, ``words`` words each, channels beyond d as +0, ``last`` set in the last word of
+    all. The tokens of all frames but the last come once more on ``i_previous``, as fast as the line store takes them.
 
-    ``i_config``: ``threshold`` is tau squared in FP32 (the T register); ``frames``, ``height``, ``width`` of the clip in tokens;
-    ``window``; ``group``, where 1 turns the spatial pass off; ``words`` = d / lanes, rounded up.
+    ``i_config``: ``threshold``, tau squared in FP32 (the T register); ``frames``, ``height``, ``width``, the clip in tokens;
+    ``window``; ``group``, 1 for no spatial pass; ``words`` = d / lanes, rounded up. tau may be infinite, not negative.
 
-    ``o``, an entry a token, in order: ``root``, its entry of the index table; ``kept``; ``kind``, 0 kept, 1 temporal, 2 spatial;
-    ``temporal`` and ``spatial``, the least distance to the window and that to the reference, FP32, all ones without any.
+    ``o``, an entry a token, in order: ``root``, its entry of the index table; ``kept``; ``kind``, 0 kept, 1 temporal, 2
+    spatial; ``temporal`` and ``spatial``, the least distance to the window and that to the reference, FP32, all ones
+    where there is none. The index buffer keeps the roots (``hw.memory.index_buffer``).
+
+    Published: 0.14 mm2 at 32 nm, 92 kGE, 16.4 mW (SIMPICKER Table II), and neither lanes nor structure. At that budget:
+    4 groups of 4 lanes (the default), 86 kGE, or 2 of 8, 81 kGE, either 16 channels a cycle; 4 groups of 8, with adders
+    of 3 stages, take 164 kGE. A lane is 3.6 kGE: 47 % of it the adder, 30 % the subtractor, 23 % the squarer.
 
     Parameters
     ----------
@@ -266,27 +273,30 @@ class SparsificationUnit(wiring.Component):
 
     Members
     -------
-    i_config : In(stream)
-    i : In(stream of ``channels``: lanes x FP16; ``last``)
-    i_previous : In(stream of lanes x FP16)
-    o : Out(stream)
-    error_threshold : Out(1), the threshold is negative or NaN
+    i_config : In(stream), the registers of a clip
+    i : In(stream of ``channels``: lanes x FP16; ``last``), its tokens
+    i_previous : In(stream of lanes x FP16), the tokens of the frame before
+    o : Out(stream), an entry a token
+    error_threshold : Out(1), the threshold is negative (-0 counts) or NaN
     error_geometry : Out(1), a register is 0 or above its maximum, or the line store is too small
-    error_tokens : Out(1), ``last`` came early or not at all, or the clip has more tokens than the index buffer has entries
-    r_en, r_addr, r_data : the read port of the index buffer
+    error_tokens : Out(1), ``last`` came early or not at all, or there are more than ``tokens`` tokens
+    r_en, r_addr, r_ready, r_data : the read port of the index buffer, for entries that have left ``o``
 
-    Errors: after one of the three flags the unit takes and drops all that comes on ``i`` and ``i_previous``, gives no more than
+    Errors: after one of the flags the unit takes and drops whatever comes on ``i`` and ``i_previous``, gives no more than
     the entries that are complete, and waits for a reset. A NaN or infinite distance never matches.
 
-    Line store: ``slots`` tokens, of which a clip needs ``min(height, window + 1) * pitch``: the lines of the window, and one that is
-    filled meanwhile. pitch = width + (window - width) mod C.
+    Memories: the line store, ``slots`` tokens of ``max_words`` words, of which a clip needs
+    ``min(height, window + 1) * pitch``, that is the lines of the window and one that is filled meanwhile, with
+    pitch = width + (window - width) mod B; 204 tokens or 26 KB for 30 x 45 of d = 64 and a window of 3. Three
+    stores of ``in_flight`` tokens: for either token of a beat and for references. The index buffer, ``tokens`` entries.
 
-    Cycles: in the steady state ``beats`` * words for a frame; beat k of it follows the first by
-    ``k // add_stages * add_stages * words + k % add_stages`` cycles, and ``beats`` counts those that ``packing`` gives. At least
-    C words a token are needed for that, since jobs are found one a cycle: with fewer a frame takes a cycle a job. Frame 0
-    takes as many cycles as it has words.
-    Latency: of a clip of one token of one word, ``latency``. Initiation interval: 1, a word of C candidates into the lanes every cycle.
-    Backpressure: yes, all stages stop together. Golden: ``golden.sparsification_unit.sparsify``.
+    Cycles: where no stream stalls and tokens have W >= C words, beat k + ``add_stages`` follows beat k by
+    ``add_stages`` * W cycles from frame 1 on, so that a frame takes W cycles for each of its beats (``packing``): 3,392 for
+    9 x 11 tokens of d = 64, 50,784 for 30 x 45. With fewer words it takes a cycle a job, since
+    jobs are found one by one. Frame 0 is as fast as its words come.
+    Latency: ``latency`` for a clip of one token of one word, and ``add_stages`` more for each further word.
+    Initiation interval: 1, a word of C candidates every cycle. Backpressure: yes, all stages stop together.
+    Golden: ``golden.sparsification_unit.sparsify``.
     """
 
     def __init__(self, *, config):
@@ -303,6 +313,7 @@ class SparsificationUnit(wiring.Component):
                 "error_tokens": Out(1),
                 "r_en": In(1),
                 "r_addr": In(index.index_bits),
+                "r_ready": Out(1),
                 "r_data": Out(index.index_bits),
             }
         )
@@ -420,13 +431,14 @@ class SparsificationUnit(wiring.Component):
     # What comes: tokens, and the frames before.
 
     def _store_tokens(self, m, r):
-        """``i`` into the token store, and the first token of each group into the reference store."""
+        """``i`` into the token stores, one for each token of a beat; the first of each group into the reference store."""
         c = self.config
         token_bits = ceil_log2(c.in_flight)
-        depth = SramConfig(depth=c.in_flight * c.max_words, width=c.word_bits, read_ports=2)
-        r.token_store = Sram(config=depth)
-        r.reference_store = Sram(config=SramConfig(depth=depth.depth, width=c.word_bits))
-        m.submodules.token_store = emit_once(r.token_store)
+        config = SramConfig(depth=c.in_flight * c.max_words, width=c.word_bits)
+        r.token_stores = [Sram(config=config) for _ in range(2)]
+        r.reference_store = Sram(config=config)
+        for k, store in enumerate(r.token_stores):
+            m.submodules[f"token_store_{k}"] = emit_once(store)
         m.submodules.reference_store = emit_once(r.reference_store)
 
         r.arrived = Signal(token_bits + 1, name="arrived")  # tokens, whole ones
@@ -448,15 +460,14 @@ class SparsificationUnit(wiring.Component):
             place.step.eq(take & last_word),
             place.clear.eq(r.start),
         ]
-        for store, token in ((r.token_store, r.arrived[:token_bits]), (r.reference_store, reference)):
+        stores = [(store, r.arrived[:token_bits], take) for store in r.token_stores]
+        stores.append((r.reference_store, reference, take & place.first_of_group))
+        for store, token, write in stores:
             m.d.comb += [
+                store.w_en.eq(write),
                 store.w_addr.eq(self._address(token, word)),
                 store.w_data.eq(Cat(*self.i.payload.channels)),
             ]
-        m.d.comb += [
-            r.token_store.w_en.eq(take),
-            r.reference_store.w_en.eq(take & place.first_of_group),
-        ]
         with m.If(take):
             m.d.sync += word.eq(Mux(last_word, 0, word + 1))
             with m.If(bad):
@@ -566,12 +577,12 @@ class SparsificationUnit(wiring.Component):
         r.walked = Signal.like(r.arrived, name="walked")  # tokens all of whose jobs are in beats
         left, right, top, bottom = self._window(m, r, place)
 
-        # Where the window's top row begins, and the row that the walk is in: slot and index.
+        # The bases say where the window's first row begins, and the row that the walk is in.
         row = Signal(range(c.max_height + 1), name="candidate_row")
         column = Signal(range(c.max_width + 1), name="candidate_column")
         inside = Signal(name="candidate_inside")  # the walk is within the window, not at its first candidate
         spatial = Signal(name="candidate_is_reference")
-        top_base, row_base, own_base = (self._base(name) for name in ("top", "row", "own"))
+        top_base, row_base = self._base("top"), self._base("row")
         here_row = Signal.like(row, name="here_row")
         here_column = Signal.like(column, name="here_column")
         slot = Signal(c.slot_bits, name="candidate_slot")
@@ -617,39 +628,36 @@ class SparsificationUnit(wiring.Component):
                         row_base.index.eq(Mux(inside, row_base.index, top_base.index) + r.clip.width),
                     ]
 
-        # The bases move when a row of tokens ends; in frame 0 there is nothing for them to move over.
-        next_own = SimpleNamespace(
-            slot=Signal(c.slot_bits, name="next_slot"), index=Signal.like(index, name="next_index")
-        )
-        m.d.comb += [next_own.slot.eq(own_base.slot + r.pitch), next_own.index.eq(own_base.index + r.clip.width)]
-        with m.If(place.step & place.last_column & (place.frame != 0)):
-            m.d.sync += [own_base.slot.eq(next_own.slot), own_base.index.eq(next_own.index)]
-            with m.If(place.last_row):
-                m.d.sync += [top_base.slot.eq(next_own.slot), top_base.index.eq(next_own.index)]
-            with m.Elif(place.y >= r.reach):
-                m.d.sync += [
-                    top_base.slot.eq(top_base.slot + r.pitch),
-                    top_base.index.eq(top_base.index + r.clip.width),
-                ]
         with m.If(r.start):
-            m.d.sync += [
-                inside.eq(0),
-                spatial.eq(0),
-                r.walked.eq(0),
-                job.reference.eq(0),
-                *(base.eq(0) for pair in (top_base, own_base) for base in (pair.slot, pair.index)),
-            ]
+            m.d.sync += [inside.eq(0), spatial.eq(0), r.walked.eq(0), job.reference.eq(0)]
+        self._move_bases(m, r, place, top_base, left)
 
-        # What a token needs no longer when it is decided: all before its window, and all of the frame behind its last.
+    def _move_bases(self, m, r, place, top, left):
+        """The ``top`` base, of the window's first row, and ``r.frees``: both move when a row of tokens ends."""
+        c = self.config
+        own, after = self._base("own"), self._base("next")
+        m.d.comb += [after.slot.eq(own.slot + r.pitch), after.index.eq(own.index + r.clip.width)]
+        # In frame 0 there is nothing that they could move over.
+        with m.If(place.step & place.last_column & (place.frame != 0)):
+            m.d.sync += [own.slot.eq(after.slot), own.index.eq(after.index)]
+            with m.If(place.last_row):
+                m.d.sync += [top.slot.eq(after.slot), top.index.eq(after.index)]
+            with m.Elif(place.y >= r.reach):
+                m.d.sync += [top.slot.eq(top.slot + r.pitch), top.index.eq(top.index + r.clip.width)]
+        with m.If(r.start):
+            m.d.sync += [top.slot.eq(0), top.index.eq(0), own.slot.eq(0), own.index.eq(0)]
+
+        # What no token needs when this one is decided: all before its window; behind the last of a frame, all of the frame.
         r.frees = Signal(c.slot_bits, name="frees")
         with m.If(place.frame == 0):
             m.d.comb += r.frees.eq(0)
         with m.Elif(place.last_row & place.last_column):
-            m.d.comb += r.frees.eq(next_own.slot)
+            m.d.comb += r.frees.eq(after.slot)
         with m.Else():
-            m.d.comb += r.frees.eq(top_base.slot + Mux((place.y >= r.reach) | place.last_row, left, 0))
+            m.d.comb += r.frees.eq(top.slot + Mux((place.y >= r.reach) | place.last_row, left, 0))
 
     def _base(self, name):
+        """Slot and index of column 0 of a row of the previous frame."""
         c = self.config
         return SimpleNamespace(
             slot=Signal(c.slot_bits, name=f"{name}_slot"), index=Signal(c.index.index_bits, name=f"{name}_index")
@@ -711,29 +719,29 @@ class SparsificationUnit(wiring.Component):
             r.waiting.w_data.eq(Cat(r.frees, r.place.in_group)),
             r.waiting.w_en.eq(add & job.last),
         ]
-        second = Signal(name="job_is_second")
-        m.d.comb += second.eq((base.count != 0) & (base.two | job.first))
         m.d.sync += [beat.eq(base), used.eq(base_used), referred.eq(base_referred)]
         with m.If(add):
-            m.d.sync += [
-                beat.count.eq(base.count + 1),
-                used.eq(base_used | bank),
-                referred.eq(base_referred | job.entry.spatial),
-                beat.two.eq(second),
-            ]
-            for k in range(c.candidates):
-                with m.If(base.count == k):
-                    m.d.sync += [beat.jobs[k].eq(job.entry), beat.jobs[k].second.eq(second)]
-            with m.If(job.entry.spatial):
-                m.d.sync += beat.reference.eq(job.reference)
-            with m.If(second):
-                m.d.sync += [beat.second_token.eq(job.token), beat.second_done.eq(job.last)]
-            with m.Else():
-                m.d.sync += [beat.first_token.eq(job.token), beat.first_done.eq(job.last)]
-            with m.If(base.count == 0):
-                m.d.sync += beat.again.eq(~job.first)
+            m.d.sync += [used.eq(base_used | bank), referred.eq(base_referred | job.entry.spatial)]
+            self._add_job(m, beat, base, job)
         with m.If(r.start):
             m.d.sync += [beat.eq(0), used.eq(0), referred.eq(0)]
+
+    def _add_job(self, m, beat, base, job):
+        """``beat`` becomes ``base`` and one job more, of the token that the base ends with or of a second one."""
+        second = Signal(name="job_is_second")
+        m.d.comb += second.eq((base.count != 0) & (base.two | job.first))
+        m.d.sync += [beat.count.eq(base.count + 1), beat.two.eq(second)]
+        for k in range(self.config.candidates):
+            with m.If(base.count == k):
+                m.d.sync += [beat.jobs[k].eq(job.entry), beat.jobs[k].second.eq(second)]
+        with m.If(job.entry.spatial):
+            m.d.sync += beat.reference.eq(job.reference)
+        with m.If(second):
+            m.d.sync += [beat.second_token.eq(job.token), beat.second_done.eq(job.last)]
+        with m.Else():
+            m.d.sync += [beat.first_token.eq(job.token), beat.first_done.eq(job.last)]
+        with m.If(base.count == 0):
+            m.d.sync += beat.again.eq(~job.first)
 
     # The words of the beats, one a cycle.
 
@@ -768,22 +776,8 @@ class SparsificationUnit(wiring.Component):
             r.beats.r_en.eq(r.advance & enter),
             r.pending.w_en.eq(r.advance & enter),
             r.pending.w_data.eq(outcome),
-            *(reads[name].eq(queued[name]) for name in ("first_token", "second_token", "reference")),
-            *(outcome[name].eq(queued[name]) for name in ("again", "two", "first_done", "second_done")),
         ]
-        for k in range(c.candidates):
-            job = queued.jobs[k]
-            m.d.comb += [
-                reads.jobs[k].second.eq(job.second),
-                reads.jobs[k].temporal.eq(job.valid & ~job.spatial),
-                reads.jobs[k].slot.eq(job.slot),
-                outcome.jobs[k].first.eq(job.valid & ~job.spatial & ~job.second),
-                outcome.jobs[k].second.eq(job.valid & ~job.spatial & job.second),
-                outcome.jobs[k].spatial.eq(job.spatial),
-                outcome.jobs[k].index.eq(job.index),
-            ]
-            with m.If(job.spatial):
-                m.d.comb += outcome.spatial_second.eq(job.second)
+        self._split(m, queued, reads, outcome)
         with m.If(r.advance):
             for before, after in zip(ring[1:], ring[:-1]):
                 m.d.sync += [after.valid.eq(before.valid), after.word.eq(before.word), after.beat.eq(before.beat)]
@@ -802,13 +796,15 @@ class SparsificationUnit(wiring.Component):
             en.eq(r.advance & head.valid),
         ]
 
+        self._read(m, r, head, en)
+
+    def _read(self, m, r, head, en):
+        """The words of the head's beat: of both tokens, of the reference, and of a candidate from each bank."""
+        c = self.config
         beat, bank_bits = head.beat, ceil_log2(c.banks)
-        for store, port, token in (
-            (r.token_store, 0, beat.first_token),
-            (r.token_store, 1, beat.second_token),
-            (r.reference_store, 0, beat.reference),
-        ):
-            m.d.comb += [store.r_en[port].eq(en), store.r_addr[port].eq(self._address(token, head.word))]
+        stores = (*r.token_stores, r.reference_store)
+        for store, token in zip(stores, (beat.first_token, beat.second_token, beat.reference)):
+            m.d.comb += [store.r_en[0].eq(en), store.r_addr[0].eq(self._address(token, head.word))]
         for b, bank in enumerate(r.banks):
             line = Signal(c.slot_bits - 1 - bank_bits, name=f"bank_{b}_line")
             for k in range(c.candidates):
@@ -816,6 +812,26 @@ class SparsificationUnit(wiring.Component):
                 with m.If(job.temporal & (job.slot[:bank_bits] == b)):
                     m.d.comb += line.eq(job.slot[bank_bits:])
             m.d.comb += [bank.r_en[0].eq(en), bank.r_addr[0].eq(self._address(line, head.word))]
+
+    def _split(self, m, queued, reads, outcome):
+        """A beat into what reads its words and what awaits its distances."""
+        m.d.comb += [
+            *(reads[name].eq(queued[name]) for name in ("first_token", "second_token", "reference")),
+            *(outcome[name].eq(queued[name]) for name in ("again", "two", "first_done", "second_done")),
+        ]
+        for k in range(self.config.candidates):
+            job = queued.jobs[k]
+            m.d.comb += [
+                reads.jobs[k].second.eq(job.second),
+                reads.jobs[k].temporal.eq(job.valid & ~job.spatial),
+                reads.jobs[k].slot.eq(job.slot),
+                outcome.jobs[k].first.eq(job.valid & ~job.spatial & ~job.second),
+                outcome.jobs[k].second.eq(job.valid & ~job.spatial & job.second),
+                outcome.jobs[k].spatial.eq(job.spatial),
+                outcome.jobs[k].index.eq(job.index),
+            ]
+            with m.If(job.spatial):
+                m.d.comb += outcome.spatial_second.eq(job.second)
 
     def _measure(self, m, r):
         """The lane groups: (distances, and whether they are those of a beat's last word)."""
@@ -834,7 +850,7 @@ class SparsificationUnit(wiring.Component):
                 m.d.sync += [second.eq(job.second), temporal.eq(job.temporal), bank.eq(job.slot[:bank_bits])]
             token = Signal(c.word_bits, name=f"token_{k}")
             candidate = Signal(c.word_bits, name=f"candidate_{k}")
-            m.d.comb += token.eq(Mux(second, r.token_store.r_data[1], r.token_store.r_data[0]))
+            m.d.comb += token.eq(Mux(second, r.token_stores[1].r_data[0], r.token_stores[0].r_data[0]))
             with m.If(~temporal):
                 m.d.comb += candidate.eq(r.reference_store.r_data[0])
             with m.Else():
@@ -900,7 +916,7 @@ class SparsificationUnit(wiring.Component):
         ]
 
     def _tree(self, m, r, which, distances, outcome, late):
-        """The comparison tree of a beat's ``first`` or ``second`` token: the least distance, and the index of the nearest."""
+        """The comparison tree of a beat's ``first`` or ``second`` token: the least distance, the index of the nearest."""
         c = self.config
         tree = MinTree(config=c.tree)
         m.submodules[f"{which}_tree"] = emit_once(tree)
@@ -981,6 +997,7 @@ class SparsificationUnit(wiring.Component):
             index_buffer.o.ready.eq(self.o.ready),
             index_buffer.r_en.eq(self.r_en),
             index_buffer.r_addr.eq(self.r_addr),
+            self.r_ready.eq(index_buffer.r_ready),
             self.r_data.eq(index_buffer.r_data),
             # All tokens walked, all of them decided, and the last entry on its way out.
             r.ended.eq(r.place.over & (r.walked == r.decided) & self.o.valid & self.o.ready),
