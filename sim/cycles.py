@@ -5,8 +5,10 @@ merging or draining of sums, all of which a machine tries to hide behind the arr
 tokens and d channels as r n d products of Q K^T on the one array or the other, and of P V on both, by columns.
 
 * ``bound``: products over multipliers; every multiplier is busy until its array has nothing left. No mapping is faster.
-* ``fitted``: an array takes ``rows`` rows and ``columns * lanes`` outputs at a time, one product of each sum a cycle.
-  What of the array a ragged slice, tile or group of columns does not fill is idle.
+* ``fitted``: an array takes ``rows`` rows and words of ``columns * lanes`` outputs. The operands of k meet their D words,
+  one a cycle, then those of k + 1 follow; but not before ``turnaround`` cycles, in which a sum comes back from its adder,
+  and not before the tables of their FP16 values are copied, ``copy`` cycles for each row: max(D, turnaround, copy * rows)
+  a k. What of the array a ragged slice, tile or group of columns does not fill is idle.
 
 In both the head takes as long as the array with more to do: the other one is never waited for, as if slices could run ahead
 without end.
@@ -32,19 +34,24 @@ class Array:
     columns: int = field(metadata={"doc": "columns of PEs"})
     lanes: int = field(metadata={"doc": "multipliers of a PE"})
     parts: int = field(default=1, metadata={"doc": "parts that work on tiles of their own"})
+    turnaround: int = field(default=1, metadata={"doc": "cycles from an addition to the next of the same sum"})
+    copy: int = field(default=0, metadata={"doc": "cycles of the copy of a table, a row after the other; 0: no tables"})
 
     def __post_init__(self):
-        for name in ("rows", "columns", "lanes", "parts"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, least in (("rows", 1), ("columns", 1), ("lanes", 1), ("parts", 1), ("turnaround", 1), ("copy", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
 
     @property
     def multipliers(self) -> int:
         return self.rows * self.columns * self.lanes * self.parts
 
-    def passes(self, rows: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """How often the array is filled for ``rows`` x ``outputs`` sums."""
-        return -(-rows // self.rows) * -(-outputs // (self.columns * self.lanes))
+    def cycles(self, rows: np.ndarray, outputs: np.ndarray, length: np.ndarray | int) -> np.ndarray:
+        """Of ``rows`` x ``outputs`` sums of ``length`` products, on one part; no outputs take none."""
+        passes, rest = np.divmod(rows, self.rows)
+        words = -(-outputs // (self.columns * self.lanes))
+        full, last = (np.maximum(words, np.maximum(self.turnaround, self.copy * each)) for each in (self.rows, rest))
+        return np.where(words > 0, passes * full + (rest > 0) * last, 0) * length
 
     def __str__(self):
         shape = f"{self.rows}x{self.columns}x{self.lanes}"
@@ -61,7 +68,19 @@ class Machine(NamedTuple):
 PAPER = Machine(fp16=Array(8, 8, 8), lut=Array(16, 8, 8))
 """SIMPICKER's arrays, read as rows x columns of PEs."""
 SPLIT = Machine(fp16=Array(8, 1, 8, parts=8), lut=Array(16, 1, 8, parts=8))
-"""The same PEs, each column of them with a tile or a group of 8 columns of its own: eight times the FP16 operands."""
+"""The same PEs, each column of them with a tile, or a group of 8 columns of A, of its own: eight times the operands."""
+
+
+def of_rows(t: int, copy: int, turnaround: int = 5) -> Machine:
+    """As many PEs in two arrays of ``t`` rows each, a power of two of at most 64: what ``hw.simcore`` is built of.
+
+    ``turnaround`` is that of its FP32 sums. ``copy``: 1 with tables from a LUT buffer that gives a slice a cycle; 0 with
+    multipliers that need none, or as many buffers as rows.
+    """
+    if t not in (1, 2, 4, 8, 16, 32, 64):
+        raise ValueError(f"rows must be a power of two of at most 64, not {t}")
+    fp16, lut = (array.multipliers // 8 // t for array in PAPER)
+    return Machine(Array(t, fp16, 8, turnaround=turnaround), Array(t, lut, 8, turnaround=turnaround, copy=copy))
 
 
 class Cycles(NamedTuple):
@@ -91,11 +110,9 @@ class Work(NamedTuple):
     def cycles(self, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
         """Of each slice: cycles of the FP16 array, of the LUT array, as ``fitted`` counts them, if one part did it all."""
         rows = self.rows[:, None]
-        scores = [array.passes(rows, self.tokens) * self.d for array in machine]
-        values = [
-            array.passes(rows, outputs) * self.tokens
-            for array, outputs in zip(machine, (self.columns, self.d - self.columns))
-        ]
+        scores = [array.cycles(rows, self.tokens, self.d) for array in machine]
+        outputs = (self.columns, self.d - self.columns)
+        values = [array.cycles(rows, each, self.tokens) for array, each in zip(machine, outputs)]
         fp16 = np.where(self.important, scores[0], 0) + values[0]
         return fp16.sum(axis=1), (np.where(self.important, 0, scores[1]) + values[1]).sum(axis=1)
 

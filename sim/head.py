@@ -35,8 +35,14 @@ ABLATIONS = {
 UNGROUPED = "all, not grouped"
 """A model alone: rows are neither compacted nor computed in another order."""
 
-MACHINES = {"columns split": cycles.SPLIT, "rows x columns": cycles.PAPER}
-"""How the PEs are put to work, in the order of the table."""
+ROWS = 32
+"""t unless asked for: the frames of the sample clip have 99 tokens, of which 27 are computed."""
+
+
+def machines(t: int) -> dict[str, cycles.Machine]:
+    """How the PEs are put to work, in the order of the tables."""
+    return {"split": cycles.SPLIT, "no tables": cycles.of_rows(t, copy=0), "tables": cycles.of_rows(t, copy=1)}
+
 
 #: What SIMPICKER says (VI-E), and which of our configurations come nearest to the two that it compares.
 PAPER = (
@@ -58,11 +64,13 @@ class Head(NamedTuple):
     work: dict[str, cycles.Work]
     rows: int
     """Tokens whose error was taken."""
+    t: int
+    """Most rows of a slice."""
 
 
 def measured(tensors: clips.Tensors, settings: Settings | None = None, frames: int | None = None) -> Head:
     """All configurations of the first ``frames`` frames, or of all. A grid that is not known is a single row of tokens."""
-    settings = settings or Settings()
+    settings = settings or Settings(rows=ROWS)
     most, tokens, d = tensors.q.shape
     count = min(frames or most, most)
     grid = tensors.grid or (most, 1, tokens)
@@ -76,7 +84,7 @@ def measured(tensors: clips.Tensors, settings: Settings | None = None, frames: i
         errors[name] = _rms(results[name].a[chosen].astype(np.float64) - exact, exact)
     work = {name: cycles.work(result, geometry) for name, result in results.items()}
     work[UNGROUPED] = cycles.ungrouped(results["all"], geometry, settings.rows)
-    return Head(geometry, results, errors, work, len(chosen))
+    return Head(geometry, results, errors, work, len(chosen), settings.rows)
 
 
 def _run(q, k, v, geometry, settings, what):
@@ -95,34 +103,42 @@ def quality_table(head: Head) -> Table:
     """What the features do to the work and to the output."""
     g = head.geometry
     table = _table(f"one head: {g.tokens:,} tokens, {g.frames} frames of {g.height} x {g.width}")
-    for name in ("", "rows skipped", "slices", "QK^T FP-INT", "PV FP-INT", "all FP-INT", "error of A (rms)"):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    heads = (
+        "rows\nskipped",
+        "\nslices",
+        "QK^T\nFP-INT",
+        "PV\nFP-INT",
+        "all\nFP-INT",
+        "FP16\nproducts",
+        "LUT\nproducts",
+    )
+    table.add_column("")
+    for name in (*heads, "error of\nA (rms)"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, result in head.results.items():
         counted = result.statistics
         shares = (f"{share:.1%}" for share in (counted.qk_share, counted.pv_share, counted.share))
-        table.add_row(name, f"{counted.skipped:.1%}", f"{counted.slices:,}", *shares, f"{head.errors[name]:.3%}")
+        products = (f"{count / 1e6:,.1f} M" for count in (counted.fp16, counted.lut))
+        table.add_row(
+            name, f"{counted.skipped:.1%}", f"{counted.slices:,}", *shares, *products, f"{head.errors[name]:.3%}"
+        )
     return table
 
 
 def cycle_table(head: Head) -> Table:
     """Modelled cycles and speed-up of each configuration, least possible and with each use of the PEs."""
-    table = _table("cycles of the two arrays (a model, not a machine): thousands, and speed-up over FP16 only")
+    table = _table("cycles of the two arrays, thousands (a model, not a machine), and speed-up over FP16 only")
     table.add_column("", no_wrap=True)
-    for name in ("FP16\nproducts", "LUT\nproducts", "bound:\nFP16", "\nLUT", "\nspeed-up"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in MACHINES:
-        table.add_column(f"{name}:\ncycles", justify="right", no_wrap=True)
-        table.add_column("\nspeed-up", justify="right", no_wrap=True)
+    kinds = {"bound": None, **machines(head.t)}
+    for name in kinds:
+        table.add_column(f"{name}:\nFP16, LUT", justify="right", no_wrap=True)
+        table.add_column("\nx", justify="right", no_wrap=True, style="bold")
     for name, work in head.work.items():
-        products = [int(each.sum()) for each in work.products()]
-        least = cycles.bound(work)
-        cells = [_millions(n) for n in products] + [_thousands(n) for n in least[:2]]
-        cells.append(f"{speed_up(head, 'FP16 only', name):.2f}")
-        for machine in MACHINES.values():
-            cells += [
-                _thousands(cycles.fitted(work, machine).total),
-                f"{speed_up(head, 'FP16 only', name, machine):.2f}",
-            ]
+        cells = []
+        for machine in kinds.values():
+            found = cycles.fitted(work, machine) if machine else cycles.bound(work)
+            cells.append(f"{found.fp16 / 1e3:,.0f}, {found.lut / 1e3:,.0f}")
+            cells.append(f"{speed_up(head, 'FP16 only', name, machine):.2f}")
         table.add_row(name, *cells)
     return table
 
@@ -137,10 +153,11 @@ def speed_up(head: Head, slow: str, fast: str, machine: cycles.Machine | None = 
 def paper_table(head: Head) -> Table:
     """Our speed-ups beside the paper's."""
     table = _table("beside SIMPICKER's ablations (VI-E, averages of end-to-end latency)")
-    for name in ("", "from, to", "bound", *MACHINES, "paper", "equal if attention is"):
+    kinds = machines(head.t)
+    for name in ("", "from, to", "bound", *kinds, "paper", "equal at"):
         table.add_column(name, justify="left" if name in ("", "from, to") else "right", no_wrap=True)
     for name, published, slow, fast in PAPER:
-        ours = [speed_up(head, slow, fast, machine) for machine in (None, *MACHINES.values())]
+        ours = [speed_up(head, slow, fast, machine) for machine in (None, *kinds.values())]
         share = cycles.attention_share(ours[1], published) if ours[1] > published else None
         cells = [f"{each:.2f}" for each in ours]
         table.add_row(name, f"{slow}, {fast}", *cells, f"{published:.2f}", f"{share:.0%}" if share else "-")
@@ -151,14 +168,18 @@ def notes(head: Head) -> str:
     """What the tables mean, and why ours are not the paper's."""
     counted = head.results["all"].statistics
     multipliers = tuple(array.multipliers for array in cycles.PAPER)
+    machine = cycles.of_rows(head.t, copy=0)
     return f"""\
-bound: products over {multipliers[0]} FP16 and {multipliers[1]} LUT multipliers. columns split: {_pair(cycles.SPLIT)}
-PEs, which take 8 columns of A, or 8 keys, at a time. rows x columns: {_pair(cycles.PAPER)}, which take 64:
-P V has fewer columns for either array, PEs are idle, and most of what speculation gains is lost. Both arrays
-work at once, each at its own pace; memory, softmax and prediction are not counted.
+bound: products over {multipliers[0]} FP16 and {multipliers[1]} LUT multipliers.
+split: {_pair(cycles.SPLIT)} PEs; each part takes 8 columns of A, or 8 keys, at a time.
+no tables: {_pair(machine)} PEs, all with one slice, sums that can be added to again after {machine.fp16.turnaround}
+cycles. P V has few columns for either array, and PEs wait.
+tables: the same with a LUT buffer that copies the table of one FP16 value a cycle. Q K^T hides that where a key
+tile is long. P V cannot: a value of P meets at most {head.work["all"].d} columns, then its table is of no more use.
+Both arrays work at once, each at its own pace; memory, softmax and prediction are not counted.
 Why not the paper's figures: it times whole models, whose other layers the FP16 array computes alone, over its
-clips; this is one head's two products. (equal if: the share of the time at which ours, columns split, gives the
-paper's.) Of the rows {counted.skipped:.0%} are skipped here; the paper finds few similar tokens.
+clips; this is one head's two products (equal at: the share of attention in the time at which ours, split, gives
+the paper's). Of the rows {counted.skipped:.0%} are skipped here; the paper finds few similar tokens.
 Of the products {counted.share:.0%} are FP-INT here, over 65% there; the arrays finish together at 67%.
 From what to what the paper measures is not quite stated: its LUT array is taken here to be added to an FP16
 array that skips rows, and without grouping the rows that are skipped leave their PEs idle."""
@@ -170,14 +191,6 @@ def _pair(machine):
 
 def _table(title):
     return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-
-
-def _thousands(count):
-    return f"{count / 1e3:,.1f}"
-
-
-def _millions(count):
-    return f"{count / 1e6:,.1f} M"
 
 
 def plot(head: Head, path: Path):
@@ -232,7 +245,9 @@ def _options(argv):
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
     parser.add_argument("--frames", type=int, help="only so many frames of tokens, from the first on")
-    parser.add_argument("--rows", type=int, default=Settings.rows, help="rows of a slice, t (default 16)")
+    parser.add_argument(
+        "--rows", type=int, default=ROWS, choices=(1, 2, 4, 8, 16, 32, 64), help="rows of a slice, t (default 32)"
+    )
     parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
     parser.add_argument("--tau", type=float, default=Settings.tau, help="threshold on the distance (default 2.5)")
     parser.add_argument("--out", type=Path, default=RESULTS / "head.svg", help="picture, .svg or .png")

@@ -9,7 +9,7 @@ from golden.simcore import FP16_ONLY, Geometry, Settings, simcore
 from sim import cycles
 from sim.cycles import Array, Machine
 
-SMALL = Machine(fp16=Array(2, 1, 4), lut=Array(4, 2, 2, parts=3))
+SMALL = Machine(fp16=Array(2, 1, 4, turnaround=3), lut=Array(4, 2, 2, parts=3, turnaround=2, copy=2))
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +35,14 @@ def counted(geometry, result, machine):
             for which, outputs, length in jobs:
                 array = machine[which]
                 products[which] += int(rows) * outputs * length
-                wide = array.columns * array.lanes
-                taken[which] += math.ceil(rows / array.rows) * math.ceil(outputs / wide) * length
+                words = math.ceil(outputs / (array.columns * array.lanes))
+                for start in range(0, rows, array.rows):
+                    copied = array.copy * min(array.rows, rows - start)
+                    taken[which] += length * max(words, array.turnaround, copied) if words else 0
     return products, [math.ceil(each / array.parts) for each, array in zip(taken, machine)]
 
 
-@pytest.mark.parametrize("machine", [SMALL, cycles.PAPER, cycles.SPLIT])
+@pytest.mark.parametrize("machine", [SMALL, cycles.PAPER, cycles.SPLIT, cycles.of_rows(4, 1)])
 @pytest.mark.parametrize("dense", [False, True])
 def test_cycles_are_those_counted(found, machine, dense):
     geometry, result = found[0], found[1 + dense]
@@ -77,9 +79,13 @@ def test_without_grouping_skipped_rows_are_counted(found):
 def test_arrays():
     assert Array(16, 8, 8).multipliers == cycles.SPLIT.lut.multipliers == 1024
     assert str(Array(2, 3, 4)) == "2x3x4" and str(Array(2, 3, 4, parts=5)) == "5 of 2x3x4"
-    for name in ("rows", "columns", "lanes", "parts"):
+    for name in ("rows", "columns", "lanes", "parts", "turnaround", "copy"):
         with pytest.raises(ValueError, match=name):
-            Array(**({"rows": 1, "columns": 1, "lanes": 1} | {name: 0}))
+            Array(**({"rows": 1, "columns": 1, "lanes": 1} | {name: -1}))
+    for t in (1, 8, 64):
+        assert [array.multipliers for array in cycles.of_rows(t, 1)] == [array.multipliers for array in cycles.PAPER]
+    with pytest.raises(ValueError, match="rows must be a power of two of at most 64, not 12"):
+        cycles.of_rows(12, 0)
 
 
 def test_share_of_attention_at_which_two_speed_ups_agree():

@@ -52,13 +52,15 @@ def plain(q, k, v, g, s):
     video, tiles = g.video, g.tiles
     table = np.arange(t)
     if s.sparsify:
-        found = sparsify(q[video], (g.frames, g.height, g.width), tau=s.tau, window=s.window, group=s.group)
+        options = {"tau": s.tau, "window": s.window, "group": s.group, "lanes": s.distance_lanes}
+        found = sparsify(q[video], (g.frames, g.height, g.width), **options)
         table[video] = found.table + video.start
     on_p, on_a = s.quantize and s.speculate_p, s.quantize and s.speculate_a
     k_codes, k_scales = quantize(k)
     v_codes, v_scales = quantize(v)
     folded = codes(fold_key_scales(q, k_scales))
-    seen = importance_of_p(q[video], k[video], g.rows, s.p_p).map
+    order = {"lanes": s.lanes, "running": s.running}
+    seen = importance_of_p(q[video], k[video], g.rows, s.p_p, p_bits=s.p_bits, **order).map
     scale, factor = fp32(np.array([1 / np.sqrt(d)])), inverse(s.rows)
     a = np.zeros((t, d), np.uint16)
     frames = [f for f, place in enumerate(tiles) if video.start <= place.start < video.stop]
@@ -72,10 +74,10 @@ def plain(q, k, v, g, s):
                     scores = fp16_pe(codes(q)[rows], codes(k)[keys].T)
                 else:
                     scores = lut_pe(folded[rows], k_codes[keys].T)
-                e, m, total = tile(scores, scale)
+                e, m, total = tile(scores, scale, **order)
                 exact = fp16_pe(e, codes(v)[keys])
                 if on_a:
-                    important = importance_of_a(e, v[keys], s.p_a, factor=factor).map
+                    important = importance_of_a(e, v[keys], s.p_a, factor=factor, p_bits=s.p_bits).map
                     mixed = scale_unit(lut_pe(e, v_codes[keys]), v_scales.view(np.uint32), FP32)
                     exact = np.where(important, exact, mixed)
                 found.append((m, total, exact))
@@ -115,6 +117,15 @@ def test_every_combination_of_switches(on):
     assert (counted.temporal + counted.spatial > 0) == settings.sparsify
     assert (counted.qk_lut > 0) == (settings.quantize and settings.speculate_p)
     assert (counted.pv_lut > 0) == (settings.quantize and settings.speculate_a)
+
+
+def test_other_orders_and_windows():
+    geometry = Geometry(3, 4, 5, text=2)
+    q, k, v = head(geometry, 24, seed=12)
+    other = Settings(rows=7, lanes=8, running=2, distance_lanes=4, p_bits=6, window=2, group=3, tau=2.0)
+    found = simcore(q, k, v, geometry, other)
+    np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, other))
+    assert (codes(found.a) != codes(simcore(q, k, v, geometry, replace(other, running=3)).a)).any()
 
 
 def test_codes_and_values_are_the_same_input():
