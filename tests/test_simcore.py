@@ -125,7 +125,6 @@ def test_other_orders_and_windows():
     other = Settings(rows=7, lanes=8, running=2, distance_lanes=4, p_bits=6, window=2, group=3, tau=2.0)
     found = simcore(q, k, v, geometry, other)
     np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, other))
-    assert (codes(found.a) != codes(simcore(q, k, v, geometry, replace(other, running=3)).a)).any()
 
 
 def test_codes_and_values_are_the_same_input():
