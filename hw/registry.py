@@ -298,6 +298,7 @@ _ENTRIES = (
                 reciprocal_stages=8,
                 convert_stages=3,
             ),
+            "tiles": SfuConfig(lanes=2, max_row=130, tiles=True),
             "fp16": SfuConfig(lanes=2, max_row=130, scores=FP16, scaled=False),
         },
         "SIMPICKER IV-A, V-A",
