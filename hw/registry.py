@@ -33,6 +33,7 @@ from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.sort_select import SortSelect, SortSelectConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.simcore.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
 from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
 
 
@@ -324,6 +325,29 @@ _ENTRIES = (
         },
         "SIMPICKER III-B",
         "scales of K into Q, scales of V to the sums",
+    ),
+    Block(
+        "tile_merge_unit",
+        TileMergeUnit,
+        {
+            "default": TileMergeUnitConfig(),
+            "odd": TileMergeUnitConfig(
+                lanes=3,
+                rows=5,
+                max_channels=7,
+                ahead=3,
+                multiply_stages=1,
+                add_stages=2,
+                exp_stages=5,
+                reciprocal_stages=1,
+                convert_stages=0,
+            ),
+            "single": TileMergeUnitConfig(
+                lanes=1, rows=1, max_channels=2, ahead=9, multiply_stages=0, add_stages=0, convert_stages=3
+            ),
+        },
+        "SIMPICKER V-A",
+        "softmax over key tiles: running maximum, sum and output rescaled, then divided",
     ),
     Block(
         "bitonic_sorter",

@@ -395,8 +395,8 @@ class Sfu(wiring.Component):
     -------
     i : In(stream of ``scores``: lanes x FP32 or FP16, ``count``, ``last``, ``normalise``, FP32 ``scale`` if ``scaled``, and
         ``tile`` if ``tiles``)
-    o : Out(stream of ``results``: lanes x FP16, ``count``, ``last``, ``error``, ``reciprocal``: FP32, and ``maximum``: FP32 if
-        ``tiles``)
+    o : Out(stream of ``results``: lanes x FP16, ``count``, ``last``, ``error``, ``reciprocal``: FP32, and FP32
+        ``maximum`` if ``tiles``)
 
     Latency: from the last word of a row to its first word of results, W - 1 cycles for a row of W words and ``latency``
     for a row of one. Initiation interval: 1 cycle a word; equal rows follow each other in ``row_interval`` =
