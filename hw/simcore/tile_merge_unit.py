@@ -178,11 +178,14 @@ class TileMergeUnit(wiring.Component):
     an infinity             as IEEE 754 has it: inf - inf and inf * 0 are NaN
     ======================  ============================================================
 
-    Cycles, W words a row, nothing waiting outside: a merge takes W cycles, and a row's last one W more, for its results. The
-    same row can come again after ``turnaround`` = max(3, multiply + add stages + 2) cycles; the unit waits by itself where
-    it comes sooner, and nowhere else if W is at least ``gapless``. ``slice_cycles`` is exact; where W is at least both, a
-    slice takes rows * W * (tiles + 1) cycles of the lanes, behind ``factor_cycle`` + 1 for the first factor, and
-    ``out_latency`` before the last result; and if there is one tile only, what 1 / l of the first row is late.
+    Cycles, W words a row, nothing waiting outside: a merge takes W cycles, and a row's last one W more, for its results.
+    From W = ``gapless`` on a slice takes
+
+        rows * W * (tiles + 1) + ``factor_cycle`` + ``out_latency``
+
+    from its first ``i_tile`` to its last result: the lanes never wait between the first factor and the last word. Shorter
+    rows wait where one comes again within ``turnaround`` = max(3, multiply + add stages + 2) cycles (interlocked, in any
+    order of tiles), where its 1 / l is not there yet, and for factors; ``slice_cycles`` is exact for them too.
 
     Accuracy: with ``golden.sfu.tile`` and FP16 products summed in FP32 before it, over 26 tiles of 99 and of 1,350 tokens, A
     is within 5e-4 * (P |V|) of float64 attention, and the rms of its error within 4e-4 of that of A.
@@ -231,9 +234,10 @@ class TileMergeUnit(wiring.Component):
 
     @property
     def gapless(self):
-        """Words of the shortest rows whose factors are always there in time."""
+        """Words of the shortest rows for which neither sums, nor factors, nor 1 / l are ever waited for."""
         c = self.config
-        return -(-(c.factor_cycle + 1) // (c.ahead - 1))
+        inverse = c.total_cycle - c.factor_cycle + c.reciprocal_stages
+        return max(c.turnaround, inverse, -(-(c.factor_cycle + 1) // (c.ahead - 1)))
 
     def slice_cycles(self, rows, tiles, words):
         """From the first ``i_tile`` to the last result of a slice, tile by tile, nothing waiting outside."""
