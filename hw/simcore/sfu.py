@@ -366,8 +366,8 @@ class Sfu(wiring.Component):
       35,100 tokens over half of the normalised results would be subnormal or zero.
     * ``tile`` = 1, the last word's too, in a config with ``tiles``: a row of a tile of keys, for a softmax over several
       (``hw.simcore.tile_merge_unit``). Results are ``exp(x - m)`` as above, ``reciprocal`` is s itself, and ``maximum`` is m
-      in FP32, of the scaled scores; without a score s is 0 and m -inf. Latency and intervals are the same. ``tiles`` adds 4 %
-      to the default: 7 kGE, most of it the maxima of ``rows`` rows and delays of m and s.
+      in FP32, of the scaled scores; without a score s is 0 and m -inf. Latency and intervals are the same. ``tiles`` adds
+      4 % to the default: 7 kGE, most of it the maxima of ``rows`` rows and delays of m and s.
 
     Out come as many words as went in, with the same ``count`` and ``last``; ``reciprocal`` (1 / s, FP32) and ``error`` are
     the same in all words of a row; results beyond ``count`` are +0.

@@ -23,7 +23,8 @@ which 8 are its multiplier, and 54 whatever the lanes: 1 / l 12.4, exp 9.9, l an
 * Both operands multiplied: another 8 kGE a lane, and one of the two always by 1.
 * Factors computed when the words come: each tile of a row would wait 9 cycles for its own, or A_g pass a delay line of 9
   words. Here they run ahead, by up to ``ahead`` tiles.
-* The exponential and the reciprocal of the SFU: both are busy with the next tile's scores.
+* The exponentials of the SFU: they are busy with the next tile's scores. Its reciprocal is not, as tiles have no use for
+  it; it would save 12.4 kGE here, for a port of the SFU and an order between its rows and these.
 * Division by l: a reciprocal a row and a multiplier that is there already do it, within 1.5 ulp of FP32.
 * Results rounded once from the product of 48 bits: a second rounder in every multiplier, for 2**-14 ulp of FP16.
 """
