@@ -123,6 +123,9 @@ def test_slices_of_rows_of_26_tiles_through_the_rtl():
         assert words >= unit.gapless
         closed = rows * words * (TILES + 1) + config.factor_cycle + config.out_latency
         assert cycles["o"][-1] - cycles["i_tile"][0] == closed
+        gaps = {name: rng.random(1009 + k) < 0.4 for k, name in enumerate(sources)}
+        got, *_ = native.streams(sources, {"o": len(want)}, gaps=gaps, stalls={"o": rng.random(997) < 0.5})
+        np.testing.assert_array_equal(got["o"], want)
 
 
 @pytest.mark.parametrize("config", [TileMergeUnitConfig(), *find("tile_merge_unit").presets.values()])
