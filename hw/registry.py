@@ -14,6 +14,7 @@ from hw.axi.axi_bursts import AxiBursts, AxiConfig
 from hw.axi.axi_master import AxiMaster
 from hw.axi.axi_reader import AxiReader
 from hw.axi.axi_writer import AxiWriter
+from hw.axi.registers import Field, Register, Registers, RegistersConfig, register
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
@@ -75,6 +76,33 @@ _AXI = {
     "single": AxiConfig(data_bits=64, granularity=1, burst=1, outstanding=2),
     "wide": AxiConfig(data_bits=512, granularity=2, burst=64, outstanding=2),
 }
+
+#: A register file with every kind of field.
+_EXAMPLE = (
+    Register(
+        "control",
+        0x00,
+        (
+            Field("start", 1, "pulse", doc="begins a run"),
+            Field("abort", 1, "pulse", doc="ends it"),
+            Field("mode", 2, "rw", 1, doc="of the run", bit=4),
+            Field("threshold", 16, "rw", 0x3C00, doc="FP16", bit=12),
+        ),
+    ),
+    Register(
+        "status",
+        0x04,
+        (Field("busy", 1, "ro", doc="a run goes on"), Field("cause", 3, "ro", doc="of the last error", bit=8)),
+    ),
+    Register(
+        "interrupt",
+        0x08,
+        (Field("done", 1, "w1c", doc="a run ended"), Field("error", 1, "w1c", 1, doc="with an error")),
+    ),
+    register("cycles", 0x0C, access="ro", doc="of the last run"),
+    register("address", 0x10, doc="of the first byte of the data"),
+    register("wide", 0x3C, 31, reset=0x12345678, doc="a field that is no whole word"),
+)
 
 _ENTRIES = (
     Block(
@@ -329,6 +357,13 @@ _ENTRIES = (
         _AXI,
         "no paper",
         "reader and writer under the standard pin names",
+    ),
+    Block(
+        "registers",
+        Registers,
+        {"default": RegistersConfig(_EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
+        "no paper",
+        "AXI4-Lite register file from a description",
     ),
 )
 

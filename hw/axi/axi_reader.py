@@ -124,7 +124,7 @@ class AxiReader(wiring.Component):
         return m
 
     def _begin(self, m, burst, begun, freed):
-        """AR of a burst for which there is room; a refused command goes by the same queue, so that it is answered in turn."""
+        """AR of a burst that has room; a refused command goes by the same queue, so that it is answered in turn."""
         c = self.config
         places = Signal(range(c.outstanding + 1), init=c.outstanding)
         refused = Signal(name="burst_refused")

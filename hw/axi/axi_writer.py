@@ -42,8 +42,8 @@ class AxiWriter(wiring.Component):
     =============================  ========================================================================================
     ``LENGTH``                     refused: the length is zero; no burst, and no packet is taken
     ``ALIGNMENT``, ``RANGE``       refused, see ``AxiBursts``: no burst, its packet is taken and dropped
-    ``FRAME``                      the packet has fewer words than the command: those that it has are written, the other beats
-                                   have no strobe; or it has more: these are taken and dropped
+    ``FRAME``                      the packet has fewer words than the command: those that it has are written, the other
+                                   beats have no strobe; or it has more: these are taken and dropped
     ``SLVERR``, ``DECERR``         the first error among its responses; all of its bursts are sent nevertheless
     =============================  ========================================================================================
 
