@@ -30,18 +30,17 @@ def word_count(length, word_bytes=16, granularity=2):
 
 
 def bursts(address, length, *, word_bytes=16, granularity=2, burst=16, address_bits=32):
-    """The bursts of a command as ``int64`` of shape (n, 2): address of the first byte, and words.
+    """The bursts of a command as ``uint64`` of shape (n, 2): address of the first byte, and words.
 
     Each but the last ends at a multiple of ``burst`` words. A refused command has none.
     """
     if refusal(address, length, word_bytes=word_bytes, granularity=granularity, address_bits=address_bits) != OKAY:
-        return np.zeros((0, 2), np.int64)
+        return np.zeros((0, 2), np.uint64)
     size = burst * word_bytes
-    end = address + word_count(length, word_bytes, granularity) * word_bytes
-    starts = np.arange(address - address % size, end, size)
-    starts[0] = address
-    ends = np.append(starts[1:], end)
-    return np.stack([starts, (ends - starts) // word_bytes], axis=1).astype(np.int64)
+    end = address + word_count(length, word_bytes, granularity) * word_bytes  # may be 2 ** 64: no NumPy integer
+    starts = [address, *range(address - address % size + size, end, size)]
+    ends = [*starts[1:], end]
+    return np.array([(start, (stop - start) // word_bytes) for start, stop in zip(starts, ends)], np.uint64)
 
 
 def first_error(causes):

@@ -72,7 +72,7 @@ class Block:
 
 _AXI = {
     "default": AxiConfig(),
-    "narrow": AxiConfig(data_bits=32, granularity=4, burst=4, outstanding=3, address_bits=40, length_bits=16),
+    "narrow": AxiConfig(data_bits=32, granularity=4, burst=4, outstanding=3, address_bits=64, length_bits=16),
     "single": AxiConfig(data_bits=64, granularity=1, burst=1, outstanding=2),
     "wide": AxiConfig(data_bits=512, granularity=2, burst=64, outstanding=2),
 }

@@ -100,7 +100,7 @@ class Read:
             start = address - base
             beats.append(self.memory[start : start + count * c.word_bytes].reshape(-1, c.word_bytes))
             responses.append(response(error))
-            ends.append(np.isin(np.arange(count), np.cumsum(found[:, 1]) - 1))
+            ends.append(np.isin(np.arange(count), last_beats(found)))
             statuses.append(cause if cause != OKAY else first_error(error))
             self._name(name, o_ar=len(found), o_data=count, o_status=1)
         self.bursts, self.statuses = np.concatenate(ar), np.array(statuses, np.uint8)
@@ -166,8 +166,13 @@ class Write:
         data[:there] = packet[:there]
         index = np.arange(count * c.word_bytes).reshape(count, c.word_bytes)
         strobes = (index < length * c.granularity) & (index < there * c.word_bytes)
-        ends = np.isin(np.arange(count), np.cumsum(bursts[:, 1]) - 1)
+        ends = np.isin(np.arange(count), last_beats(bursts))
         return w_rows(data * strobes, strobes, ends)
+
+
+def last_beats(bursts):
+    """The number of the last beat of each burst."""
+    return np.cumsum(bursts[:, 1].astype(np.int64)) - 1
 
 
 def response(causes):

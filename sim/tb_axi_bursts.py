@@ -32,8 +32,9 @@ async def throughput(bench):
 def anywhere(rng, c, count):
     """Random commands in several places of the address space."""
     cases = []
-    for base in [0, (1 << c.address_bits) - ARENA, *(rng.integers(0, (1 << c.address_bits) // 4096 - 8, 3) * 4096)]:
-        cases += random_commands(rng, c, int(base), count // 5)
+    pages = rng.integers(0, ((1 << c.address_bits) - ARENA) // 4096, 3).tolist()
+    for page in [0, ((1 << c.address_bits) - ARENA) // 4096, *pages]:
+        cases += random_commands(rng, c, 4096 * page, count // 5)
     return [case for case in cases if case[2] < 1 << c.length_bits]
 
 

@@ -89,15 +89,16 @@ class AxiConfig:
     @property
     def burst_layout(self):
         """``tail``: elements of the last word of the ``last`` burst, 0 for all. A refused command has a ``cause``."""
-        return data.StructLayout(
-            {
-                "address": self.address_bits,
-                "len": max(1, self.burst_bits),
-                "last": 1,
-                "tail": max(1, self.element_bits),
-                "cause": Cause,
-            }
-        )
+        return data.StructLayout({"address": self.address_bits, **self._place_fields})
+
+    @property
+    def place_layout(self):
+        """What is kept of a burst that was begun: all but its address."""
+        return data.StructLayout(self._place_fields)
+
+    @property
+    def _place_fields(self):
+        return {"len": max(1, self.burst_bits), "last": 1, "tail": max(1, self.element_bits), "cause": Cause}
 
 
 def _power_of_two(value, largest):

@@ -47,7 +47,8 @@ class AxiMaster(wiring.Component):
 
     @property
     def initiation_interval(self):
-        return 1
+        """Cycles a word read, as of ``AxiReader``: of a memory that answers L cycles after AR, it is that with L."""
+        return self._reader.initiation_interval
 
     def elaborate(self, platform):
         m = Module()

@@ -21,7 +21,7 @@ Rejected:
   that is no word.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -61,10 +61,10 @@ class AxiReader(wiring.Component):
     o_status : Out(stream of ``cause``)
     o_ar, i_r : Out, In(streams), the channels, as ``hw.axi.channels`` has them
 
-    Latency: 2 cycles from a command to its first AR, 2 from a word on R to ``o_data``. Initiation interval: 1 cycle a word,
-    without gaps between bursts or commands, where (outstanding - 1) * burst >= ``round_trip`` + the cycles from AR to R
-    and bursts are full. Cycles of W words from the command to the last word: W + 3 + those from AR to R, however many
-    bursts. Backpressure: yes, but for R.
+    Latency: 2 cycles from a command to its first AR, 2 from a word on R to ``o_data``. With L cycles from AR to R:
+    initiation interval 1 cycle a word, without gaps between bursts or commands, where (outstanding - 1) * burst >= 3 + L;
+    otherwise outstanding * burst words every burst + 3 + L cycles. W words take W + 3 + L cycles from the command to the
+    last word, however many bursts they are. Backpressure: yes, but for R.
     Errors: as above. RLAST and RID are not looked at.
     Memory: outstanding * burst words of data_bits + 2.
     Golden: ``golden.axi_reader.read``, ``golden.axi_bursts.bursts``.
@@ -89,12 +89,14 @@ class AxiReader(wiring.Component):
 
     @property
     def initiation_interval(self):
-        return 1
+        """Cycles a word of full bursts where R comes with AR."""
+        c = self.config
+        return max(1, (c.burst + self.round_trip) / (c.outstanding * c.burst))
 
     @property
     def round_trip(self):
-        """Cycles without a word on R when the only place in the buffer was waited for, beside those from AR to R."""
-        return 4
+        """Cycles that a place of the buffer is taken for one burst, beside those of its words and those from AR to R."""
+        return 3
 
     def elaborate(self, platform):
         m = Module()
@@ -103,7 +105,7 @@ class AxiReader(wiring.Component):
         buffer = WordFifo(config=WordFifoConfig(depth=c.outstanding * c.burst, width=c.data_bits + 2))
         m.submodules.bursts = emit_once(bursts)
         m.submodules.buffer = emit_once(buffer)
-        m.submodules.begun = begun = SyncFIFO(width=c.burst_layout.size, depth=c.outstanding)
+        m.submodules.begun = begun = SyncFIFO(width=c.place_layout.size, depth=c.outstanding)
         m.submodules.statuses = statuses = SyncFIFO(width=STATUS_LAYOUT.size, depth=c.commands)
         limit_commands(m, c, self.i_command, bursts.i, self.o_status)
         freed = Signal()
@@ -140,7 +142,7 @@ class AxiReader(wiring.Component):
             taken.eq(burst.valid & burst.ready),
             asked.eq(taken & ~refused),
             begun.w_en.eq(taken),
-            begun.w_data.eq(burst.payload),
+            begun.w_data.eq(Cat(*(burst.payload[name] for name, _ in c.place_layout))),
             payload.addr.eq(burst.payload.address),
             payload.len.eq(burst.payload.len),
         ]
@@ -154,7 +156,7 @@ class AxiReader(wiring.Component):
     def _receive(self, m, begun, buffer, statuses):
         """Each word into the buffer, and of each command the first error."""
         c = self.config
-        head = Signal(c.burst_layout, name="head")
+        head = Signal(c.place_layout, name="head")
         beat = Signal(max(1, c.burst_bits))
         refused = Signal(name="head_refused")
         arrived = Signal(name="r_arrived")

@@ -18,7 +18,7 @@ Rejected: a buffer of whole bursts, so that W never waits for ``i_data`` once AW
 for interconnects that are shared by several writers; with one there is nobody to be held up.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -62,10 +62,10 @@ class AxiWriter(wiring.Component):
     o_status : Out(stream of ``cause``)
     o_aw, o_w, i_b : Out, Out, In(streams), the channels, as ``hw.axi.channels`` has them
 
-    Latency: 2 cycles from a command to its first AW, 1 from ``i_data`` to W, 2 from the last B to ``o_status``. Initiation
-    interval: 1 cycle a word, without gaps between bursts or commands, where (outstanding - 1) * burst >= ``round_trip`` +
-    the cycles from the last W to B. Cycles of W words from the command to the status: W + 3 + those from W to B, however
-    many bursts. Backpressure: yes, but for B.
+    Latency: 2 cycles from a command to its first AW, 1 from ``i_data`` to W, 1 from the last B to ``o_status``. With L
+    cycles from the last W of a burst to B: initiation interval 1 cycle a word, without gaps between bursts or commands,
+    where (outstanding - 1) * burst >= 2 + L; otherwise outstanding * burst words every burst + 2 + L cycles. W words take
+    W + 3 + L cycles from the command to the status, however many bursts they are. Backpressure: yes, but for B.
     Errors: as above. BID is not looked at.
     Golden: ``golden.axi_writer.write``, ``golden.axi_bursts.bursts``.
     """
@@ -90,12 +90,14 @@ class AxiWriter(wiring.Component):
 
     @property
     def initiation_interval(self):
-        return 1
+        """Cycles a word of full bursts where B comes with the last W."""
+        c = self.config
+        return max(1, (c.burst + self.round_trip) / (c.outstanding * c.burst))
 
     @property
     def round_trip(self):
-        """Cycles without a word on W when a response was waited for to begin a burst, beside those from W to B."""
-        return 4
+        """Cycles that a burst is outstanding, beside those of its words and those from the last W to B."""
+        return 2
 
     def elaborate(self, platform):
         m = Module()
@@ -103,7 +105,7 @@ class AxiWriter(wiring.Component):
         bursts = AxiBursts(config=c)
         m.submodules.bursts = emit_once(bursts)
         sent_layout = data.StructLayout({"last": 1, "silent": 1, "cause": Cause})
-        m.submodules.begun = begun = SyncFIFO(width=c.burst_layout.size, depth=c.outstanding)
+        m.submodules.begun = begun = SyncFIFO(width=c.place_layout.size, depth=c.outstanding)
         m.submodules.sent = sent = SyncFIFO(width=sent_layout.size, depth=c.outstanding)
         m.submodules.statuses = statuses = SyncFIFO(width=STATUS_LAYOUT.size, depth=c.commands)
         limit_commands(m, c, self.i_command, bursts.i, self.o_status)
@@ -126,7 +128,7 @@ class AxiWriter(wiring.Component):
             burst.ready.eq(places.any() & (refused | ready)),
             taken.eq(burst.valid & burst.ready),
             begun.w_en.eq(taken),
-            begun.w_data.eq(burst.payload),
+            begun.w_data.eq(Cat(*(burst.payload[name] for name, _ in c.place_layout))),
             payload.addr.eq(burst.payload.address),
             payload.len.eq(burst.payload.len),
         ]
@@ -140,7 +142,7 @@ class AxiWriter(wiring.Component):
     def _send(self, m, begun, sent, sent_layout):
         """The beats of each burst, and how its command ended on this side."""
         c = self.config
-        head = Signal(c.burst_layout, name="head")
+        head = Signal(c.place_layout, name="head")
         beat = Signal(max(1, c.burst_bits))
         refused = Signal(name="head_refused")
         active = Signal(name="head_active")
