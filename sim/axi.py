@@ -221,3 +221,12 @@ def apply(c, memory, base, aw, w):
             beat += 1
     assert beat == len(w)
     return memory
+
+
+def pauses(rng):
+    """Spells of up to 16 cycles with and without a pause, for ever."""
+    paused = True
+    while True:
+        for _ in range(int(rng.integers(1, 17))):
+            yield paused
+        paused = not paused

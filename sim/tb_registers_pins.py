@@ -5,14 +5,15 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from golden.registers import OKAY, RegisterFile
 from hw.axi.registers import describe
+from sim.axi import pauses
 from sim.bench import bench_test
 from sim.driver import AsyncDriver
 
 
-@bench_test(stalls=("none",))
+@bench_test(stalls=("none", "both"))
 async def words(bench):
     """Random words and bytes of words to every register, and what is read of each."""
-    master = AxiLiteMaster(AxiLiteBus.from_prefix(bench.dut, "s_axil"), bench.dut.clk)
+    master = master_of(bench)
     c = bench.config
     file = RegisterFile(describe(c.registers))
     got, expected, names = [], [], []
@@ -34,10 +35,10 @@ async def words(bench):
     bench.equal("response of no register", int((await master.write(unmapped, bytes(4))).resp), file.write(unmapped, 0))
 
 
-@bench_test(stalls=("none",))
+@bench_test(stalls=("none", "both"))
 async def driver(bench):
     """Fields by name: each is written alone, those beside it stay."""
-    master = AxiLiteMaster(AxiLiteBus.from_prefix(bench.dut, "s_axil"), bench.dut.clk)
+    master = master_of(bench)
     description = describe(bench.config.registers)
     names = AsyncDriver(description, Transport(bench, master))
     values = {
@@ -54,6 +55,17 @@ async def driver(bench):
         got.append([await names.read(other) for other in values])
         expected.append(list(values.values()))
     bench.compare(np.array(got, np.uint64), np.array(expected, np.uint64), unit="fields")
+
+
+def master_of(bench):
+    """The bus, each of its channels holding up at random under stalls."""
+    master = AxiLiteMaster(AxiLiteBus.from_prefix(bench.dut, "s_axil"), bench.dut.clk)
+    write, read = master.write_if, master.read_if
+    channels = (write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel)
+    for channel, seed in zip(channels, bench.rng.integers(0, 1 << 32, len(channels))):
+        if bench.stall == "both":
+            channel.set_pause_generator(pauses(np.random.default_rng(seed)))
+    return master
 
 
 class Transport:

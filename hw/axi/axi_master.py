@@ -47,7 +47,7 @@ class AxiMaster(wiring.Component):
 
     @property
     def initiation_interval(self):
-        """Cycles a word read, as of ``AxiReader``: of a memory that answers L cycles after AR, it is that with L."""
+        """Cycles a word, of the reader and for a memory that answers at once."""
         return self._reader.initiation_interval
 
     def elaborate(self, platform):

@@ -42,10 +42,10 @@ class AxiReader(wiring.Component):
     there the bytes behind the length are 0. One ``o_status`` for each command, in order, when its last word has come from
     the bus (it may still be in the buffer): ``OKAY``, or
 
-    ===================================  ==================================================================================
-    ``LENGTH``, ``ALIGNMENT``, ``RANGE``  refused, see ``AxiBursts``: no burst, no word
-    ``SLVERR``, ``DECERR``                the first error among its responses: all of its words come, as the bus had them
-    ===================================  ==================================================================================
+    =====================================  ================================================================================
+    ``LENGTH``, ``ALIGNMENT``, ``RANGE``   refused, see ``AxiBursts``: no burst, no word
+    ``SLVERR``, ``DECERR``                 the first error among its responses: all of its words come, as the bus had them
+    =====================================  ================================================================================
 
     The command behind one that failed is right again. ``outstanding`` counts bursts from their beginning until their last
     word has left ``o_data``; ``outstanding`` + 1 commands are taken before a status is.
@@ -63,8 +63,8 @@ class AxiReader(wiring.Component):
 
     Latency: 2 cycles from a command to its first AR, 2 from a word on R to ``o_data``. With L cycles from AR to R:
     initiation interval 1 cycle a word, without gaps between bursts or commands, where (outstanding - 1) * burst >= 3 + L;
-    otherwise outstanding * burst words every burst + 3 + L cycles. W words take W + 3 + L cycles from the command to the
-    last word, however many bursts they are. Backpressure: yes, but for R.
+    otherwise outstanding * burst words every burst + 3 + L cycles. So 4 bursts of 16 hide 45 cycles of memory. W words take
+    W + 3 + L cycles from the command to the last word, however many bursts they are. Backpressure: yes, but for R.
     Errors: as above. RLAST and RID are not looked at.
     Memory: outstanding * burst words of data_bits + 2.
     Golden: ``golden.axi_reader.read``, ``golden.axi_bursts.bursts``.

@@ -14,10 +14,11 @@ AxCACHE            0011: normal memory, bufferable, not cached
 AxPROT             000: data, secure, unprivileged
 =================  ===========================================================================================
 
-Of AXI4-Lite's inputs AxPROT is not looked at. Clock and reset are ``clk`` and ``rst``, active high and synchronous: ARESETN
-inverted. RID, BID and RLAST are not looked at either: with one ID there is one order, and every beat is counted here.
+Of AXI4-Lite's inputs AxPROT is not looked at. RID, BID and RLAST are not looked at either: with one ID there is one order,
+and every beat is counted here. Clock and reset are ``clk`` and ``rst``, active high and synchronous: ARESETN inverted. A
+reset is one of the whole bus: what was begun before it is never answered.
 
-Rejected: all signals as fields of the payloads, 29 more bits in every address channel that no logic uses.
+Rejected: all signals as fields of the payloads, 18 more bits in every address channel that no logic uses.
 """
 
 from amaranth.lib import data, enum, stream

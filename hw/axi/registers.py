@@ -10,8 +10,12 @@
 A description is a tuple of ``Register``, each of fields. ``describe`` gives it as plain data (JSON), which is all that a
 driver needs (``sim.driver``), and ``markdown`` as a table for people. Offsets, positions and resets are written down once.
 
-Rejected: a register generator of others. Those of SystemRDL write SystemVerilog, and ``amaranth-soc`` has a CSR bus and
-Wishbone, so that a bridge to AXI4-Lite would be needed, of the size of the slave here.
+Rejected:
+
+* Fields wider than a word, for counters and addresses of 64 bits: two registers say the same, and which of the two words
+  takes effect, or is frozen while the other is read, is for the machine to say.
+* A register generator of others. Those of SystemRDL write SystemVerilog, and ``amaranth-soc`` has a CSR bus and Wishbone:
+  a bridge to AXI4-Lite would be of the size of the slave here.
 """
 
 from dataclasses import dataclass, field
