@@ -40,6 +40,35 @@ def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tu
     return e / s[:, None], e, s
 
 
+def match(x: np.ndarray, dst: np.ndarray, k: int, *, eps: float = 0.0, cap: int = 100):
+    """What ``golden.datm.match`` approximates, in ``float64`` on the values that it has as codes.
+
+    ``x``: (M, d) finite; ``dst``: (K,) distinct tokens to begin with; ``k`` pairs are kept. Stops when the mean squared
+    distance of a src to its dst changes by ``eps`` or less, or at the cap. Returns (dst, src, slot, distance, losses,
+    converged): the dst by slot; the pairs kept by ascending (distance, src); the mean loss of each pairing. A tie is broken
+    as in ``golden.datm``; members whose distances to the mean differ by 1e-12 of the largest count as equally near.
+    """
+    x, dst, losses = np.asarray(x, np.float64), np.array(dst), []
+    while True:
+        src = np.setdiff1d(np.arange(len(x)), dst)
+        squares = np.stack([((x[src] - x[j]) ** 2).sum(axis=1) for j in dst], axis=1)
+        slot = squares.argmin(axis=1)
+        distance = squares[np.arange(len(src)), slot]
+        losses.append(float(distance.mean()))
+        converged = len(losses) > 1 and abs(losses[-1] - losses[-2]) <= eps
+        if converged or len(losses) == cap:
+            break
+        dst = np.array([_nearest_to_mean(x, np.append(old, src[slot == j])) for j, old in enumerate(dst)])
+    best = np.argsort(distance, kind="stable")[:k]
+    return dst, src[best], slot[best], distance[best], losses, converged
+
+
+def _nearest_to_mean(x, members):
+    squares = ((x[members] - x[members].mean(axis=0)) ** 2).sum(axis=1)
+    # The two members of a pair are equally near; rounding shall not decide between them.
+    return members[np.argmax(squares <= squares.min() + 1e-12 * squares.max())]
+
+
 def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
     """What the order of FP32 costs: rms of ``lut_pe``'s FP32 sums minus its fixed-point ones, over the rms of the latter.
 
@@ -48,3 +77,70 @@ def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
     exact = to_float64(lut_pe(x, w, reading, "fixed"), FP32)
     ordered = to_float64(lut_pe(x, w, reading, "fp32"), FP32)
     return float(np.sqrt(((ordered - exact) ** 2).mean() / (exact**2).mean()))
+
+
+def squared_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``sum of (x - y)^2`` over the last axis in ``float64``: binary16 codes, with broadcasting."""
+    with np.errstate(invalid="ignore"):
+        difference = to_float64(x, FP16) - to_float64(y, FP16)
+        return (difference * difference).sum(axis=-1)
+
+
+def sparsify(q: np.ndarray, grid: tuple[int, int, int], tau: float, window: int, group: int) -> np.ndarray:
+    """The index table that ``golden.sparsification_unit.sparsify`` finds, with distances in ``float64``.
+
+    ``q``: (tokens, d) binary16 codes. Token by token, from the definition; only for small clips.
+    """
+    frames, height, width = grid
+    tokens = np.asarray(q).reshape(*grid, -1)
+    index = np.arange(frames * height * width).reshape(grid)
+    table = index.ravel().copy()
+    reach = window // 2
+    for t, y, x in np.ndindex(*grid):
+        rows = slice(max(0, y - reach), y - reach + window)
+        columns = slice(max(0, x - reach), x - reach + window)
+        if t:
+            distances = squared_distance(tokens[t - 1, rows, columns], tokens[t, y, x]).ravel()
+            best = int(np.argmin(np.where(np.isnan(distances), np.inf, distances)))  # the first of equals
+            if distances[best] < tau * tau:
+                table[index[t, y, x]] = table[index[t - 1, rows, columns].ravel()[best]]
+                continue
+        reference = x - x % group
+        if reference < x and squared_distance(tokens[t, y, reference], tokens[t, y, x]) < tau * tau:
+            table[index[t, y, x]] = table[index[t, y, reference]]
+    return table
+
+
+def column_sums(x: np.ndarray, rows: int) -> np.ndarray:
+    """The sum of every ``rows`` rows of finite binary16 codes (M, d), ``float64``: what ``golden.reduction_tree`` rounds."""
+    starts = np.arange(0, len(x), rows)
+    return np.add.reduceat(to_float64(x, FP16), starts, axis=0)
+
+
+def taken(scores: np.ndarray, p: float) -> np.ndarray:
+    """Which ``scores`` (rows, n), none negative, are taken, largest first, until their sum exceeds ``p`` of the row's."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    sums = np.cumsum(np.take_along_axis(scores, order, axis=1), axis=1)
+    chosen = np.concatenate([np.zeros_like(sums[:, :1]), sums[:, :-1]], axis=1) <= p * sums[:, -1:]
+    result = np.zeros(scores.shape, bool)
+    np.put_along_axis(result, order, chosen, axis=1)
+    return result
+
+
+def importance_of_p(q: np.ndarray, k: np.ndarray, rows: int, p: float) -> tuple[np.ndarray, np.ndarray]:
+    """(map, softmax of the scaled products of frame means), what ``golden.prediction_unit.importance_of_p`` approximates."""
+    x, y = (column_sums(a, rows) / _rows_of_groups(len(a), rows)[:, None] for a in (q, k))
+    z = x @ y.T / np.sqrt(q.shape[1])
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    scores = e / e.sum(axis=1, keepdims=True)
+    return taken(scores, p), scores
+
+
+def importance_of_a(p_rows: np.ndarray, v: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
+    """(map, magnitudes of the scores), what ``golden.prediction_unit.importance_of_a`` approximates."""
+    scores = np.abs(to_float64(p_rows, FP16).sum(axis=0) @ to_float64(v, FP16))
+    return taken(scores[None], p)[0], scores
+
+
+def _rows_of_groups(tokens: int, rows: int) -> np.ndarray:
+    return np.minimum(rows, tokens - np.arange(0, tokens, rows))

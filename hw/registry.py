@@ -14,10 +14,15 @@ from hw.axi.axi_bursts import AxiBursts, AxiConfig
 from hw.axi.axi_master import AxiMaster
 from hw.axi.axi_reader import AxiReader
 from hw.axi.axi_writer import AxiWriter
-from hw.axi.registers import Field, Register, Registers, RegistersConfig, register
+from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
+from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
+from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
+from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
@@ -25,9 +30,18 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
+from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
+from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
+from hw.simcore.sort_select import SortSelect, SortSelectConfig
+from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
+from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
 
 @dataclass(frozen=True)
@@ -77,33 +91,6 @@ _AXI = {
     "wide": AxiConfig(data_bits=512, granularity=2, burst=64, outstanding=2),
 }
 
-#: A register file with every kind of field.
-_EXAMPLE = (
-    Register(
-        "control",
-        0x00,
-        (
-            Field("start", 1, "pulse", doc="begins a run"),
-            Field("abort", 1, "pulse", doc="ends it"),
-            Field("mode", 2, "rw", 1, doc="of the run", bit=4),
-            Field("threshold", 16, "rw", 0x3C00, doc="FP16", bit=12),
-        ),
-    ),
-    Register(
-        "status",
-        0x04,
-        (Field("busy", 1, "ro", doc="a run goes on"), Field("cause", 3, "ro", doc="of the last error", bit=8)),
-    ),
-    Register(
-        "interrupt",
-        0x08,
-        (Field("done", 1, "w1c", doc="a run ended"), Field("error", 1, "w1c", 1, doc="with an error")),
-    ),
-    register("cycles", 0x0C, access="ro", doc="of the last run"),
-    register("address", 0x10, doc="of the first byte of the data"),
-    register("wide", 0x3C, 31, reset=0x12345678, doc="a field that is no whole word"),
-)
-
 _ENTRIES = (
     Block(
         "ewu",
@@ -140,6 +127,7 @@ _ENTRIES = (
             "deep": FloatMultiplyConfig(stages=3),
             "fp16": FloatMultiplyConfig(product=FP16, stages=5),
             "fp32": FloatMultiplyConfig(operand=FP32, product=FP32, stages=6),
+            "scale": FloatMultiplyConfig(product=FP16, factor=FP32, stages=6),
         },
         "SIMPICKER IV-B",
         "a x b, exact or rounded once, IEEE",
@@ -194,6 +182,29 @@ _ENTRIES = (
         },
         "SIMPICKER IV, V-A",
         "e to the x, monotone, within 0.6 ulp of FP16",
+    ),
+    Block(
+        "min_tree",
+        MinTreeStream,
+        {
+            "default": MinTreeConfig(),
+            "combinational": MinTreeConfig(leaves=5, stages=0),
+            "deep": MinTreeConfig(leaves=13, width=20, stages=4),
+            "single": MinTreeConfig(leaves=1, stages=0),
+        },
+        "SIMPICKER IV-C, ORBIS 3.3",
+        "least key and its index: comparison tree, min tree",
+    ),
+    Block(
+        "index_buffer",
+        IndexBuffer,
+        {
+            "default": IndexBufferConfig(),
+            "small": IndexBufferConfig(depth=37, tag_bits=5),
+            "single": IndexBufferConfig(depth=1),
+        },
+        "SIMPICKER IV-C",
+        "one entry a token: kept, or the root of what it repeats",
     ),
     Block(
         "local_table",
@@ -331,6 +342,166 @@ _ENTRIES = (
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
     ),
     Block(
+        "sparsification_unit",
+        SparsificationUnit,
+        {
+            "default": SparsificationUnitConfig(),
+            "two": SparsificationUnitConfig(candidates=2, banks=4, lanes=8, max_words=16),
+            "wide": SparsificationUnitConfig(lanes=8, max_words=16, add_stages=3, tree_stages=2),
+            "narrow": SparsificationUnitConfig(
+                candidates=1,
+                banks=1,
+                lanes=4,
+                max_words=2,
+                max_height=5,
+                max_width=7,
+                max_window=5,
+                slots=32,
+                tokens=200,
+                in_flight=4,
+                difference_stages=0,
+                square_stages=0,
+                add_stages=1,
+                tree_stages=0,
+            ),
+        },
+        "SIMPICKER III-C, IV-C",
+        "similar tokens in time and space: distances, comparison trees, index buffer",
+    ),
+    Block(
+        "quantization_unit",
+        QuantizationUnit,
+        {
+            "default": QuantizationUnitConfig(),
+            "deep": QuantizationUnitConfig(lanes=3, max_channels=7, digits=1),
+            "single": QuantizationUnitConfig(lanes=1, max_channels=5, digits=8),
+        },
+        "SIMPICKER III-B, IV-C",
+        "K and V to INT8, a scale a channel",
+    ),
+    Block(
+        "scale_unit",
+        ScaleUnit,
+        {
+            "default": ScaleUnitConfig(),
+            "sums": ScaleUnitConfig(lanes=3, max_channels=7, values=FP32, stages=0),
+        },
+        "SIMPICKER III-B",
+        "scales of K into Q, scales of V to the sums",
+    ),
+    Block(
+        "bitonic_sorter",
+        BitonicSorterStream,
+        {
+            "default": BitonicSorterConfig(),
+            "descending": BitonicSorterConfig(lanes=13, payload_bits=5, descending=True, columns_per_stage=3),
+            "combinational": BitonicSorterConfig(lanes=5, columns_per_stage=0),
+            "bitonic": BitonicSorterConfig(lanes=16, payload_bits=3, bitonic=True),
+        },
+        "ORBIS 3.3, SIMPICKER IV-C",
+        "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "reduction_tree",
+        ReductionTree,
+        {
+            "default": ReductionTreeConfig(),
+            "scaled": ReductionTreeConfig(lanes=1, max_channels=3, max_rows=26, scaled=True),
+            "serial": ReductionTreeConfig(
+                lanes=4, max_channels=11, max_rows=5, scaled=True, outputs=1, multiply_stages=0, convert_stages=0
+            ),
+        },
+        "SIMPICKER III-B, IV-C",
+        "exact column sums or means of every N rows of a matrix",
+    ),
+    Block(
+        "sort_select",
+        SortSelect,
+        {
+            "default": SortSelectConfig(),
+            "bitonic": SortSelectConfig(build="bitonic", max_scores=26, lanes=26),
+            "words": SortSelectConfig(build="bitonic", max_scores=11, lanes=4, p_bits=8, columns_per_stage=3),
+            "channels": SortSelectConfig(max_scores=128, lanes=1, p_bits=16),
+        },
+        "SIMPICKER III-B, IV-C",
+        "the largest scores of a row until their sum exceeds p of its sum",
+    ),
+    Block(
+        "score_buffer",
+        ScoreBuffer,
+        {
+            "default": ScoreBufferConfig(),
+            "oblong": ScoreBufferConfig(rows=3, columns=130),
+        },
+        "SIMPICKER IV-C, VI-A",
+        "the importance map, a bit a tile, written by rows, read by tile or row",
+    ),
+    Block(
+        "prediction_unit",
+        PredictionUnit,
+        {
+            "default": PredictionUnitConfig(),
+            "whole": PredictionUnitConfig(max_channels=64, sfu_inside=True),
+            "bitonic": PredictionUnitConfig(
+                lanes=2,
+                max_channels=5,
+                max_rows=9,
+                max_tiles=7,
+                select="bitonic",
+                sfu=SfuConfig(lanes=2, max_row=7),
+                product_stages=2,
+                add_stages=1,
+            ),
+        },
+        "SIMPICKER III-B, IV-C",
+        "which tiles of P are important, before any is computed",
+    ),
+    Block(
+        "column_importance",
+        ColumnImportance,
+        {
+            "default": ColumnImportanceConfig(),
+            "small": ColumnImportanceConfig(
+                lanes=2, max_columns=31, max_rows=5, v_lanes=1, max_channels=5, product_stages=3, add_stages=0
+            ),
+        },
+        "SIMPICKER III-B, V-A, V-B",
+        "which columns of A are important, from rows of P in flight",
+    ),
+    Block(
+        "dst_chooser",
+        DstChooser,
+        {
+            "default": DstChooserConfig(),
+            "least": DstChooserConfig(max_tokens=2, mark_bits=1),
+            "odd": DstChooserConfig(max_tokens=301, mark_bits=8),
+        },
+        "ORBIS 3.2",
+        "K distinct tokens of M, drawn from a seed, or a given list checked",
+    ),
+    Block(
+        "quantization_engine",
+        QuantizationEngine,
+        {
+            "default": QuantizationEngineConfig(),
+            "single": QuantizationEngineConfig(lanes=1, max_channels=5, weight_bits=16),
+            "wide": QuantizationEngineConfig(lanes=16, max_tokens=300, max_channels=40, weight_bits=3),
+        },
+        "ORBIS 3.2, 3.3",
+        "FP16 tokens to 4-bit codes, channel-wise, with scales and weights",
+    ),
+    Block(
+        "top_k",
+        TopK,
+        {
+            "default": TopKConfig(),
+            "single": TopKConfig(lanes=1, max_entries=50, index_bits=6),
+            "small": TopKConfig(lanes=4, max_entries=61, key_bits=5, index_bits=6, payload_bits=0, columns_per_stage=0),
+        },
+        "ORBIS 3.2, 3.3",
+        "the k least of n entries in order, by chunks and merge passes",
+    ),
+    Block(
         "axi_bursts",
         AxiBursts,
         _AXI,
@@ -361,7 +532,7 @@ _ENTRIES = (
     Block(
         "registers",
         Registers,
-        {"default": RegistersConfig(_EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
+        {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
         "no paper",
         "AXI4-Lite register file from a description",
     ),

@@ -8,7 +8,8 @@ from golden.aligned_pe import aligned_pe
 from golden.formats import FP16
 from golden.fp16_pe import fp16_pe
 from golden.lut_pe import lut_pe
-from golden.quantization import fold_key_scales, quantize
+from golden.quantization_unit import quantize
+from golden.scale_unit import fold_key_scales
 from hw.formats import INT8
 from sim.packing import pack
 

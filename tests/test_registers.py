@@ -5,12 +5,12 @@ import json
 import pytest
 
 from golden.registers import OKAY, SLVERR, RegisterFile
-from hw.axi.registers import Field, Register, RegistersConfig, RegistersPins, describe, markdown, register
+from hw.axi.registers import EXAMPLE, Field, Register, RegistersConfig, RegistersPins, describe, markdown, register
 from hw.registry import Block, find
 from sim.driver import Driver, RegisterError
 from sim.harness import simulate
 
-REGISTERS = find("registers").config().registers
+REGISTERS = EXAMPLE
 
 
 @pytest.mark.parametrize("preset", find("registers").presets)

@@ -127,6 +127,33 @@ def register(name, offset, width=WORD_BITS, access="rw", reset=0, doc=""):
     return Register(name, offset, (Field(name, width, access, reset, doc),), doc)
 
 
+#: A register file with every kind of field.
+EXAMPLE = (
+    Register(
+        "control",
+        0x00,
+        (
+            Field("start", 1, "pulse", doc="begins a run"),
+            Field("abort", 1, "pulse", doc="ends it"),
+            Field("mode", 2, "rw", 1, doc="of the run", bit=4),
+            Field("threshold", 16, "rw", 0x3C00, doc="FP16", bit=12),
+        ),
+    ),
+    Register(
+        "status",
+        0x04,
+        (Field("busy", 1, "ro", doc="a run goes on"), Field("cause", 3, "ro", doc="of the last error", bit=8)),
+    ),
+    Register(
+        "interrupt",
+        0x08,
+        (Field("done", 1, "w1c", doc="a run ended"), Field("error", 1, "w1c", 1, doc="with an error")),
+    ),
+    register("cycles", 0x0C, access="ro", doc="of the last run"),
+    register("address", 0x10, doc="of the first byte of the data"),
+    register("wide", 0x3C, 31, reset=0x12345678, doc="a field that is no whole word"),
+)
+
 #: Names of the register file that are not those of fields.
 _TAKEN = {"clk", "rst", "config", "signature", "metadata", "elaborate", "latency", "initiation_interval"}
 _TAKEN |= set(lite_signatures(WORD_BITS, WORD_BITS))

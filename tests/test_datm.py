@@ -1,0 +1,230 @@
+"""The matching engine: golden against k-medoids written from the definition, benches, and long runs through the RTL."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from golden import reference
+from golden.datm import distances, kept, match, pair, reduced, update, weights
+
+
+def k_medoids(x, medoids, limit=1000):
+    """k-medoids by alternation on squared distances, from its definition: no mean, no code of ours.
+
+    Every point joins its nearest medoid (a medoid itself), every cluster takes the member of least total distance to all
+    members, until nothing changes. Returns the medoids by cluster and all total distances on the way.
+    """
+    d = ((x[:, None, :] - x[None, :, :]) ** 2).sum(axis=2)
+    medoids, losses = list(medoids), []
+    for _ in range(limit):
+        cluster = [medoids.index(i) if i in medoids else int(np.argmin(d[i, medoids])) for i in range(len(x))]
+        losses.append(sum(d[i, medoids[c]] for i, c in enumerate(cluster)))
+        new = []
+        for c, medoid in enumerate(medoids):
+            members = [medoid] + [i for i in range(len(x)) if cluster[i] == c and i != medoid]
+            costs = [sum(d[i, j] for j in members) for i in members]
+            new.append(members[int(np.argmin(costs))])
+        if new == medoids:
+            return medoids, losses
+        medoids = new
+    raise AssertionError("no end")
+
+
+def problem(seed, tokens=None, channels=None, slots=None):
+    rng = np.random.default_rng(seed)
+    tokens = tokens or int(rng.integers(2, 70))
+    channels = channels or int(rng.integers(1, 9))
+    slots = slots or int(rng.integers(1, tokens))
+    return rng, tokens, channels, rng.permutation(tokens)[:slots]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_medoids_are_those_of_k_medoids_in_float64(seed):
+    """Unquantized, from the same start: the same medoids, pair by pair, and the loss never rises."""
+    rng, tokens, channels, dst = problem(seed)
+    x = rng.standard_normal((tokens, channels)) * rng.random(channels)
+    medoids, losses = k_medoids(x, dst)
+    found, src, slot, distance, means, converged = reference.match(x, dst, tokens - len(dst))
+    assert converged
+    assert found.tolist() == medoids
+    np.testing.assert_allclose(np.array(means[: len(losses)]) * (tokens - len(dst)), losses, rtol=1e-9)
+    assert all(b <= a * (1 + 1e-12) for a, b in itertools.pairwise(means))
+    order = sorted(range(len(src)), key=lambda i: (distance[i], src[i]))
+    assert order == list(range(len(src)))
+    assert all(np.isclose(((x[s] - x[found[c]]) ** 2).sum(), e) for s, c, e in zip(src, slot, distance))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_codes_are_matched_as_k_medoids_of_integers(seed):
+    """On codes, where distances tie: k-medoids on exact integers with the same rule for ties."""
+    rng, tokens, channels, dst = problem(seed + 100)
+    q = rng.integers(-7, 8, (tokens, channels)) if seed % 2 else rng.integers(-1, 2, (tokens, channels))
+    w = rng.integers(0, 256, channels)
+    # A weight is that many equal channels.
+    medoids, losses = k_medoids(q * np.sqrt(w), dst)
+    found = match(q, dst, k=0, weights=w, cap=1000)
+    assert found.converged
+    np.testing.assert_allclose(found.losses[: len(losses)], losses, rtol=1e-9, atol=1e-6)
+    assert all(b < a for a, b in zip(found.losses[:-2], found.losses[1:]))
+    assert found.losses[-1] == found.losses[-2]
+    if seed % 2:
+        assert found.dst.tolist() == medoids
+
+
+def by_hand(q, dst, w, eps, cap):
+    """The loop with Python's integers and exact fractions for the mean, token by token."""
+    q, dst, w = q.tolist(), list(dst), w.tolist()
+    tokens, losses = len(q), []
+
+    def square(a, b):
+        return sum(weight * (x - y) ** 2 for weight, x, y in zip(w, a, b))
+
+    while True:
+        src = [i for i in range(tokens) if i not in dst]
+        pairs = {i: min((square(q[i], q[j]), slot) for slot, j in enumerate(dst)) for i in src}
+        losses.append(sum(distance for distance, _ in pairs.values()))
+        if (len(losses) > 1 and abs(losses[-1] - losses[-2]) < eps) or len(losses) == cap:
+            return dst, sorted((distance, i, slot) for i, (distance, slot) in pairs.items()), losses
+        for slot, old in enumerate(dst):
+            members = [old] + [i for i in src if pairs[i][1] == slot]
+            mean = [Fraction(sum(column), len(members)) for column in zip(*(q[i] for i in members))]
+            dst[slot] = min((square(q[i], mean), i != old, i) for i in members)[2]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_every_index_and_loss_by_hand(seed):
+    rng, tokens, channels, dst = problem(seed + 200, slots=[1, None, None][seed % 3])
+    spread = [1, 3, 8][seed % 3]
+    q = rng.integers(1 - spread, spread, (tokens, channels))
+    w = rng.integers(0, 256, channels)
+    eps, cap = int(rng.integers(0, 500)), int(rng.integers(1, 6))
+    k = int(rng.integers(0, tokens - len(dst) + 1))
+    expected, pairs, losses = by_hand(q, dst, w, eps, cap)
+    found = match(q, dst, k=k, weights=w, eps=eps, cap=cap)
+    assert found.dst.tolist() == expected
+    assert list(found.losses) == losses
+    assert list(zip(found.distance.tolist(), found.src.tolist(), found.slot.tolist())) == pairs[:k]
+    assert found.iterations == len(losses) == len(found.medoids)
+
+
+def test_equal_tokens_join_the_first_slot_and_nothing_moves():
+    found = match(np.full((9, 3), -5), np.array([7, 2, 4]), k=6)
+    assert found.losses == (0, 0) and found.converged
+    assert found.dst.tolist() == [7, 2, 4]
+    assert found.slot.tolist() == [0] * 6
+    assert found.src.tolist() == [0, 1, 3, 5, 6, 8]
+
+
+def test_an_empty_group_keeps_its_dst():
+    q = np.array([[0], [1], [2], [0], [0]])
+    src, slot, _ = pair(q, np.array([3, 4]), np.array([1]))
+    assert slot.tolist() == [0, 0, 0]
+    assert update(q, np.array([3, 4]), src, slot, np.array([1])).tolist() == [1, 4]
+
+
+def test_of_members_equally_near_the_dst_stays_else_the_lowest_wins():
+    q = np.array([[2], [-2], [2], [-2], [0], [0]])
+    w = np.array([3])
+    assert update(q, np.array([2]), np.array([0, 1, 3]), np.array([0, 0, 0]), w).tolist() == [2]
+    assert update(q, np.array([2]), np.array([0, 1, 3, 4, 5]), np.zeros(5, int), w).tolist() == [4]
+
+
+def test_cap_and_eps():
+    rng = np.random.default_rng(1)
+    q, dst = rng.integers(-7, 8, (200, 2)), np.arange(12)
+    full = match(q, dst, k=1)
+    assert full.converged and full.iterations > 3
+    one = match(q, dst, k=1, cap=1)
+    assert one.iterations == 1 and not one.converged and one.dst.tolist() == dst.tolist()
+    never = match(q, dst, k=1, eps=0, cap=full.iterations + 3)
+    assert never.iterations == full.iterations + 3 and not never.converged
+    change = full.losses[0] - full.losses[1]
+    assert match(q, dst, k=1, eps=change).iterations > 2
+    assert match(q, dst, k=1, eps=change + 1).iterations == 2
+
+
+def test_weights_are_squares_relative_to_a_power_of_two():
+    assert weights(np.array([1.0, 0.5, 0.0, 1.4], np.float32), 8).tolist() == [128, 32, 0, 251]
+    assert weights(np.array([255.9], np.float32), 8).tolist() == [255]  # would round to 256
+    assert weights(np.zeros(3, np.float16)).tolist() == [0, 0, 0]
+    assert weights(np.array([2.0**-24, 2.0**-25 * 3], np.float32), 4).tolist() == [4, 9]
+    rng = np.random.default_rng(3)
+    amax = rng.random(50).astype(np.float16)
+    for bits in (1, 4, 8, 16):
+        got = weights(amax, bits)
+        exact = [Fraction(float(a)) ** 2 for a in amax]
+        unit = Fraction(1)
+        while unit > max(exact):
+            unit /= 2
+        expected = [min(round(a / (2 * unit) * 2**bits), 2**bits - 1) for a in exact]
+        assert got.tolist() == expected
+
+
+def test_ratio_and_count():
+    assert reduced(400, 0.29) == 116  # 0.29 * 400 is 115.99999999999999 in float64
+    assert reduced(7, 0.5) == 3
+    q, dst = np.zeros((10, 2), int), np.array([1])
+    assert len(match(q, dst, ratio=0.35).src) == 3
+    assert len(match(q, dst, ratio=0.9).src) == 9
+    assert len(match(q, dst, k=0).src) == 0
+
+
+def test_top_k_is_a_full_stable_sort():
+    distance = np.array([5, 1, 1, 0, 5, 1])
+    assert kept(distance, 4).tolist() == [3, 1, 2, 5]
+
+
+def test_large_arrays_are_matched_in_parts():
+    rng = np.random.default_rng(0)
+    q, dst, w = rng.integers(-7, 8, (3000, 64)), np.arange(0, 3000, 10), rng.integers(0, 256, 64)
+    src, slot, distance = pair(q, dst, w)
+    for i in (0, 1, 1500, 2699):
+        direct = (w * (q[src[i]] - q[dst]) ** 2).sum(axis=1)
+        assert (slot[i], distance[i]) == (direct.argmin(), direct.min())
+    np.testing.assert_array_equal(distances(q[:5], q[5:9], w), (w * (q[:5, None] - q[None, 5:9]) ** 2).sum(axis=2))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"codes": np.zeros((4, 2))}, "codes must be integers, not float64"),
+        ({"codes": np.full((4, 2), 8)}, "codes must be -7 to 7, not 8"),
+        ({"codes": np.zeros((0, 2), int)}, "codes must be a matrix"),
+        ({"dst": []}, "dst must be 1 to 3 tokens of 4"),
+        ({"dst": [0, 1, 2, 3]}, "dst must be 1 to 3 tokens of 4"),
+        ({"dst": [1, 1]}, "repeats"),
+        ({"dst": [0, 4]}, "dst must be tokens 0 to 3, not 4"),
+        ({"dst": [-1]}, "dst must be tokens 0 to 3, not -1"),
+        ({"k": 4}, "4 of 4 tokens cannot be reduced to 1 dst: 0 to 3 can"),
+        ({"k": -1}, "-1 of 4 tokens"),
+        ({"k": None}, "either ratio or k"),
+        ({"ratio": 0.5}, "either ratio or k"),
+        ({"k": None, "ratio": 1.5}, "ratio must be 0 to 1, not 1.5"),
+        ({"k": None, "ratio": 0.9, "dst": [0, 1]}, "3 of 4 tokens cannot be reduced to 2 dst"),
+        ({"weights": [1, -1]}, "weights must be 2 integers, none negative"),
+        ({"weights": [1]}, "weights must be 2 integers"),
+        ({"weights": [1 << 60, 1]}, "too large for 4 tokens"),
+        ({"eps": -1}, "eps must be at least 0"),
+        ({"cap": 0}, "cap at least 1"),
+    ],
+)
+def test_bad_arguments_are_named(change, message):
+    arguments = {"codes": np.zeros((4, 2), int), "dst": [1], "k": 1} | change
+    with pytest.raises(ValueError, match=message):
+        match(**arguments)
+
+
+@pytest.mark.parametrize(
+    "scales, bits, message",
+    [
+        (np.ones(3), 8, "float16 or float32"),
+        (np.array([np.nan], np.float32), 8, "finite"),
+        (np.array([-1], np.float32), 8, "not negative"),
+        (np.ones(3, np.float32), 0, "bits must be 1 to 24, not 0"),
+    ],
+)
+def test_bad_scales_are_named(scales, bits, message):
+    with pytest.raises(ValueError, match=message):
+        weights(scales, bits)
