@@ -61,10 +61,11 @@ class AxiReader(wiring.Component):
     o_status : Out(stream of ``cause``)
     o_ar, i_r : Out, In(streams), the channels, as ``hw.axi.channels`` has them
 
-    Latency: 2 cycles from a command to its first AR, 2 from a word on R to ``o_data``. With L cycles from AR to R:
-    initiation interval 1 cycle a word, without gaps between bursts or commands, where (outstanding - 1) * burst >= 3 + L;
-    otherwise outstanding * burst words every burst + 3 + L cycles. So 4 bursts of 16 hide 45 cycles of memory. W words take
-    W + 3 + L cycles from the command to the last word, however many bursts they are. Backpressure: yes, but for R.
+    Latency: 2 cycles from a command to its first AR, 2 from a word on R to ``o_data``. Initiation interval, with full bursts
+    and L cycles from AR to R: 1 cycle a word, without gaps between bursts or commands, where (outstanding - 1) * burst >=
+    3 + L (4 bursts of 16 hide 45 cycles of memory), and W words then take W + 3 + L cycles from the command to the last
+    word, however many bursts they are; otherwise outstanding * burst words every burst + 3 + L cycles. Backpressure: yes,
+    but for R.
     Errors: as above. RLAST and RID are not looked at.
     Memory: outstanding * burst words of data_bits + 2.
     Golden: ``golden.axi_reader.read``, ``golden.axi_bursts.bursts``.

@@ -62,10 +62,11 @@ class AxiWriter(wiring.Component):
     o_status : Out(stream of ``cause``)
     o_aw, o_w, i_b : Out, Out, In(streams), the channels, as ``hw.axi.channels`` has them
 
-    Latency: 2 cycles from a command to its first AW, 1 from ``i_data`` to W, 1 from the last B to ``o_status``. With L
-    cycles from the last W of a burst to B: initiation interval 1 cycle a word, without gaps between bursts or commands,
-    where (outstanding - 1) * burst >= 2 + L; otherwise outstanding * burst words every burst + 2 + L cycles. W words take
-    W + 3 + L cycles from the command to the status, however many bursts they are. Backpressure: yes, but for B.
+    Latency: 2 cycles from a command to its first AW, 1 from ``i_data`` to W, 1 from the last B to ``o_status``. Initiation
+    interval, with full bursts and L cycles from the last W of a burst to B: 1 cycle a word, without gaps between bursts or
+    commands, where (outstanding - 1) * burst >= 2 + L, and W words then take W + 3 + L cycles from the command to the
+    status, however many bursts they are; otherwise outstanding * burst words every burst + 2 + L cycles. Backpressure: yes,
+    but for B.
     Errors: as above. BID is not looked at.
     Golden: ``golden.axi_writer.write``, ``golden.axi_bursts.bursts``.
     """
