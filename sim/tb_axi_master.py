@@ -4,6 +4,8 @@ It checks 4 KiB, WLAST and the number of beats; that valid and payloads stay is 
 benches of the reader and of the writer.
 """
 
+import logging
+
 import numpy as np
 from cocotbext.axi import AxiBus, AxiRam, AxiSlave
 
@@ -20,7 +22,7 @@ ANSWER = 2
 async def reads_and_writes(bench):
     """Both at once, each in an arena of its own; then the bytes of the memory that should have changed, and all others."""
     c = bench.config
-    ram = AxiRam(AxiBus.from_prefix(bench.dut, "m_axi"), bench.dut.clk, size=4 * ARENA)
+    ram = AxiRam(pins(bench), bench.dut.clk, size=4 * ARENA)
     hold_up(bench, ram)
     reads, writes = (labelled_commands(c, base) for base in (BASE, BASE + ARENA))
     reads += random_commands(bench.rng, c, BASE, 12)
@@ -42,7 +44,7 @@ async def failing_slave(bench):
     """A slave without memory in one page: the commands that touch it end with SLVERR, those around them are right."""
     c = bench.config
     target = Holed(bench.rng.integers(0, 256, 4 * ARENA, dtype=np.uint8), range(BASE + 4096, BASE + 8192))
-    hold_up(bench, AxiSlave(AxiBus.from_prefix(bench.dut, "m_axi"), bench.dut.clk, target=target))
+    hold_up(bench, AxiSlave(pins(bench), bench.dut.clk, target=target))
     cases, causes = [], []
     for page in (0, 1, 2, 1, 3):
         for words in (1, 2 * c.burst):
@@ -62,7 +64,7 @@ async def failing_slave(bench):
 async def throughput(bench):
     """A memory that takes and gives a word a cycle is kept at that, both ways at once."""
     c = bench.config
-    ram = AxiRam(AxiBus.from_prefix(bench.dut, "m_axi"), bench.dut.clk, size=4 * ARENA)
+    ram = AxiRam(pins(bench), bench.dut.clk, size=4 * ARENA)
     words = min(8 * c.burst, ARENA // c.word_bytes)
     read = Read(c, bench.rng, [("", 0, words * c.elements)], 0)
     write = Write(c, bench.rng, [("", ARENA, words * c.elements)], ARENA)
@@ -89,6 +91,12 @@ class Holed:
     async def write(self, address, data):
         if address in self._hole:
             raise ValueError("no memory here")
+
+
+def pins(bench):
+    """The bus of the model, which would log every burst."""
+    logging.getLogger(f"cocotb.{bench.dut._name}").setLevel(logging.WARNING)
+    return AxiBus.from_prefix(bench.dut, "m_axi")
 
 
 def hold_up(bench, slave):
