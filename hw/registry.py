@@ -33,6 +33,7 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
@@ -205,6 +206,41 @@ _ENTRIES = (
         },
         "SIMPICKER IV-C",
         "one entry a token: kept, or the root of what it repeats",
+    ),
+    Block(
+        "axi_bursts",
+        AxiBursts,
+        _AXI,
+        "no paper",
+        "a command of address and length to AXI4 bursts within 4 KiB",
+    ),
+    Block(
+        "axi_reader",
+        AxiReader,
+        _AXI,
+        "no paper",
+        "AXI4 master, a command to a stream of words",
+    ),
+    Block(
+        "axi_writer",
+        AxiWriter,
+        _AXI,
+        "no paper",
+        "AXI4 master, a command and a stream of words to memory",
+    ),
+    Block(
+        "axi_master",
+        AxiMaster,
+        _AXI,
+        "no paper",
+        "reader and writer under the standard pin names",
+    ),
+    Block(
+        "registers",
+        Registers,
+        {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
+        "no paper",
+        "AXI4-Lite register file from a description",
     ),
     Block(
         "local_table",
@@ -502,39 +538,16 @@ _ENTRIES = (
         "the k least of n entries in order, by chunks and merge passes",
     ),
     Block(
-        "axi_bursts",
-        AxiBursts,
-        _AXI,
-        "no paper",
-        "a command of address and length to AXI4 bursts within 4 KiB",
-    ),
-    Block(
-        "axi_reader",
-        AxiReader,
-        _AXI,
-        "no paper",
-        "AXI4 master, a command to a stream of words",
-    ),
-    Block(
-        "axi_writer",
-        AxiWriter,
-        _AXI,
-        "no paper",
-        "AXI4 master, a command and a stream of words to memory",
-    ),
-    Block(
-        "axi_master",
-        AxiMaster,
-        _AXI,
-        "no paper",
-        "reader and writer under the standard pin names",
-    ),
-    Block(
-        "registers",
-        Registers,
-        {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
-        "no paper",
-        "AXI4-Lite register file from a description",
+        "reorder_recover_unit",
+        ReorderRecoverUnit,
+        {
+            "default": ReorderRecoverUnitConfig(),
+            "odd": ReorderRecoverUnitConfig(max_rows=37, max_words=5, width=13, rank_block=8, rows_in_flight=3),
+            "direct": ReorderRecoverUnitConfig(max_rows=64, max_words=1, width=16, rank_block=1),
+            "paper": ReorderRecoverUnitConfig(max_rows=35_100, max_words=22, width=1024, rank_block=64),
+        },
+        "SIMPICKER IV-C",
+        "rows compacted, recovered and permuted by index tables",
     ),
 )
 
