@@ -13,9 +13,8 @@ import re
 import sys
 from pathlib import Path
 
-from golden.token_similarity import PAPER_TAU
-
 from golden.prediction_unit import overhead
+from golden.token_similarity import PAPER_TAU
 from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset
