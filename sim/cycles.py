@@ -8,7 +8,8 @@ tokens and d channels as r n d products of Q K^T on the one array or the other, 
 * ``fitted``: an array takes ``rows`` rows and words of ``columns * lanes`` outputs. The operands of k meet their D words,
   one a cycle, then those of k + 1 follow; but not before ``turnaround`` cycles, in which a sum comes back from its adder,
   and not before the tables of their FP16 values are copied, ``copy`` cycles for each row: max(D, turnaround, copy * rows)
-  a k. (Rows whose values have one fraction share a copy: as if none did.) What of the array a ragged slice, tile or group of columns does not fill is idle.
+  a k. (Rows whose values have one fraction share a copy; it is counted as if none did.) What of the array a ragged slice,
+  tile or group of columns does not fill is idle.
 
 In both the head takes as long as the array with more to do: the other one is never waited for, as if slices could run ahead
 without end.

@@ -218,6 +218,7 @@ def test_the_bench_has_every_kind_of_row():
         ({"multiply_stages": 9}, "multiply_stages must be 0 to 6, not 9"),
         ({"reciprocal_stages": -1}, "reciprocal_stages must be 0 to 8, not -1"),
         ({"convert_stages": 5}, "convert_stages must be 0 to 3, not 5"),
+        ({"scores": HW_FP16, "scaled": False, "tiles": True}, "tiles must be False where scores are kept in FP16"),
         ({"scores": HW_FP17}, "scores must be FP16 or FP32, not FP17"),
     ],
 )

@@ -8,6 +8,11 @@ from golden.exp import exp
 from golden.formats import FP16, FP32, fp16, fp32, to_float64
 from golden.fp16_pe import fp16_pe
 from golden.tile_merge_unit import finish, merge, start, tile_merge_unit
+from hw.registry import find
+from hw.simcore.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
+from sim import tb_tile_merge_unit as bench
+from sim.harness import simulate
+from sim.native import Native
 
 #: Published bounds on SFU, sums of e V and merge together: largest error of A in units of P |V|, and rms of the error over
 #: that of A.
@@ -29,7 +34,7 @@ def test_tiles_are_within_the_published_error_of_attention(tokens, spread):
     e, maxima, sums = sfu.tile(tiles.reshape(-1, tokens), scale)
     values = fp16_pe(e.reshape(TILES, ROWS, tokens), v.reshape(TILES, 1, tokens, CHANNELS))
     got = to_float64(tile_merge_unit(maxima.reshape(TILES, ROWS), sums.reshape(TILES, ROWS), values), FP16)
-    ideal, magnitudes = reference.scored_attention(scores, v, scale)
+    ideal, magnitudes = reference.tile_merge_unit(scores, v, scale)
     largest = np.max(np.abs(got - ideal) / magnitudes)
     rms = np.sqrt(np.mean((got - ideal) ** 2) / np.mean(ideal**2))
     print(f"26 x {tokens} tokens, spread {spread}: largest {largest:.2e} of P |V|, rms {rms:.2e}")
@@ -96,3 +101,60 @@ def test_wrong_arguments():
         tile_merge_unit(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2, 3)))
     with pytest.raises(ValueError, match=r"a tile has m and l of shape \(2,\) and values of shape \(2, 3\)"):
         merge(start(2, 3), np.zeros(2), np.zeros(2), np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("preset", find("tile_merge_unit").presets)
+def test_rtl(preset):
+    assert simulate("tile_merge_unit", preset).vectors > 800
+
+
+def test_slices_of_rows_of_26_tiles_through_the_rtl():
+    """63 and 64 channels, full and ragged slices of the default config, in the cycles that its formula says."""
+    config, rng = TileMergeUnitConfig(), np.random.default_rng(26)
+    unit = TileMergeUnit(config=config)
+    native = Native.build(unit, "tile_merge_unit")
+    for rows, channels in ((16, 64), (16, 63), (1, 64), (5, 128)):
+        tiles = bench.seeded(rng, rows, TILES, channels)
+        sources = {"i_tile": bench.sent_tiles(tiles, config), "i": bench.sent_words(tiles, config)}
+        want = bench.expected(tiles, config)
+        got, cycles, _ = native.streams(sources, {"o": len(want)})
+        np.testing.assert_array_equal(got["o"], want)
+        words = -(-channels // config.lanes)
+        assert words >= unit.gapless
+        closed = rows * words * (TILES + 1) + config.factor_cycle + config.out_latency
+        assert cycles["o"][-1] - cycles["i_tile"][0] == closed
+        gaps = {name: rng.random(1009 + k) < 0.4 for k, name in enumerate(sources)}
+        got, *_ = native.streams(sources, {"o": len(want)}, gaps=gaps, stalls={"o": rng.random(997) < 0.5})
+        np.testing.assert_array_equal(got["o"], want)
+
+
+@pytest.mark.parametrize("config", [TileMergeUnitConfig(), *find("tile_merge_unit").presets.values()])
+def test_the_closed_form_holds_from_gapless_on(config):
+    unit = TileMergeUnit(config=config)
+    for rows in range(1, 6):
+        for tiles in range(1, 6):
+            for words in range(unit.gapless, unit.gapless + 4):
+                closed = rows * words * (tiles + 1) + config.factor_cycle + config.out_latency
+                assert unit.slice_cycles(rows, tiles, words) == closed, (rows, tiles, words)
+    if unit.gapless > 1:
+        closed = (unit.gapless - 1) * 2 + config.factor_cycle + config.out_latency
+        assert unit.slice_cycles(1, 1, unit.gapless - 1) > closed
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"lanes": 0}, "lanes must be at least 1, not 0"),
+        ({"rows": 0}, "rows must be at least 1, not 0"),
+        ({"max_channels": 0}, "max_channels must be at least 1, not 0"),
+        ({"ahead": 1}, "ahead must be at least 2, not 1"),
+        ({"multiply_stages": 7}, "multiply_stages must be 0 to 6, not 7"),
+        ({"add_stages": -1}, "add_stages must be 0 to 6, not -1"),
+        ({"exp_stages": 12}, "exp_stages must be 0 to 11, not 12"),
+        ({"reciprocal_stages": 9}, "reciprocal_stages must be 0 to 8, not 9"),
+        ({"convert_stages": 4}, "convert_stages must be 0 to 3, not 4"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        TileMergeUnitConfig(**config)
