@@ -77,3 +77,35 @@ def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
     exact = to_float64(lut_pe(x, w, reading, "fixed"), FP32)
     ordered = to_float64(lut_pe(x, w, reading, "fp32"), FP32)
     return float(np.sqrt(((ordered - exact) ** 2).mean() / (exact**2).mean()))
+
+
+def squared_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``sum of (x - y)^2`` over the last axis in ``float64``: binary16 codes, with broadcasting."""
+    with np.errstate(invalid="ignore"):
+        difference = to_float64(x, FP16) - to_float64(y, FP16)
+        return (difference * difference).sum(axis=-1)
+
+
+def sparsify(q: np.ndarray, grid: tuple[int, int, int], tau: float, window: int, group: int) -> np.ndarray:
+    """The index table that ``golden.sparsification_unit.sparsify`` finds, with distances in ``float64``.
+
+    ``q``: (tokens, d) binary16 codes. Token by token, from the definition; only for small clips.
+    """
+    frames, height, width = grid
+    tokens = np.asarray(q).reshape(*grid, -1)
+    index = np.arange(frames * height * width).reshape(grid)
+    table = index.ravel().copy()
+    reach = window // 2
+    for t, y, x in np.ndindex(*grid):
+        rows = slice(max(0, y - reach), y - reach + window)
+        columns = slice(max(0, x - reach), x - reach + window)
+        if t:
+            distances = squared_distance(tokens[t - 1, rows, columns], tokens[t, y, x]).ravel()
+            best = int(np.argmin(np.where(np.isnan(distances), np.inf, distances)))  # the first of equals
+            if distances[best] < tau * tau:
+                table[index[t, y, x]] = table[index[t - 1, rows, columns].ravel()[best]]
+                continue
+        reference = x - x % group
+        if reference < x and squared_distance(tokens[t, y, reference], tokens[t, y, x]) < tau * tau:
+            table[index[t, y, x]] = table[index[t, y, reference]]
+    return table

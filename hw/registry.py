@@ -23,6 +23,7 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,18 @@ _ENTRIES = (
         },
         "SIMPICKER IV, V-A",
         "e to the x, monotone, within 0.6 ulp of FP16",
+    ),
+    Block(
+        "min_tree",
+        MinTreeStream,
+        {
+            "default": MinTreeConfig(),
+            "combinational": MinTreeConfig(leaves=5, stages=0),
+            "deep": MinTreeConfig(leaves=13, width=20, stages=4),
+            "single": MinTreeConfig(leaves=1, stages=0),
+        },
+        "SIMPICKER IV-C, ORBIS 3.3",
+        "least key and its index: comparison tree, min tree",
     ),
     Block(
         "local_table",
