@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -24,6 +25,7 @@ from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 from hw.tree.min_tree import MinTreeConfig, MinTreeStream
+from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
 
 
 @dataclass(frozen=True)
@@ -303,6 +305,29 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "bitonic_sorter",
+        BitonicSorterStream,
+        {
+            "default": BitonicSorterConfig(),
+            "descending": BitonicSorterConfig(lanes=13, payload_bits=5, descending=True, columns_per_stage=3),
+            "combinational": BitonicSorterConfig(lanes=5, columns_per_stage=0),
+            "bitonic": BitonicSorterConfig(lanes=16, payload_bits=3, bitonic=True),
+        },
+        "ORBIS 3.3, SIMPICKER IV-C",
+        "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "top_k",
+        TopK,
+        {
+            "default": TopKConfig(),
+            "single": TopKConfig(lanes=1, max_entries=50, index_bits=6),
+            "small": TopKConfig(lanes=4, max_entries=61, key_bits=5, index_bits=6, payload_bits=0, columns_per_stage=0),
+        },
+        "ORBIS 3.2, 3.3",
+        "the k least of n entries in order, by chunks and merge passes",
     ),
 )
 

@@ -1,0 +1,83 @@
+"""Bipartite Soft Matching: the baseline that distribution-aware matching is compared with (ORBIS 2, 4).
+
+Tokens are split into dst and src by position alone, each src is paired with its nearest dst, once, and the k closest pairs
+are kept (Bolya et al., Token Merging, ICLR 2023). No dst moves: what differs from DATM is that nothing is iterated.
+
+How dst tokens are placed: every second token (``alternating``, the original), evenly spaced (``spaced``), or one drawn from
+each block of frames x rows x columns (``one_a_block``, as image and video variants do).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .dst_chooser import check
+
+#: Elements of the widest matrix of distances that is held at a time.
+CHUNK = 1 << 24
+
+
+class Pairs(NamedTuple):
+    """``dst``: tokens by slot; ``src``: all other tokens, ascending; ``slot``, ``distance``: of each src's nearest dst
+    (float64); ``reduced``: positions in ``src`` of the k closest pairs, closest first."""
+
+    dst: np.ndarray
+    src: np.ndarray
+    slot: np.ndarray
+    distance: np.ndarray
+    reduced: np.ndarray
+
+
+def alternating(tokens: int) -> np.ndarray:
+    """Every second token, from token 1 on."""
+    return np.arange(1, tokens, 2)
+
+
+def spaced(tokens: int, count: int) -> np.ndarray:
+    """``count`` tokens in the middle of as many runs of nearly equal length."""
+    return (2 * np.arange(count) + 1) * tokens // (2 * count)
+
+
+def one_a_block(grid: tuple[int, int, int], block: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    """One token drawn from each whole block of ``grid`` (frames, rows, columns), ascending. What is left over has none."""
+    counts = [size // step for size, step in zip(grid, block)]
+    if not all(counts):
+        raise ValueError(f"no block of {block} fits into a grid of {grid}")
+    corners = np.meshgrid(*(np.arange(n) * step for n, step in zip(counts, block)), indexing="ij")
+    places = [corner + rng.integers(0, step, corner.shape) for corner, step in zip(corners, block)]
+    return np.sort(np.ravel_multi_index([place.ravel() for place in places], grid))
+
+
+def match(tokens: np.ndarray, dst: np.ndarray, reduced: int = 0, metric: str = "squared_l2") -> Pairs:
+    """Each src token with its nearest dst; of equal ones the lowest slot, of equal pairs the lowest token.
+
+    Parameters
+    ----------
+    tokens : (M, channels), any number type, taken as float64
+    dst : distinct tokens, slot by slot
+    reduced : k, 0 to M - K
+    metric : "squared_l2", or "cosine" (1 - cosine; a token of norm 0 has cosine 0 with all), as in the original
+
+    Errors: ``ValueError`` for a bad ``dst``, ``reduced`` or ``metric``.
+    """
+    tokens = np.asarray(tokens, np.float64)
+    dst = check(len(tokens), dst)
+    src = np.setdiff1d(np.arange(len(tokens)), dst)
+    if not 0 <= reduced <= len(src):
+        raise ValueError(f"reduced must be 0 to {len(src)}, not {reduced}")
+    if metric not in ("squared_l2", "cosine"):
+        raise ValueError(f"metric must be squared_l2 or cosine, not {metric!r}")
+    if metric == "cosine":
+        norm = np.sqrt((tokens * tokens).sum(axis=1, keepdims=True))
+        tokens = tokens / np.where(norm > 0, norm, 1)
+    slot, distance = np.empty(len(src), np.int64), np.empty(len(src))
+    step = max(1, CHUNK // (len(dst) * tokens.shape[1]))
+    for start in range(0, len(src), step):
+        some = slice(start, start + step)
+        a, b = tokens[src[some]], tokens[dst]
+        far = 1 - a @ b.T if metric == "cosine" else ((a[:, None] - b[None]) ** 2).sum(axis=2)
+        slot[some] = far.argmin(axis=1)
+        distance[some] = far.min(axis=1)
+    return Pairs(dst, src, slot, distance, np.argsort(distance, kind="stable")[:reduced])
