@@ -19,7 +19,7 @@ Rejected:
 * Two memories of dst, one loaded while the other is used: hides what ``load_cycles`` says, at twice the memory.
 """
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Array, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -126,7 +126,7 @@ class Datm(wiring.Component):
     def _state(self, m):
         c = self.config
         self._job = Signal(c.job_layout, name="job", reset_less=True)
-        self._status = Signal(Status, name="status")
+        self._status = Signal(4, name="status")
         self._failed = Signal(name="failed")
         self._sources = Signal(c.count_bits, name="sources", reset_less=True)
         self._last_word = Signal(c.word_bits, name="last_word", reset_less=True)
@@ -150,7 +150,7 @@ class Datm(wiring.Component):
         m.d.comb += [self._counting.eq(1), self._stage.eq(STAGES.index(stage))]
 
     def _fail(self, m, status):
-        m.d.sync += [self._failed.eq(1), self._status.eq(status)]
+        m.d.sync += [self._failed.eq(1), self._status.eq(status.value)]
 
     def _memories(self, m):
         """The memories that the control reads and writes; the token walk reads them while it is on its way."""
@@ -183,7 +183,7 @@ class Datm(wiring.Component):
                 Mux(
                     self._word_write,
                     (1 << c.flag_bits) - 1,
-                    Mux(self._flag_write, Signal(1, init=1, name="one") << flag_place, 0),
+                    Mux(self._flag_write, Const(1, 1) << flag_place, 0),
                 )
             ),
             flags.w_addr.eq(self._flag_token >> shift),
@@ -211,10 +211,19 @@ class Datm(wiring.Component):
         walk, pairing, update, weights = self._walk, self._pairing, self._update, self._weights
         self._codes = Signal(c.word_layout, name="codes")
         self._over = Signal(name="word_over")
+        self._asked = Signal(name="asked")
+        awaited = Signal(range(c.outstanding * c.words + 1), name="awaited")
+        asks = Signal(name="asks")
         self._moved = Signal(name="moved")
         for k in range(c.channel_lanes):
             code = self.i_data.payload[k]
             m.d.comb += self._codes[k].eq(Mux(code == -8, -7, code))
+        # Words asked for that have not come: nothing is taken that was not asked for.
+        m.d.comb += [asks.eq(walk.read.valid & walk.read.ready), self._asked.eq(awaited.any())]
+        with m.If(asks & ~self._moved):
+            m.d.sync += awaited.eq(awaited + 1)
+        with m.Elif(self._moved & ~asks):
+            m.d.sync += awaited.eq(awaited - 1)
         m.d.comb += [
             self._over.eq(self._word == self._last_word),
             self._moved.eq(self.i_data.valid & self.i_data.ready),
@@ -243,11 +252,6 @@ class Datm(wiring.Component):
             weights.r_addr[0].eq(Mux(update.valid, self._word, pairing.weight_addr)),
             weights.w_addr.eq(self._word),
         ]
-
-    def _walk_from(self, m, first, end, sources, fetch):
-        """Begin a walk in the next cycle; the state must stay for as long as ``sources`` and ``fetch`` are wanted."""
-        m.d.sync += [self._base.eq(first), self._end.eq(end)]
-        m.d.comb += self._walk.start.eq(1)
 
     # A job is taken: its sizes, and what belongs to it.
 
@@ -281,7 +285,7 @@ class Datm(wiring.Component):
                 self._fail(m, Status.SLOTS)
             with m.Elif(job.pairs + job.slots > job.tokens):
                 self._fail(m, Status.PAIRS)
-            with m.Elif((job.cap == 0) | (job.cap > c.max_iterations)):
+            with m.Elif((job.cap == 0) | (job.cap >= c.max_iterations + 1)):
                 self._fail(m, Status.ITERATIONS)
             m.next = "WORDS"
 
@@ -436,7 +440,7 @@ class Datm(wiring.Component):
             self._count(m, Statistic.LOAD)
             m.d.comb += [
                 walk.fetch.eq(1),
-                self.i_data.ready.eq(walk.visit.valid),
+                self.i_data.ready.eq(self._asked),
                 pairing.load.eq(self._moved),
                 walk.visit.ready.eq(self._moved & self._over),
             ]
@@ -470,7 +474,7 @@ class Datm(wiring.Component):
             m.d.comb += [
                 walk.sources.eq(1),
                 walk.fetch.eq(1),
-                self.i_data.ready.eq(pairing.room),
+                self.i_data.ready.eq(self._asked & pairing.room),
                 pairing.fill.eq(self._moved),
                 walk.visit.ready.eq(pairing.done),
             ]
@@ -495,13 +499,13 @@ class Datm(wiring.Component):
             settled.eq(self._iterations.any() & (fell < job.eps)),
         ]
         with m.State("CHECK"):
-            m.d.comb += [self.o_stats.valid.eq(1), o.value.eq(self._loss), o.kind.eq(Statistic.LOSS)]
+            m.d.comb += [self.o_stats.valid.eq(1), o.value.eq(self._loss), o.kind.eq(Statistic.LOSS.value)]
             with m.If(self.o_stats.ready):
                 m.d.sync += [
                     self._iterations.eq(self._iterations + 1),
                     self._loss_before.eq(self._loss),
                     self._summing.eq(1),
-                    self._status.eq(Mux(settled, Status.CONVERGED, Status.CAP)),
+                    self._status.eq(Mux(settled, Status.CONVERGED.value, Status.CAP.value)),
                 ]
                 m.next = "GROUPS_START"
                 with m.If(settled | (self._iterations + 1 == job.cap)):
@@ -522,7 +526,7 @@ class Datm(wiring.Component):
             m.d.comb += [
                 walk.sources.eq(1),
                 walk.fetch.eq(1),
-                self.i_data.ready.eq(walk.visit.valid & (self._pace == 0)),
+                self.i_data.ready.eq(self._asked & (self._pace == 0)),
                 update.valid.eq(self._moved),
                 walk.visit.ready.eq(self._moved & self._over),
             ]
@@ -644,7 +648,7 @@ class Datm(wiring.Component):
                     m.next = "ITERATIONS"
 
         with m.State("ITERATIONS"):
-            m.d.comb += [self.o_stats.valid.eq(1), o.value.eq(self._iterations), o.kind.eq(Statistic.ITERATIONS)]
+            m.d.comb += [self.o_stats.valid.eq(1), o.value.eq(self._iterations), o.kind.eq(Statistic.ITERATIONS.value)]
             with m.If(self.o_stats.ready):
                 m.next = "STATUS"
 
@@ -652,7 +656,7 @@ class Datm(wiring.Component):
             m.d.comb += [
                 self.o_stats.valid.eq(1),
                 o.value.eq(self._status),
-                o.kind.eq(Statistic.STATUS),
+                o.kind.eq(Statistic.STATUS.value),
                 o.last.eq(1),
             ]
             with m.If(self.o_stats.ready):

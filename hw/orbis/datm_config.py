@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from amaranth import signed
+from amaranth import Shape, signed
 from amaranth.lib import data, enum
 from amaranth.utils import bits_for, ceil_log2
 
@@ -210,4 +210,4 @@ class DatmConfig:
 
     @property
     def statistic_layout(self):
-        return data.StructLayout({"value": self.value_bits, "kind": Statistic, "last": 1})
+        return data.StructLayout({"value": self.value_bits, "kind": Shape.cast(Statistic), "last": 1})

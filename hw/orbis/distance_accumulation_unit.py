@@ -115,26 +115,32 @@ class DistanceAccumulationUnitConfig:
 
 
 class WeightTable(wiring.Component):
-    """The products of one channel's weight that its lanes pick from. Combinational: six adders, or none."""
+    """The products of one channel's weight that its lanes pick from, in registers: six adders, or none. ``en``: advance."""
 
     def __init__(self, *, config):
         self.config = config
-        super().__init__({"weight": In(config.weight_bits), "o": Out(config.shared_layout)})
+        super().__init__({"en": In(1), "weight": In(config.weight_bits), "o": Out(config.shared_layout)})
 
     def elaborate(self, platform):
         m = Module()
         w = self.weight
-        m.d.comb += self.o.k1.eq(w)
+        products = {name: Signal(shape.shape, name=name) for name, shape in self.config.shared_layout}
+        m.d.comb += products["k1"].eq(w)
         if self.config.form == "table":
-            o = self.o
+            k3, k5, k7, k9, k11, k13 = (products[f"k{k}"] for k in _ODD[1:])
             m.d.comb += [
-                o.k3.eq((w << 3) + w),
-                o.k5.eq((w << 4) + o.k3),
-                o.k9.eq((o.k3 << 3) + o.k3),
-                o.k7.eq(o.k9 - (w << 5)),
-                o.k11.eq((o.k3 << 3) + o.k7),
-                o.k13.eq((o.k3 << 4) + o.k5),
+                k3.eq((w << 3) + w),
+                k5.eq((w << 4) + k3),
+                k9.eq((k3 << 3) + k3),
+                k7.eq(k9 - (w << 5)),
+                k11.eq((k3 << 3) + k7),
+                k13.eq((k3 << 4) + k5),
             ]
+        for name, product in products.items():
+            held = Signal(product.shape(), name=f"s1_{name}", reset_less=True)
+            with m.If(self.en):
+                m.d.sync += held.eq(product)
+            m.d.comb += self.o[name].eq(held)
         return m
 
 
@@ -250,8 +256,8 @@ class DistanceAccumulator(wiring.Component):
         for k in range(c.channel_lanes if c.form != "word" else 1):
             table = WeightTable(config=c)
             m.submodules[f"table_{k}"] = emit_once(table)
-            m.d.comb += [table.weight.eq(self.i.weights[k]), shared[k].eq(table.o)]
-        s1 = pipe.cut("operands", src=self.i.src, dst=self.i.dst, shared=shared)
+            m.d.comb += [table.en.eq(self.en), table.weight.eq(self.i.weights[k]), shared[k].eq(table.o)]
+        s1 = pipe.cut("operands", src=self.i.src, dst=self.i.dst)
 
         # Stage 2: sums of a word.
         sums = {}
@@ -259,9 +265,9 @@ class DistanceAccumulator(wiring.Component):
             for t in range(c.dst_lanes):
                 lanes = DistanceLanes(config=c)
                 m.submodules[f"lanes_{s}_{t}"] = emit_once(lanes)
-                m.d.comb += [lanes.src.eq(s1.src[s]), lanes.dst.eq(s1.dst[t]), lanes.shared.eq(s1.shared)]
+                m.d.comb += [lanes.src.eq(s1.src[s]), lanes.dst.eq(s1.dst[t]), lanes.shared.eq(shared)]
                 sums[f"sum_{s}_{t}"] = lanes.o
-        s2 = pipe.cut("sums", weight=s1.shared[0].k1, **sums)
+        s2 = pipe.cut("sums", weight=shared[0].k1, **sums)
 
         # Stage 3: sums of a token; the first word of one begins anew.
         first = Signal(init=1)
