@@ -61,7 +61,7 @@ class Datm(wiring.Component):
     any case, and the next job is right again.
 
     Cycles without stalls, with a memory that answers ``m`` cycles after it is asked: ``pair_cycles``, ``load_cycles``,
-    ``sum_cycles``; a pairing pass is (M - K) * ceil(K / dst_lanes) * ceil(d / channel_lanes) and some 20 cycles a tile.
+    ``sum_cycles``, ``update_cycles``; a pairing pass is (M - K) * ceil(K / dst_lanes) * ceil(d / channel_lanes) and some 20 cycles a tile.
     Memories (all ``hw.memory.sram``): flags M, dst list, assignments M x (slot, distance), local dst, 4 src, weights, group
     sums K x d, counts, best members, and that of the top-k unit.
     Golden: ``golden.datm.match``.
@@ -95,6 +95,36 @@ class Datm(wiring.Component):
                 payload_bits=c.slot_bits,
             )
         )
+
+    def pair_cycles(self, tokens, slots, channels, memory=1):
+        """Of one pairing pass, all tiles: (M - K) * groups * words, and of each tile the way of its first and last src.
+
+        ``memory``: cycles from a transfer of ``o_read`` to that of its word, with a word in every cycle then. Where dst fill
+        whole words of flags behind the last src, a tile takes up to ceil(M / flag_bits) cycles more.
+        """
+        words, tiles = self._words(channels), self._tiles(slots)
+        way = self._pairing.latency + words + memory + 6
+        return sum((tokens - slots) * -(-tile // self.config.dst_lanes) * words + way for tile in tiles)
+
+    def load_cycles(self, slots, channels, memory=1):
+        """Of loading all tiles for one pairing pass."""
+        return 1 + slots * self._words(channels) + len(self._tiles(slots)) * (4 + memory)
+
+    def sum_cycles(self, tokens, channels, memory=1):
+        """Of the sums of all groups, once; up to 2 more where few dst leave the search for src no start."""
+        words = self._words(channels)
+        period = max(words, GroupUpdate.spacing)
+        return (tokens - 1) * period + words + GroupUpdate.latency + 4 + memory
+
+    def update_cycles(self, tokens, slots, channels, memory=1):
+        """Of finding the nearest members, once, and of the exchange of dst."""
+        return self.sum_cycles(tokens, channels, memory) + 3 * slots
+
+    def _words(self, channels):
+        return -(-channels // self.config.channel_lanes)
+
+    def _tiles(self, slots):
+        return [min(self.config.tile, slots - first) for first in range(0, slots, self.config.tile)]
 
     def elaborate(self, platform):
         m = Module()
@@ -160,7 +190,7 @@ class Datm(wiring.Component):
         self._flags = flags = Sram(
             config=SramConfig(depth=-(-c.max_tokens // c.flag_bits), width=c.flag_bits, granularity=1)
         )
-        self._list = dst = Sram(config=SramConfig(depth=c.max_tokens - 1, width=c.token_bits))
+        self._list = dst = Sram(config=SramConfig(depth=c.max_slots, width=c.token_bits))
         self._kept = kept = Sram(config=SramConfig(depth=c.max_tokens, width=c.assignment_layout.size))
         self._weights = weights = Sram(config=SramConfig(depth=c.words, width=c.distance.weights_layout.size))
         m.submodules.flags = emit_once(flags)
@@ -281,7 +311,7 @@ class Datm(wiring.Component):
                 self._fail(m, Status.TOKENS)
             with m.Elif((job.channels == 0) | (job.channels > c.max_channels)):
                 self._fail(m, Status.CHANNELS)
-            with m.Elif((job.slots == 0) | (job.slots >= job.tokens)):
+            with m.Elif((job.slots == 0) | (job.slots >= job.tokens) | (job.slots > c.max_slots)):
                 self._fail(m, Status.SLOTS)
             with m.Elif(job.pairs + job.slots > job.tokens):
                 self._fail(m, Status.PAIRS)

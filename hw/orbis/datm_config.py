@@ -19,7 +19,7 @@ class Status(enum.Enum, shape=4):
     CAP = 1  #: it did not in as many pairings as allowed
     TOKENS = 2  #: error: fewer than 2 tokens, or more than max_tokens
     CHANNELS = 3  #: error: no channel, or more than max_channels
-    SLOTS = 4  #: error: no dst, or as many as tokens, or more
+    SLOTS = 4  #: error: no dst, as many as tokens, or more than max_slots
     PAIRS = 5  #: error: more pairs to keep than there are src
     ITERATIONS = 6  #: error: no pairing allowed
     WEIGHTS = 7  #: error: more or fewer words of weights than the channels fill
@@ -47,6 +47,7 @@ STAGES = (Statistic.CHOOSE, Statistic.LOAD, Statistic.PAIR, Statistic.SUM, Stati
 @dataclass(frozen=True)
 class DatmConfig:
     max_tokens: int = field(default=64, metadata={"doc": "M at most"})
+    max_slots: int = field(default=63, metadata={"doc": "K at most; below max_tokens"})
     max_channels: int = field(default=20, metadata={"doc": "d at most"})
     dst_lanes: int = field(default=4, metadata={"doc": "dst tokens that a src is compared with at once"})
     channel_lanes: int = field(default=8, metadata={"doc": "channels a cycle, and codes of a word of memory"})
@@ -72,6 +73,8 @@ class DatmConfig:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+        if not 1 <= self.max_slots < self.max_tokens:
+            raise ValueError(f"max_slots must be 1 to {self.max_tokens - 1}, not {self.max_slots!r}")
         for name in ("flag_bits", "sort_lanes"):
             if getattr(self, name) & (getattr(self, name) - 1):
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)!r}")
@@ -111,8 +114,7 @@ class DatmConfig:
 
     @property
     def slot_bits(self):
-        """K is at most max_tokens - 1."""
-        return bits_for(max(1, self.max_tokens - 2))
+        return bits_for(max(1, self.max_slots - 1))
 
     @property
     def count_bits(self):

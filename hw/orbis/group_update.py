@@ -70,7 +70,7 @@ class GroupUpdate(wiring.Component):
         m = Module()
         c = self.config
         always = Const(1, 1)
-        slots = c.max_tokens - 1
+        slots = c.max_slots
         sums = Sram(config=SramConfig(depth=slots * c.word_stride, width=self.sums_layout.size))
         counts = Sram(config=SramConfig(depth=slots, width=c.count_bits))
         m.submodules.sums = emit_once(sums)
@@ -161,7 +161,7 @@ class GroupUpdate(wiring.Component):
         m.d.comb += ready.eq(valid[5] & last[5] & ~self.summing)
         s6_ready = Signal()
         m.d.sync += s6_ready.eq(ready)
-        best = Sram(config=SramConfig(depth=c.max_tokens - 1, width=c.best_layout.size))
+        best = Sram(config=SramConfig(depth=c.max_slots, width=c.best_layout.size))
         m.submodules.best = emit_once(best)
         before = Signal(c.best_layout)
         now = Signal(c.best_layout)
