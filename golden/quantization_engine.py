@@ -82,7 +82,7 @@ def dequantize(codes: np.ndarray, amax: np.ndarray) -> np.ndarray:
 class Quantized(NamedTuple):
     """What the engine delivers: ``codes``, ``amax``, ``scales``, ``weights`` as above, and its flags.
 
-    ``not_finite``: a NaN or an infinity came and was taken for 65504 of its sign, in both passes.
+    ``not_finite``: a NaN or an infinity came and was taken for 65504 of its sign, in either pass.
     ``beyond``: a value of the second pass was beyond its channel's amax, that is, the passes had different data.
     """
 

@@ -12,6 +12,8 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
+from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from hw.orbis.top_k import TopK, TopKConfig
 from hw.orbis.datm import Datm
 from hw.orbis.datm_config import DatmConfig
@@ -320,6 +322,28 @@ _ENTRIES = (
         },
         "ORBIS 3.3, SIMPICKER IV-C",
         "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "dst_chooser",
+        DstChooser,
+        {
+            "default": DstChooserConfig(),
+            "least": DstChooserConfig(max_tokens=2, mark_bits=1),
+            "odd": DstChooserConfig(max_tokens=301, mark_bits=8),
+        },
+        "ORBIS 3.2",
+        "K distinct tokens of M, drawn from a seed, or a given list checked",
+    ),
+    Block(
+        "quantization_engine",
+        QuantizationEngine,
+        {
+            "default": QuantizationEngineConfig(),
+            "single": QuantizationEngineConfig(lanes=1, max_channels=5, weight_bits=16),
+            "wide": QuantizationEngineConfig(lanes=16, max_tokens=300, max_channels=40, weight_bits=3),
+        },
+        "ORBIS 3.2, 3.3",
+        "FP16 tokens to 4-bit codes, channel-wise, with scales and weights",
     ),
     Block(
         "top_k",
