@@ -79,23 +79,24 @@ def expected_cycles(engine, job):
 def corner_jobs(rng, c):
     """Jobs at the limits of ``c`` that a bench runs in a few thousand cycles."""
     tokens, slots = c.max_tokens, c.max_slots
-    odd = min(tokens, c.flag_bits + 3)  # a word of flags and a part of one
-    few = min(slots, c.tile + 1, tokens - 1)  # a tile and a slot of the next
+    odd = min(tokens, c.flag_bits + 5)  # a word of flags and a part of one
+    few = min(slots, c.tile + 1)  # a tile and a slot of the next
+    most = min(slots, odd - 1)
     jobs = [
         random_job(rng, c, 2, 1, pairs=1),
         random_job(rng, c, 2, 1, pairs=0),
         random_job(rng, c, odd, 1, channels=1),
-        random_job(rng, c, odd, min(slots, odd - 1), pairs=odd - min(slots, odd - 1)),
+        random_job(rng, c, odd, most, pairs=odd - most),
         random_job(rng, c, tokens, few, channels=c.max_channels, cap=3),
         random_job(rng, c, tokens - 1, min(slots, tokens - 2), cap=2, channels=1),
-        random_job(rng, c, odd, min(slots, 4), spread=2, channels=2, name="ties"),
-        random_job(rng, c, odd, min(slots, 3), spread=2, eps=0, cap=4, name="cap"),
-        random_job(rng, c, odd, min(slots, 3), eps=1 << 15, name="eps"),
+        random_job(rng, c, odd, min(most, 4), spread=2, channels=2, name="ties"),
+        random_job(rng, c, odd, min(most, 3), spread=2, eps=0, cap=4, name="cap"),
+        random_job(rng, c, odd, min(most, 3), eps=(1 << c.loss_bits) - 1, name="eps"),
     ]
     equal = np.full((odd, c.max_channels), -7)
-    jobs.append(Job(equal, odd // 2, dst=[odd - 1, 1][: max(1, slots)], name="all equal"))
+    jobs.append(Job(equal, odd // 2, dst=[odd - 1, 1][:most], name="all equal"))
     twice = np.repeat(rng.integers(-7, 8, ((odd + 1) // 2, c.max_channels)), 2, axis=0)[:odd]
-    jobs.append(Job(twice, odd // 2, dst=list(range(min(slots, 3))), cap=5, name="duplicates"))
+    jobs.append(Job(twice, 1, dst=list(range(min(most, 3))), cap=5, name="duplicates"))
     return jobs
 
 

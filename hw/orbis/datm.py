@@ -307,15 +307,15 @@ class Datm(wiring.Component):
                 self._tail.eq(job.channels),
                 self._last_word.eq(0),
             ]
-            with m.If((job.tokens < 2) | (job.tokens > c.max_tokens)):
+            with m.If((job.tokens < 2) | _above(job.tokens, c.max_tokens)):
                 self._fail(m, Status.TOKENS)
-            with m.Elif((job.channels == 0) | (job.channels > c.max_channels)):
+            with m.Elif((job.channels == 0) | _above(job.channels, c.max_channels)):
                 self._fail(m, Status.CHANNELS)
-            with m.Elif((job.slots == 0) | (job.slots >= job.tokens) | (job.slots > c.max_slots)):
+            with m.Elif((job.slots == 0) | (job.slots >= job.tokens) | _above(job.slots, c.max_slots)):
                 self._fail(m, Status.SLOTS)
             with m.Elif(job.pairs + job.slots > job.tokens):
                 self._fail(m, Status.PAIRS)
-            with m.Elif((job.cap == 0) | (job.cap >= c.max_iterations + 1)):
+            with m.Elif((job.cap == 0) | _above(job.cap, c.max_iterations)):
                 self._fail(m, Status.ITERATIONS)
             m.next = "WORDS"
 
@@ -350,15 +350,19 @@ class Datm(wiring.Component):
         valid = Signal(name="candidate_valid")
         last = Signal(name="candidate_last")
         take = Signal(name="candidate_taken")
+        entered = Signal(c.count_bits, name="entered")
         m.d.comb += [
-            token.eq(Mux(job.given, self.i_dst.payload.token, chooser.o.payload.token)),
+            token.eq(Mux(job.given, self.i_dst.payload.token, chooser.o.payload)),
             valid.eq(Mux(job.given, self.i_dst.valid, chooser.o.valid)),
-            last.eq(Mux(job.given, self.i_dst.payload.last, chooser.o.payload.last)),
+            last.eq(Mux(job.given, self.i_dst.payload.last, entered == job.slots)),
+            entered.eq(self._place + 1),
             self.i_dst.ready.eq(take & job.given),
             chooser.o.ready.eq(take & ~job.given),
-            chooser.i.payload.tokens.eq(job.tokens),
-            chooser.i.payload.count.eq(job.slots),
-            chooser.i.payload.seed.eq(job.seed),
+            chooser.i_command.payload.tokens.eq(job.tokens),
+            chooser.i_command.payload.count.eq(job.slots),
+            chooser.i_command.payload.seed.eq(job.seed),
+            # What it could complain of is known to be right; a given list is checked here, where its flags are.
+            chooser.o_status.ready.eq(1),
         ]
 
         # A word of flags a cycle; tokens that do not exist are no src.
@@ -383,8 +387,8 @@ class Datm(wiring.Component):
 
         with m.State("CHOOSE"):
             self._count(m, Statistic.CHOOSE)
-            m.d.comb += chooser.i.valid.eq(1)
-            with m.If(chooser.i.ready):
+            m.d.comb += chooser.i_command.valid.eq(1)
+            with m.If(chooser.i_command.ready):
                 m.next = "LIST"
 
         with m.State("LIST"):
@@ -409,13 +413,13 @@ class Datm(wiring.Component):
                 self._list.w_data.eq(token),
                 take.eq(1),
             ]
-            m.d.sync += self._place.eq(self._place + 1)
-            with m.If(self._flag | (last & (self._place + 1 != job.slots))):
+            m.d.sync += self._place.eq(entered)
+            with m.If(self._flag | (last & (entered != job.slots))):
                 self._fail(m, Status.LIST)
             m.next = "LIST"
             with m.If(last):
                 m.next = "STATUS"
-                with m.If(~self._flag & (self._place + 1 == job.slots)):
+                with m.If(~self._flag & (entered == job.slots)):
                     m.next = "ITERATE"
 
     # An iteration.
@@ -691,3 +695,8 @@ class Datm(wiring.Component):
             ]
             with m.If(self.o_stats.ready):
                 m.next = "IDLE"
+
+
+def _above(value, limit):
+    """Whether ``value`` exceeds a constant; nothing to compare where it has no room to."""
+    return value > limit if limit < (1 << len(value)) - 1 else Const(0, 1)
