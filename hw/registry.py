@@ -12,12 +12,12 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
-from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
-from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
-from hw.orbis.top_k import TopK, TopKConfig
 from hw.orbis.datm import Datm
 from hw.orbis.datm_config import DatmConfig
 from hw.orbis.distance_accumulation_unit import DistanceAccumulationUnit, DistanceAccumulationUnitConfig
+from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
+from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -29,8 +29,8 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
-from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
+from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
 
 @dataclass(frozen=True)
@@ -384,18 +384,16 @@ _ENTRIES = (
                 tile_groups=3,
                 weight_bits=2,
                 max_iterations=5,
-                outstanding=3,
                 sort_lanes=2,
                 flag_bits=1,
                 form="multiplier",
             ),
             "paper": DatmConfig(
-                max_tokens=67_320,
-                max_slots=6_732,
-                max_channels=128,
-                dst_lanes=72,
+                max_tokens=17_550,
+                max_slots=1_755,
+                max_channels=64,
+                dst_lanes=48,
                 channel_lanes=16,
-                tile_groups=8,
                 outstanding=64,
                 flag_bits=64,
             ),

@@ -127,6 +127,28 @@ SOURCES = {"i_job": Job.job, "i_weights": Job.weight_rows, "i_dst": Job.dst_rows
 SINKS = {"o_read": Job.reads, "o_pairs": Job.pairs, "o_dst": Job.medoids}
 
 
+def run(native, c, jobs, **options):
+    """Run ``jobs`` on a ``sim.native.Native`` of the engine and compare all that comes.
+
+    ``options``: of ``Native.streams``. Returns the statistics of each job as {kind: value}, the losses left out. An
+    ``AssertionError`` names the stream and the job where something differs.
+    """
+    sent = {name: np.concatenate([rows(job, c) for job in jobs]) for name, rows in SOURCES.items()}
+    expected = {name: [rows(job, c) for job in jobs] for name, rows in SINKS.items()}
+    counts = [len(job.statistics()) for job in jobs]
+    wanted = {name: sum(map(len, parts)) for name, parts in expected.items()} | {"o_stats": sum(counts)}
+    got, *_ = native.streams(sent, wanted, **options)
+    for name, parts in expected.items():
+        names = [job.name for job, part in zip(jobs, parts) for _ in part]
+        wrong = np.flatnonzero((got[name] != np.concatenate(parts)).any(axis=1))
+        assert not len(wrong), f"{name}: {len(wrong)} of {len(names)} differ, first row {wrong[0]} of {names[wrong[0]]}"
+    words = statistics(got["o_stats"], c)
+    wrong = wrong_statistics(words, jobs)
+    assert not wrong, "; ".join(wrong[:4])
+    ends = np.cumsum(counts)
+    return [{kind: value for kind, value, _ in words[end - n : end]} for n, end in zip(counts, ends)]
+
+
 def statistics(rows, c):
     """Rows of the statistics as (kind, value, last)."""
     value, kind, last = unpack(rows, _widths(c.statistic_layout))

@@ -52,15 +52,17 @@ async def reset_within_a_job(bench):
 
 @bench_test(stalls=("none",))
 async def cycles(bench):
-    """Each stage takes as long as the engine says."""
+    """Each stage takes as long as the engine says, where the search for src does not meet a run of dst at an end."""
     c, engine = bench.config, bench.component
     tokens = c.max_tokens
     jobs = [random_job(bench.rng, c, tokens, slots) for slots in sorted({1, min(tokens // 2, c.max_slots)})]
+    jobs = [Job(job.codes, job.k, dst=list(range(1, 2 * job.slots, 2)), weights=job.weights, cap=1) for job in jobs] + jobs
     for job, words in zip(jobs, await check(bench, jobs)):
         got = {kind: value for kind, value, _ in words}
+        # What the search may cost: nothing in the first jobs, where every other token is a dst.
+        search = 0 if job.cap == 1 else -(-tokens // c.flag_bits) * (len(range(0, job.slots, c.tile)) + 1)
         for kind, expected in expected_cycles(engine, job).items():
-            slack = 2 * job.found.iterations if kind in (Statistic.SUM, Statistic.UPDATE) else 0
-            if not expected <= got[kind] <= expected + slack:
+            if not expected <= got[kind] <= expected + search * job.found.iterations:
                 raise BenchError(f"{kind.name}, {job.name}: {got[kind]} cycles, the engine says {expected}")
 
 
@@ -87,8 +89,8 @@ def corner_jobs(rng, c):
         random_job(rng, c, 2, 1, pairs=0),
         random_job(rng, c, odd, 1, channels=1),
         random_job(rng, c, odd, most, pairs=odd - most),
-        random_job(rng, c, tokens, few, channels=c.max_channels, cap=3),
-        random_job(rng, c, tokens - 1, min(slots, tokens - 2), cap=2, channels=1),
+        random_job(rng, c, tokens, few, cap=2),
+        random_job(rng, c, tokens - 1, min(slots, tokens - 2), cap=1, channels=1),
         random_job(rng, c, odd, min(most, 4), spread=2, channels=2, name="ties"),
         random_job(rng, c, odd, min(most, 3), spread=2, eps=0, cap=4, name="cap"),
         random_job(rng, c, odd, min(most, 3), eps=(1 << c.loss_bits) - 1, name="eps"),

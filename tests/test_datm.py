@@ -8,6 +8,15 @@ import pytest
 
 from golden import reference
 from golden.datm import distances, kept, match, pair, reduced, update, weights
+from golden.quantization_engine import quantize
+from hw.orbis.datm import Datm
+from hw.orbis.datm_config import DatmConfig, Statistic, Status
+from hw.registry import find
+from sim import clips
+from sim.datm import SINKS, SOURCES, Job, run
+from sim.harness import simulate
+from sim.native import Native
+from sim.tb_datm import bad, corner_jobs, expected_cycles, random_job
 
 
 def k_medoids(x, medoids, limit=1000):
@@ -228,3 +237,140 @@ def test_bad_arguments_are_named(change, message):
 def test_bad_scales_are_named(scales, bits, message):
     with pytest.raises(ValueError, match=message):
         weights(scales, bits)
+
+
+#: As many lanes as make a simulator's work of a job of 2,000 tokens of 64 channels: half a second.
+LARGE = DatmConfig(
+    max_tokens=2_000, max_slots=300, max_channels=64, dst_lanes=8, channel_lanes=16, tile_groups=20, flag_bits=32
+)
+
+
+@pytest.fixture(scope="module")
+def small():
+    config = DatmConfig()
+    return Native.build(Datm(config=config), "datm"), config
+
+
+@pytest.fixture(scope="module")
+def large():
+    return Native.build(Datm(config=LARGE), "datm")
+
+
+def test_rtl():
+    assert simulate("datm", "default").vectors > 4000
+
+
+def test_rtl_of_one_lane():
+    simulate("datm", "small")
+
+
+def test_two_hundred_jobs_back_to_back(small):
+    """Every size at random, ties by small codes, caps from 1: every index, loss, count and address."""
+    native, c = small
+    rng = np.random.default_rng(4)
+    jobs = []
+    for _ in range(200):
+        tokens = int(rng.integers(2, c.max_tokens + 1))
+        slots = int(rng.integers(1, min(c.max_slots, tokens - 1) + 1))
+        channels = int(rng.integers(1, c.max_channels + 1))
+        spread = int(rng.choice([1, 2, 3, 8]))
+        job = random_job(rng, c, tokens, slots, channels=channels, spread=spread, cap=int(rng.integers(1, 9)))
+        jobs.append(job)
+        if not len(jobs) % 3:
+            jobs.append(Job(job.codes, 0, slots=slots, seed=len(jobs), name="seeded"))
+    native.reset()
+    found = run(native, c, jobs)
+    statuses = {Status(words[Statistic.STATUS]) for words in found}
+    assert statuses == {Status.CONVERGED, Status.CAP}
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_gaps_and_stalls_on_every_stream(small, rate):
+    native, c = small
+    rng = np.random.default_rng(5)
+    native.reset()
+    patterns = [rng.random(length) < rate for length in (997, 991, 983, 977, 971, 967, 953, 947)]
+    gaps = dict(zip(SOURCES, patterns))
+    stalls = dict(zip([*SINKS, "o_stats"], patterns[len(SOURCES) :]))
+    jobs = [*corner_jobs(rng, c), *bad(rng, c)]
+    run(native, c, jobs, gaps=gaps, stalls=stalls, max_cycles=2_000_000)
+
+
+def test_a_code_of_minus_eight_is_minus_seven(small):
+    native, c = small
+    native.reset()
+    rng = np.random.default_rng(6)
+    job = random_job(rng, c, 20, 3, channels=c.channel_lanes)
+    wrong = Job(np.where(job.codes == -7, -7, job.codes), job.k, dst=job.dst, weights=job.weights, cap=3)
+    wrong.codes = np.where(job.codes == -7, -8, job.codes)
+    assert (wrong.codes == -8).any()
+    run(native, c, [wrong])
+
+
+@pytest.mark.parametrize("tokens, slots", [(400, 40), (400, 100), (2_000, 200), (2_000, 300)])
+def test_pairing_is_within_two_percent_of_its_bound(large, tokens, slots):
+    """Measured: (M - K) * ceil(K / dst lanes) * ceil(d / channel lanes) cycles and 2 % at most; and the formula exactly."""
+    rng = np.random.default_rng(tokens + slots)
+    job = random_job(rng, LARGE, tokens, slots, pairs=tokens // 2, cap=2)
+    large.reset()
+    (found,) = run(large, LARGE, [job], max_cycles=5_000_000)
+    bound = (tokens - slots) * -(-slots // LARGE.dst_lanes) * -(-LARGE.max_channels // LARGE.channel_lanes)
+    measured = found[Statistic.PAIR] / job.found.iterations
+    assert bound <= measured < 1.02 * bound
+    for kind, cycles in expected_cycles(Datm(config=LARGE), job).items():
+        assert found[kind] == cycles, kind
+
+
+def test_the_clip_to_convergence(large):
+    """2,000 tokens of V, as the quantization engine makes them, seeded dst, until nothing changes."""
+    v = clips.load().v
+    codes, amax = quantize(v.reshape(-1, v.shape[-1])[:2_000])
+    job = Job(codes, 900, slots=100, seed=7, weights=weights(amax), cap=50, name="clip")
+    assert job.found.converged and job.found.iterations > 3
+    large.reset()
+    (found,) = run(large, LARGE, [job], max_cycles=5_000_000)
+    assert found[Statistic.ITERATIONS] == job.found.iterations
+
+
+def test_widths_hold_the_largest_numbers(small):
+    """All weights and differences at their largest: the sums of distances, losses and keys reach their widths."""
+    native, c = small
+    native.reset()
+    codes = np.full((c.max_tokens, c.max_channels), 7)
+    codes[: c.max_tokens // 2] = -7
+    largest = np.full(c.max_channels, (1 << c.weight_bits) - 1)
+    jobs = [Job(codes, 5, dst=[dst], weights=largest, name="ends") for dst in (0, c.max_tokens - 1)]
+    far = np.full((c.max_tokens, c.max_channels), 7)
+    far[3] = -7
+    jobs.append(Job(far, c.max_tokens - 1, dst=[3], weights=largest, name="one against all"))
+    assert jobs[-1].found.losses[0].bit_length() == c.loss_bits
+    run(native, c, jobs)
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"max_tokens": 1}, "max_tokens must be at least 2, not 1"),
+        ({"max_slots": 64}, "max_slots must be 1 to 63, not 64"),
+        ({"max_slots": 0}, "max_slots must be 1 to 63, not 0"),
+        ({"max_channels": 0}, "max_channels must be at least 1, not 0"),
+        ({"dst_lanes": 0}, "dst_lanes must be at least 1, not 0"),
+        ({"channel_lanes": 0}, "channel_lanes must be at least 1, not 0"),
+        ({"tile_groups": 0}, "tile_groups must be at least 1, not 0"),
+        ({"weight_bits": 17}, "weight_bits must be 1 to 16, not 17"),
+        ({"form": "word"}, "form must be table or multiplier"),
+        ({"form": "lut"}, "form must be one of"),
+        ({"max_iterations": 0}, "max_iterations must be at least 1, not 0"),
+        ({"outstanding": 1}, "outstanding must be at least 2, not 1"),
+        ({"sort_lanes": 3}, "sort_lanes must be a power of two, not 3"),
+        ({"flag_bits": 12}, "flag_bits must be a power of two, not 12"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        DatmConfig(**config)
+
+
+def test_presets_are_sizes_of_the_papers():
+    paper = find("datm").config("paper")
+    assert (paper.max_tokens, paper.max_slots, paper.max_channels) == (13 * 1350, 13 * 135, 64)

@@ -13,8 +13,8 @@ distance. Every pass but the first and the last reads tokens from memory in orde
 
 Rejected:
 
-* Sums of groups in the pairing pass: one pass over the tokens less, in ceil(K / dst_lanes) + 2 of them, and wasted in the last
-  iteration; with several tiles the groups are not known before the last.
+* Sums of groups in the pairing pass: one pass over the tokens less, in ceil(K / dst_lanes) + 2 of them, and wasted in the
+  last iteration; with several tiles the groups are not known before the last.
 * All dst in local memory: a tile of a tenth of 67,320 tokens of 3,072 channels is 10 MB. The tile is a choice of the config.
 * Two memories of dst, one loaded while the other is used: hides what ``load_cycles`` says, at twice the memory.
 """
@@ -44,24 +44,25 @@ class Datm(wiring.Component):
     Members
     -------
     i_job : In(stream of ``tokens`` M, ``channels`` d, ``slots`` K, ``pairs`` k, ``eps``, ``cap``, ``seed``, ``given``,
-        ``weights``), taken when idle. ``given``: the dst come at ``i_dst``, else they are chosen by ``seed``. ``weights``:
-        words of weights come at ``i_weights``, else those of the job before are used
-    i_weights : In(stream of ``weights``: channel_lanes unsigned, ``last``), ceil(d / channel_lanes) words of a job; weights of
+        ``weights``), taken when idle. ``given``: the dst come at ``i_dst``, else they are chosen by ``seed``.
+        ``weights``: words of weights come at ``i_weights``, else those of the job before are used
+    i_weights : In(stream of ``weights``: channel_lanes unsigned, ``last``), ceil(d / channel_lanes) words; weights of
         channels from d on do not count
     i_dst : In(stream of ``token``, ``last``), K tokens of a job
     o_read : Out(stream of ``token``, ``word``), what is wanted of memory
     i_data : In(stream of channel_lanes codes), the words asked for, in order, at any latency. -8, which is no code, is -7
     o_pairs : Out(stream of ``src``, ``slot``, ``distance``, ``last``), k pairs by ascending (distance, src); none if k = 0
     o_dst : Out(stream of ``token``, ``last``), the K dst by slot
-    o_stats : Out(stream of ``value``, ``kind``: ``Statistic``, ``last``): a loss for each pairing, then cycles of the stages,
-        the number of pairings, and the ``Status``. After an error the status is all that comes, at any stream
+    o_stats : Out(stream of ``value``, ``kind``: ``Statistic``, ``last``): a loss for each pairing, then cycles of the
+        stages, the number of pairings, and the ``Status``. After an error the status is all that comes, at any stream
     idle : Out(1), no job
 
-    Errors: those of ``Status``, found before memory is read. What belongs to a job, weights and dst up to ``last``, is taken in
-    any case, and the next job is right again.
+    Errors: those of ``Status``, found before memory is read. What belongs to a job, weights and dst up to ``last``, is taken
+    in any case, and the next job is right again.
 
-    Cycles without stalls, with a memory that answers ``m`` cycles after it is asked: ``pair_cycles``, ``load_cycles``,
-    ``sum_cycles``, ``update_cycles``; a pairing pass is (M - K) * ceil(K / dst_lanes) * ceil(d / channel_lanes) and some 20 cycles a tile.
+    Cycles without stalls, with a memory that answers ``memory`` cycles after it is asked: ``pair_cycles``, ``load_cycles``,
+    ``sum_cycles``, ``update_cycles``; a pairing pass is (M - K) * ceil(K / dst_lanes) * ceil(d / channel_lanes) and some 20
+    cycles a tile. The memory may be late by ``outstanding`` tokens' time in the pass before that shows.
     Memories (all ``hw.memory.sram``): flags M, dst list, assignments M x (slot, distance), local dst, 4 src, weights, group
     sums K x d, counts, best members, and that of the top-k unit.
     Golden: ``golden.datm.match``.
@@ -100,7 +101,7 @@ class Datm(wiring.Component):
         """Of one pairing pass, all tiles: (M - K) * groups * words, and of each tile the way of its first and last src.
 
         ``memory``: cycles from a transfer of ``o_read`` to that of its word, with a word in every cycle then. Where dst fill
-        whole words of flags behind the last src, a tile takes up to ceil(M / flag_bits) cycles more.
+        words of flags before the first src or behind the last, each costs a tile up to a cycle more.
         """
         words, tiles = self._words(channels), self._tiles(slots)
         way = self._pairing.latency + words + memory + 6
@@ -128,7 +129,6 @@ class Datm(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        c = self.config
         m.submodules.pairing = emit_once(self._pairing)
         m.submodules.update = emit_once(self._update)
         m.submodules.walk = emit_once(self._walk)
@@ -529,7 +529,9 @@ class Datm(wiring.Component):
         o = self.o_stats.payload
         m.d.comb += [
             # The loss never rises: a difference of its own sign would be an error of the engine.
-            fell.eq(Mux(self._loss < self._loss_before, self._loss_before - self._loss, self._loss - self._loss_before)),
+            fell.eq(
+                Mux(self._loss < self._loss_before, self._loss_before - self._loss, self._loss - self._loss_before)
+            ),
             settled.eq(self._iterations.any() & (fell < job.eps)),
         ]
         with m.State("CHECK"):

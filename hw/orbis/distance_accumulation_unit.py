@@ -16,8 +16,8 @@ is a subtraction, a selection and an addition. Three forms of a lane, one result
   subtraction, square and addition. For channels that share a scale by groups; not for channel-wise scales.
 
 Rejected: a^2 + b^2 - 2ab, exact in integers too: the product (w a) * b is 12 x 4 bits, two selections and two additions in
-place of one, and needs the sums of w b^2 of all dst kept; serial bit planes of w: a lane as small as ``word``'s that takes as
-many cycles as w has bits.
+place of one, and needs the sums of w b^2 of all dst kept; serial bit planes of w: a lane as small as ``word``'s that takes
+as many cycles as w has bits.
 """
 
 from dataclasses import dataclass, field
@@ -291,9 +291,9 @@ class DistanceAccumulator(wiring.Component):
 class DistanceAccumulationUnit(wiring.Component):
     """Weighted squared distances of ``src_lanes`` x ``dst_lanes`` pairs of tokens, ``channel_lanes`` channels a cycle.
 
-    A token is a sequence of words of ``channel_lanes`` codes, -7 to 7 in two's complement, ended by ``last``; unused channels
-    of its last word need weight 0. Code -8 is none: a distance to it has no meaning. Tokens of more than ``max_channels``
-    channels may overflow a sum, which then wraps; others cannot.
+    A token is a sequence of words of ``channel_lanes`` codes, -7 to 7 in two's complement, ended by ``last``; unused
+    channels of its last word need weight 0. Code -8 is none: a distance to it has no meaning. Tokens of more than
+    ``max_channels`` channels may overflow a sum, which then wraps; others cannot.
 
     GE per lane at 8-bit weights, 8 dst lanes and 16 channels (``python -m synth.datm_budget``): ``table`` and ``multiplier``
     differ by what a selection of 14 words costs less than a square and an 8 x 8 multiplier.

@@ -1,7 +1,7 @@
 """Dst update (ORBIS 3.2, 3.3): the sums of all groups, and in each the member nearest to its mean, without a division.
 
-Of a group of n members with sums S[c] of w[c] * q[i, c], the distance of member i to the mean, times n^2, less a term that all
-members share and divided by n, is an integer::
+Of a group of n members with sums S[c] of w[c] * q[i, c], the distance of member i to the mean, times n^2, less a term that
+all members share and divided by n, is an integer::
 
     key = n * sum over c of w[c] * q[c]^2  -  2 * sum over c of q[c] * S[c]
 
@@ -17,7 +17,6 @@ from amaranth.utils import bits_for
 from hw.emit import emit_once
 from hw.memory.sram import Sram, SramConfig
 from hw.orbis.datm_config import LEVELS, DatmConfig
-from hw.orbis.distance_accumulation_unit import CODE
 from hw.stream import delayed
 
 

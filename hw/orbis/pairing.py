@@ -4,8 +4,8 @@
                               +--> distance accumulator --> min tree --> nearest so far --> o
     dst words --> memory -----+      dst_lanes at once       one          of all groups
 
-A src stays in its bank while the groups of ``dst_lanes`` dst pass by; the next ones come into other banks meanwhile. With two
-banks a src that meets one group only would wait two cycles for its bank to be free.
+A src stays in its bank while the groups of ``dst_lanes`` dst pass by; the next ones come into other banks meanwhile. With
+two banks a src that meets one group only would wait two cycles for its bank to be free.
 """
 
 from amaranth import Cat, Const, Module, Mux, Signal
@@ -19,7 +19,6 @@ from hw.orbis.datm_config import DatmConfig
 from hw.orbis.distance_accumulation_unit import CODE, DistanceAccumulator
 from hw.stream import delayed
 from hw.tree.min_tree import MinTree, MinTreeConfig
-
 
 #: A power of two.
 _BANKS = 4

@@ -18,9 +18,9 @@ class _Phase(enum.Enum):
 class TokenWalk(wiring.Component):
     """The dst of slots ``first`` to ``end`` - 1, then all src in ascending order, with what is kept of each.
 
-    A src is a token whose flag is 0. Flags are read ``flag_bits`` at a time and one src is found in each cycle, so that a run
-    of dst costs a cycle per ``flag_bits`` of them; a list of src would be as fast, but has to be made anew in each iteration
-    and takes ``token_bits`` in place of one.
+    A src is a token whose flag is 0. Flags are read ``flag_bits`` at a time and one src is found in each cycle, so that a
+    run of dst costs a cycle per ``flag_bits`` of them; a list of src would be as fast, but has to be made anew in each
+    iteration and takes ``token_bits`` in place of one.
 
     Members
     -------
