@@ -15,7 +15,8 @@ class Job:
     """One job and its results. ``dst``: given tokens, or None for those that ``seed`` chooses; ``slots``: how many.
 
     ``status``: None where the golden says what it is, else the error that the job must end with; then ``codes`` may be None
-    and ``tokens`` and ``channels`` what the job claims.
+    and ``tokens`` and ``channels`` what the job claims. ``word``: channels that share the weight of the first of them; 0 if
+    all have their own.
     """
 
     codes: np.ndarray | None
@@ -31,6 +32,7 @@ class Job:
     tokens: int | None = None
     channels: int | None = None
     weight_words: int | None = None
+    word: int = 0
     found: Match | None = field(default=None, init=False)
 
     def __post_init__(self):
@@ -42,6 +44,8 @@ class Job:
         if self.status is None:
             dst = choose(self.tokens, self.slots, self.seed) if self.dst is None else self.dst
             weights = np.ones(self.channels, int) if self.weights is None else self.weights
+            if self.word:
+                weights = weights[np.arange(self.channels) // self.word * self.word]
             self.found = match(self.codes, dst, k=self.k, weights=weights, eps=self.eps, cap=self.cap)
 
     # What is sent.

@@ -296,6 +296,18 @@ def test_gaps_and_stalls_on_every_stream(small, rate):
     run(native, c, jobs, gaps=gaps, stalls=stalls, max_cycles=2_000_000)
 
 
+def test_channels_that_share_a_weight():
+    """The form with one weight a word, with channels of the last word left over, and weights that differ in a word."""
+    c = DatmConfig(max_tokens=24, max_slots=9, max_channels=10, dst_lanes=2, channel_lanes=4, form="word")
+    native = Native.build(Datm(config=c), "datm")
+    rng = np.random.default_rng(8)
+    jobs = []
+    for channels in (1, 4, 6, 10):
+        job = random_job(rng, c, 24, 7, channels=channels)
+        jobs.append(Job(job.codes, job.k, dst=job.dst, weights=job.weights, word=c.channel_lanes, name=job.name))
+    run(native, c, jobs)
+
+
 def test_a_code_of_minus_eight_is_minus_seven(small):
     native, c = small
     native.reset()
@@ -358,7 +370,6 @@ def test_widths_hold_the_largest_numbers(small):
         ({"channel_lanes": 0}, "channel_lanes must be at least 1, not 0"),
         ({"tile_groups": 0}, "tile_groups must be at least 1, not 0"),
         ({"weight_bits": 17}, "weight_bits must be 1 to 16, not 17"),
-        ({"form": "word"}, "form must be table or multiplier"),
         ({"form": "lut"}, "form must be one of"),
         ({"max_iterations": 0}, "max_iterations must be at least 1, not 0"),
         ({"outstanding": 1}, "outstanding must be at least 2, not 1"),

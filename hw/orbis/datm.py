@@ -247,7 +247,10 @@ class Datm(wiring.Component):
         self._moved = Signal(name="moved")
         for k in range(c.channel_lanes):
             code = self.i_data.payload[k]
-            m.d.comb += self._codes[k].eq(Mux(code == -8, -7, code))
+            unused = Signal(name=f"unused_{k}")
+            # Their weights would do as well, but where a word has one weight.
+            m.d.comb += unused.eq(self._over & (self._tail <= k))
+            m.d.comb += self._codes[k].eq(Mux(unused, 0, Mux(code == -8, -7, code)))
         # Words asked for that have not come: nothing is taken that was not asked for.
         m.d.comb += [asks.eq(walk.read.valid & walk.read.ready), self._asked.eq(awaited.any())]
         with m.If(asks & ~self._moved):
@@ -329,8 +332,7 @@ class Datm(wiring.Component):
         with m.State("WEIGHTS"):
             store = Signal(c.distance.weights_layout, name="weights_stored")
             for k in range(c.channel_lanes):
-                inside = ~self._over | (k < self._tail)
-                m.d.comb += store[k].eq(Mux(inside, self.i_weights.payload.weights[k], 0))
+                m.d.comb += store[k].eq(self.i_weights.payload.weights[0 if c.form == "word" else k])
             m.d.comb += [self.i_weights.ready.eq(job.weights), self._weights.w_data.eq(store)]
             with m.If(job.weights & self.i_weights.valid):
                 m.d.comb += self._weights.w_en.eq(~self._failed)
@@ -512,6 +514,8 @@ class Datm(wiring.Component):
                 pairing.fill.eq(self._moved),
                 walk.visit.ready.eq(pairing.done),
             ]
+            with m.If(self._moved):
+                m.d.sync += self._word.eq(Mux(self._over, 0, self._word + 1))
             with m.If(result):
                 m.d.sync += self._left.eq(self._left - 1)
                 with m.If(self._end == self._job.slots):
