@@ -22,7 +22,7 @@ as many cycles as w has bits.
 
 from dataclasses import dataclass, field
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -197,23 +197,31 @@ class DistanceLanes(wiring.Component):
         return product
 
     def _picked(self, m, k, magnitude):
-        """w * magnitude^2: the product of the odd part, selected by AND and OR, and two places up for each factor 2."""
+        """w * magnitude^2: the product of the odd part, selected by AND and OR, then two places up for each factor 2.
+
+        Shifted after the selection it is of 7 words; of 14, shifted before, it costs 36 GE a lane more at 8 bits.
+        """
         c, shared = self.config, self.shared[k]
-        picked = []
-        for value in range(1, LARGEST + 1):
-            odd, shift = value, 0
-            while odd % 2 == 0:
-                odd, shift = odd // 2, shift + 2
-            chosen = Signal(name=f"is_{k}_{value}")
-            m.d.comb += chosen.eq(magnitude == value)
-            product = Cat(Const(0, shift), shared[f"k{odd}"]) if shift else shared[f"k{odd}"]
-            picked.append(product & chosen.replicate(len(product)))
+        value = Const(0)
+        for odd in _ODD:
+            chosen = Signal(name=f"is_{k}_{odd}")
+            m.d.comb += chosen.eq(_any_of(magnitude, [odd << n for n in range(4) if odd << n <= LARGEST]))
+            value = value | (shared[f"k{odd}"] & chosen.replicate(len(shared[f"k{odd}"])))
+        twos = Signal(range(4), name=f"twos_{k}")
+        for n in reversed(range(4)):
+            with m.If(magnitude[n]):
+                m.d.comb += twos.eq(n)
+        picked = Signal(c.product_bits, name=f"picked_{k}")
         product = Signal(c.product_bits, name=f"product_{k}")
-        value = picked[0]
-        for other in picked[1:]:
-            value = value | other
-        m.d.comb += product.eq(value)
+        m.d.comb += [picked.eq(value), product.eq(picked << (twos << 1))]
         return product
+
+
+def _any_of(value, constants):
+    found = value == constants[0]
+    for constant in constants[1:]:
+        found = found | (value == constant)
+    return found
 
 
 class DistanceAccumulator(wiring.Component):
