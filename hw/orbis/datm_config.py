@@ -53,7 +53,10 @@ class DatmConfig:
     channel_lanes: int = field(default=8, metadata={"doc": "channels a cycle, and codes of a word of memory"})
     tile_groups: int = field(default=4, metadata={"doc": "dst in the local memory, in units of dst_lanes"})
     weight_bits: int = field(default=8, metadata={"doc": "of a channel's weight, unsigned"})
-    form: str = field(default="table", metadata={"doc": "of the distance lanes; word: all channels of a word have the weight of its first"})
+    form: str = field(
+        default="table",
+        metadata={"doc": "of the distance lanes; word: all channels of a word have the weight of its first"},
+    )
     max_iterations: int = field(default=255, metadata={"doc": "pairings at most"})
     outstanding: int = field(default=16, metadata={"doc": "tokens asked of memory and not yet used"})
     sort_lanes: int = field(default=8, metadata={"doc": "pairs that the top-k unit sorts at once; a power of two"})
