@@ -172,12 +172,12 @@ def main(arguments=None):
     if options.pairings is not None and options.pairings < 1:
         raise UserError(f"--pairings must be at least 1, not {options.pairings}")
     quality = on_the_clip(options.ratio)
-    pairings = options.pairings or quality[0]["pairings, 1 %"]
+    pairings = options.pairings or int(np.ceil(quality[0]["pairings, 1 %"]))
 
     print(
         f"On the clip, K = {options.ratio:.0%} of the tokens: pairings until the loss changes by less than 1 % of the"
     )
-    print("first, or not at all; mean pair loss relative to that of the first pairing\n")
+    print("first, or not at all; mean pair loss relative to that of the first pairing; means of 8 seeds\n")
     print(table(list(quality[0]), [[_shown(value) for value in row.values()] for row in quality]))
 
     print("\nGE of a lane: its own, its part of what lanes share, both; 48 dst x 16 channels\n")

@@ -55,7 +55,7 @@ class DatmConfig:
     weight_bits: int = field(default=8, metadata={"doc": "of a channel's weight, unsigned"})
     form: str = field(
         default="table",
-        metadata={"doc": "of the distance lanes; word: all channels of a word have the weight of its first"},
+        metadata={"doc": "of a lane: table, multiplier, or word, where a word has the weight of its first channel"},
     )
     max_iterations: int = field(default=255, metadata={"doc": "pairings at most"})
     outstanding: int = field(default=16, metadata={"doc": "tokens asked of memory and not yet used"})
