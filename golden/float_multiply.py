@@ -2,19 +2,27 @@
 
 import numpy as np
 
-from golden.formats import FP16, FP29, FP32, canonical_nan, fields, to_float64
+from golden.formats import FP16, FP29, FP32, canonical_nan, fields, fp16, to_float64
 
 _DTYPE = {FP16: (np.float16, np.uint16), FP32: (np.float32, np.uint32)}
 
 
-def float_multiply(a: np.ndarray, b: np.ndarray, operand=FP16, product=FP29) -> np.ndarray:
+def float_multiply(a: np.ndarray, b: np.ndarray, operand=FP16, product=FP29, factor=None) -> np.ndarray:
     """``a * b`` element by element: codes of ``operand`` to codes of ``product``, with broadcasting.
+
+    ``b`` has the format ``factor``, the operand's if None; FP32 beside an FP16 operand and product is the other choice.
 
     ``product`` is ``operand``, FP16 or FP32 (the product is rounded once; NumPy's element-wise multiplication is IEEE
     754), or a format that holds every product exactly: FP29 or FP32 for FP16 operands (``uint32``). Zeros and infinities
     have the exclusive-or of the operands' signs; infinity times zero, and anything times NaN, is NaN.
     """
     number, code = _DTYPE[operand]
+    if (factor or operand) != operand:
+        if (operand, product, factor) != (FP16, FP16, FP32):
+            raise ValueError(f"{operand.name} is multiplied by itself, and FP16 by FP32 to FP16, not by {factor.name}")
+        a, b = np.asarray(a, np.uint16), np.asarray(b, np.uint32)
+        with np.errstate(invalid="ignore"):  # 11 and 24 significant bits: the product is exact in float64
+            return fp16(to_float64(a, FP16) * to_float64(b, FP32))
     a, b = np.asarray(a, code), np.asarray(b, code)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         if product == operand:

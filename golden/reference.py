@@ -109,3 +109,38 @@ def sparsify(q: np.ndarray, grid: tuple[int, int, int], tau: float, window: int,
         if reference < x and squared_distance(tokens[t, y, reference], tokens[t, y, x]) < tau * tau:
             table[index[t, y, x]] = table[index[t, y, reference]]
     return table
+
+
+def column_sums(x: np.ndarray, rows: int) -> np.ndarray:
+    """The sum of every ``rows`` rows of finite binary16 codes (M, d), ``float64``: what ``golden.reduction_tree`` rounds."""
+    starts = np.arange(0, len(x), rows)
+    return np.add.reduceat(to_float64(x, FP16), starts, axis=0)
+
+
+def taken(scores: np.ndarray, p: float) -> np.ndarray:
+    """Which ``scores`` (rows, n), none negative, are taken, largest first, until their sum exceeds ``p`` of the row's."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    sums = np.cumsum(np.take_along_axis(scores, order, axis=1), axis=1)
+    chosen = np.concatenate([np.zeros_like(sums[:, :1]), sums[:, :-1]], axis=1) <= p * sums[:, -1:]
+    result = np.zeros(scores.shape, bool)
+    np.put_along_axis(result, order, chosen, axis=1)
+    return result
+
+
+def importance_of_p(q: np.ndarray, k: np.ndarray, rows: int, p: float) -> tuple[np.ndarray, np.ndarray]:
+    """(map, softmax of the scaled products of frame means), what ``golden.prediction_unit.importance_of_p`` approximates."""
+    x, y = (column_sums(a, rows) / _rows_of_groups(len(a), rows)[:, None] for a in (q, k))
+    z = x @ y.T / np.sqrt(q.shape[1])
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    scores = e / e.sum(axis=1, keepdims=True)
+    return taken(scores, p), scores
+
+
+def importance_of_a(p_rows: np.ndarray, v: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
+    """(map, magnitudes of the scores), what ``golden.prediction_unit.importance_of_a`` approximates."""
+    scores = np.abs(to_float64(p_rows, FP16).sum(axis=0) @ to_float64(v, FP16))
+    return taken(scores[None], p)[0], scores
+
+
+def _rows_of_groups(tokens: int, rows: int) -> np.ndarray:
+    return np.minimum(rows, tokens - np.arange(0, tokens, rows))

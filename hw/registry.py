@@ -19,6 +19,7 @@ from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
 from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
+from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
@@ -26,8 +27,14 @@ from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
 from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
+from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
+from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
+from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
+from hw.simcore.sort_select import SortSelect, SortSelectConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
 from hw.tree.min_tree import MinTreeConfig, MinTreeStream
@@ -109,6 +116,7 @@ _ENTRIES = (
             "deep": FloatMultiplyConfig(stages=3),
             "fp16": FloatMultiplyConfig(product=FP16, stages=5),
             "fp32": FloatMultiplyConfig(operand=FP32, product=FP32, stages=6),
+            "scale": FloatMultiplyConfig(product=FP16, factor=FP32, stages=6),
         },
         "SIMPICKER IV-B",
         "a x b, exact or rounded once, IEEE",
@@ -312,6 +320,27 @@ _ENTRIES = (
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
     ),
     Block(
+        "quantization_unit",
+        QuantizationUnit,
+        {
+            "default": QuantizationUnitConfig(),
+            "deep": QuantizationUnitConfig(lanes=3, max_channels=7, digits=1),
+            "single": QuantizationUnitConfig(lanes=1, max_channels=5, digits=8),
+        },
+        "SIMPICKER III-B, IV-C",
+        "K and V to INT8, a scale a channel",
+    ),
+    Block(
+        "scale_unit",
+        ScaleUnit,
+        {
+            "default": ScaleUnitConfig(),
+            "sums": ScaleUnitConfig(lanes=3, max_channels=7, values=FP32, stages=0),
+        },
+        "SIMPICKER III-B",
+        "scales of K into Q, scales of V to the sums",
+    ),
+    Block(
         "bitonic_sorter",
         BitonicSorterStream,
         {
@@ -322,6 +351,73 @@ _ENTRIES = (
         },
         "ORBIS 3.3, SIMPICKER IV-C",
         "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "reduction_tree",
+        ReductionTree,
+        {
+            "default": ReductionTreeConfig(),
+            "scaled": ReductionTreeConfig(lanes=1, max_channels=3, max_rows=26, scaled=True),
+            "serial": ReductionTreeConfig(
+                lanes=4, max_channels=11, max_rows=5, scaled=True, outputs=1, multiply_stages=0, convert_stages=0
+            ),
+        },
+        "SIMPICKER III-B, IV-C",
+        "exact column sums or means of every N rows of a matrix",
+    ),
+    Block(
+        "sort_select",
+        SortSelect,
+        {
+            "default": SortSelectConfig(),
+            "bitonic": SortSelectConfig(build="bitonic", max_scores=26, lanes=26),
+            "words": SortSelectConfig(build="bitonic", max_scores=11, lanes=4, p_bits=8, columns_per_stage=3),
+            "channels": SortSelectConfig(max_scores=128, lanes=1, p_bits=16),
+        },
+        "SIMPICKER III-B, IV-C",
+        "the largest scores of a row until their sum exceeds p of its sum",
+    ),
+    Block(
+        "score_buffer",
+        ScoreBuffer,
+        {
+            "default": ScoreBufferConfig(),
+            "oblong": ScoreBufferConfig(rows=3, columns=130),
+        },
+        "SIMPICKER IV-C, VI-A",
+        "the importance map, a bit a tile, written by rows, read by tile or row",
+    ),
+    Block(
+        "prediction_unit",
+        PredictionUnit,
+        {
+            "default": PredictionUnitConfig(),
+            "whole": PredictionUnitConfig(max_channels=64, sfu_inside=True),
+            "bitonic": PredictionUnitConfig(
+                lanes=2,
+                max_channels=5,
+                max_rows=9,
+                max_tiles=7,
+                select="bitonic",
+                sfu=SfuConfig(lanes=2, max_row=7),
+                product_stages=2,
+                add_stages=1,
+            ),
+        },
+        "SIMPICKER III-B, IV-C",
+        "which tiles of P are important, before any is computed",
+    ),
+    Block(
+        "column_importance",
+        ColumnImportance,
+        {
+            "default": ColumnImportanceConfig(),
+            "small": ColumnImportanceConfig(
+                lanes=2, max_columns=31, max_rows=5, v_lanes=1, max_channels=5, product_stages=3, add_stages=0
+            ),
+        },
+        "SIMPICKER III-B, V-A, V-B",
+        "which columns of A are important, from rows of P in flight",
     ),
     Block(
         "dst_chooser",

@@ -77,11 +77,35 @@ def register(m, shape, payload, valid, ready, name):
     return held
 
 
-class StreamOperator(wiring.Component):
-    """A stream around a fixed-latency operator: one result a cycle, in order, held while the sink stalls.
+class Operator(wiring.Component):
+    """A datapath of fixed latency that moves when ``en`` is high: ``o`` is what ``i`` was ``latency`` advances before.
 
-    A subclass names the operator class; an operator is a component with ports ``en`` (advance), ``i`` (operands), ``o``
-    (result) and the properties ``latency`` and ``config``.
+    Its config has the layouts of both, ``i_layout`` and ``o_layout``, and ``stages``, the latency.
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        super().__init__({"en": In(1), "i": In(config.i_layout), "o": Out(config.o_layout)})
+
+    @property
+    def latency(self):
+        return self.config.stages
+
+    @property
+    def initiation_interval(self):
+        return 1
+
+
+def check_stages(stages, deepest):
+    """``ValueError`` unless an operator has that number of register stages."""
+    if stages not in range(deepest + 1):
+        raise ValueError(f"stages must be 0 to {deepest}, not {stages!r}")
+
+
+class StreamOperator(wiring.Component):
+    """A stream around an ``Operator``: one result a cycle, in order, held while the sink stalls.
+
+    A subclass names the class of the operator.
 
     Latency: the operator's. Initiation interval: 1. Backpressure: yes; ``i.ready`` depends on ``o.ready`` within a cycle.
     A skid buffer would cut that path at the price of a second copy of the payload registers.
@@ -94,8 +118,8 @@ class StreamOperator(wiring.Component):
         self._operator = self.operator(config=config)
         super().__init__(
             {
-                "i": In(stream.Signature(self._operator.i.shape())),
-                "o": Out(stream.Signature(self._operator.o.shape())),
+                "i": In(stream.Signature(config.i_layout)),
+                "o": Out(stream.Signature(config.o_layout)),
             }
         )
 

@@ -13,7 +13,8 @@ from rich.table import Table
 from golden.formats import FP16, FP32, fp16, to_float64
 from golden.lut_multiplier import READINGS
 from golden.lut_pe import lut_pe
-from golden.quantization import dequantize, fold_key_scales, quantize
+from golden.quantization_unit import dequantize, quantize
+from golden.scale_unit import fold_key_scales
 from hw.errors import command_line
 from sim import clips
 

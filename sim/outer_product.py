@@ -8,7 +8,8 @@ from golden.aligned_pe import aligned_pe
 from golden.formats import FP16
 from golden.fp16_pe import fp16_pe
 from golden.lut_pe import lut_pe
-from golden.quantization import fold_key_scales, quantize
+from golden.quantization_unit import quantize
+from golden.scale_unit import fold_key_scales
 from hw.formats import INT8
 from sim.packing import pack
 
@@ -33,7 +34,7 @@ CORNERS = {
 
 
 def golden_of(config):
-    """The golden of a PE, with the arguments that its config means."""
+    """The golden of a PE, of operands (..., K) and weights (..., K, outputs), with the arguments that its config means."""
     if config.weight is not INT8:
         return fp16_pe
     if hasattr(config, "bits"):
@@ -114,19 +115,18 @@ def weight_words(config, w):
     return np.ascontiguousarray(w).reshape(w.shape[0] * w.shape[1] * config.words, -1)
 
 
-async def check_tiles(bench, x, w, golden):
-    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule.
-
-    ``golden(x, w)`` returns the sums, of operands (..., K) and weights (..., K, outputs).
-    """
+async def check_tiles(bench, x, w):
+    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule."""
     c = bench.config
+    if "filled" in bench.component.signature.members:
+        await bench.until("filled")
     tiles, rows, operands = x.shape
     codes, last = operand_codes(x)
     words = weight_words(c, w)
     bench.send("i_x", operand_rows(codes, last))
     bench.send("i_w", words)
     got = await bench.collect("o", tiles * rows * c.words)
-    expected = golden(x, w[:, None])
+    expected = golden_of(c)(x, w[:, None])
     bench.compare(got.reshape(-1, 4), expected.reshape(-1, 1), unit="FP32 sums")
 
     # One PE shows a sum as soon as it is complete, an array when the tile is.

@@ -37,6 +37,7 @@ async def clip(bench):
 async def bad_jobs(bench):
     """Every error has its status, nothing else comes, and the job behind it is right."""
     await check(bench, bad(bench.rng, bench.config))
+    bench.equal("idle", bench.get("idle"), 1)
 
 
 @bench_test(stalls=("none",))

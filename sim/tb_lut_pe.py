@@ -1,24 +1,5 @@
 """Bench of the LUT PE and its arrays: every sum equal to ``golden.lut_pe``, every stall where the schedule says."""
 
-from sim.bench import bench_test
-from sim.outer_product import check_tiles, clip_tiles, corner_tiles, golden_of, random_tiles, seeded_tensors
+from sim.pe_bench import clip, corners, sums
 
-
-@bench_test(operands=[1, 5, 24])
-async def sums(bench, operands):
-    await bench.until("filled")
-    await check_tiles(bench, *random_tiles(bench.rng, bench.config, operands), golden_of(bench.config))
-
-
-@bench_test()
-async def corners(bench):
-    await bench.until("filled")
-    await check_tiles(bench, *corner_tiles(bench.rng, bench.config), golden_of(bench.config))
-
-
-@bench_test(stalls=("none",))
-async def clip(bench):
-    """Tiles of Q K^T of the clip; without a clip, of seeded tensors."""
-    await bench.until("filled")
-    tensors = bench.tensors or seeded_tensors(bench.rng)
-    await check_tiles(bench, *clip_tiles(tensors, bench.config), golden_of(bench.config))
+__all__ = ["clip", "corners", "sums"]

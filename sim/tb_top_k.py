@@ -150,6 +150,6 @@ def clip_keys(tensors, c):
     """Magnitudes of differences of neighbouring tokens of the clip, as keys: smooth data has many ties."""
     if tensors is None:
         return []
-    x = tensors["v"].reshape(-1, tensors["v"].shape[-1])[: min(c.max_entries, 1500) + 1].astype(np.float64)
+    x = tensors["v"].reshape(-1, tensors["v"].shape[-1])[: min(c.max_entries, 600) + 1].astype(np.float64)
     far = ((x[1:] - x[:-1]) ** 2).sum(axis=1)
     return [np.minimum(far * 4, (1 << c.key_bits) - 1).astype(np.uint64)]

@@ -18,7 +18,7 @@ import numpy as np
 
 from golden.datm import match, weights
 from golden.dst_chooser import choose
-from golden.quantization import channel_amax
+from golden.quantization_unit import channel_amax
 from golden.quantization_engine import encode, quantize
 from hw import emit, registry
 from hw.errors import UserError, command_line

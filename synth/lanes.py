@@ -18,7 +18,8 @@ from golden.aligned_pe import aligned_pe
 from golden.formats import FP32, to_float64
 from golden.fp16_pe import fp16_pe
 from golden.lut_pe import lut_pe
-from golden.quantization import dequantize, fold_key_scales, quantize
+from golden.quantization_unit import dequantize, quantize
+from golden.scale_unit import fold_key_scales
 from hw import emit
 from hw.errors import command_line
 from hw.generate import table

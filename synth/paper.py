@@ -44,7 +44,7 @@ TABLE_II = (
     Row("16 x 8 LUT PEs", 1.23, 47.10, 1024, "lane", ("lut_pe", "plain_pe", "lut_multiplier")),
     Row("8 x 8 FP16 PEs", 2.71, 323.07, 512, "lane", ("fp16_pe",)),
     Row("4 x 8 EWUs", 0.04, 3.58, 32, "lane", ("ewu",)),
-    Row("Prediction Unit", 0.02, 1.40, 1, "unit", ("prediction_unit",)),
+    Row("Prediction Unit", 0.02, 1.40, 1, "unit", ("prediction_unit", "column_importance")),
     Row("Quantization Unit", 0.03, 1.89, 1, "unit", ("quantization_unit",)),
     Row("Sparsification Unit", 0.14, 16.36, 1, "unit", ("sparsification_unit",)),
     Row("Reorder and Recovery Unit", 0.06, 2.69, 1, "unit", ("reorder_recover", "reorder_and_recover_unit")),

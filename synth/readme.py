@@ -21,6 +21,8 @@ from synth import cache, lanes, report, runs
 
 README = cache.ROOT / "README.md"
 EXPECTED = Path(__file__).with_name("expected.json")
+#: The preset of an arithmetic operator with all its register stages.
+DEEPEST = "deep"
 PLOT = cache.ROOT / "docs" / "lanes.svg"
 
 
@@ -60,6 +62,27 @@ def blocks(results):
             )
         )
     return markdown(header, rows) + _made("make synth", results)
+
+
+def operators(results):
+    """The arithmetic operators with all their register stages, routed."""
+    header = ("operator", "stages", "GE", "share of flip-flops", "LUT4", "FF", "DSP", "Fmax MHz")
+    rows = []
+    for result in results:
+        block, generic, ecp5 = registry.find(result["block"]), result["generic"], result["ecp5"]
+        rows.append(
+            (
+                f"[`{block.name}`]({_source(block)})",
+                block.build(result["preset"]).latency,
+                f"{generic['ge']:,.0f}",
+                f"{generic['flop_ge'] / generic['ge']:.0%}",
+                f"{ecp5['lut_sites']:,}",
+                f"{ecp5['ff']:,}",
+                ecp5["dsp"],
+                f"{ecp5['fmax_mhz']:.1f}",
+            )
+        )
+    return markdown(header, rows) + _made(f"make synth BLOCK=... PRESET={DEEPEST}", results)
 
 
 def comparison(results):
@@ -112,6 +135,7 @@ def render(text, costs):
     tensors = clips.load()
     tables = {
         "blocks": blocks(costs["blocks"]),
+        "operators": operators(costs["operators"]),
         "comparison": comparison(costs["blocks"]),
         "lanes": lane_rows(costs["lanes"]),
         "accuracy": accuracy_rows(tensors),
@@ -128,7 +152,8 @@ def render(text, costs):
 
 
 def measured():
-    """``blocks``: the costs of every block at its default preset; ``lanes``: the mixed lanes. By the tools."""
+    """By the tools: ``blocks``, the costs of every block at its default preset; ``operators``, those of ``hw.arith`` with
+    all their stages; ``lanes``, the mixed lanes."""
     found = {}
     with runs.progress_bar() as progress:
         for compared in (True, False):
@@ -137,8 +162,15 @@ def measured():
             ]
             technologies = runs.TECHNOLOGIES if compared else ("generic", "ecp5")
             found |= {result["block"]: result for result in runs.measure_all(pairs, technologies, progress=progress)}
+        deepest = runs.measure_all([(b, DEEPEST) for b in arithmetic()], ("generic", "ecp5"), progress=progress)
     found = [found[name] for name in registry.BLOCKS]
-    return {"blocks": found, "lanes": lanes.measure(lambda text: print(text, "...", flush=True), route=False)}
+    mixed = lanes.measure(lambda text: print(text, "...", flush=True), route=False)
+    return {"blocks": found, "operators": deepest, "lanes": mixed}
+
+
+def arithmetic():
+    """The blocks of ``hw.arith``."""
+    return [block for block in registry.BLOCKS.values() if block.component.__module__.startswith("hw.arith.")]
 
 
 def expected():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from golden.quantization import channel_amax
+from golden.quantization_unit import channel_amax
 from hw.registry import find
 from synth.datm_budget import ARRAY, INSTANCES, MODELS, engine_config, main, on_the_clip, shared_scales
 

@@ -24,6 +24,7 @@ CONFIGS = [
     FloatMultiplyConfig(product=hw.FP16, stages=0),
     FloatMultiplyConfig(operand=hw.FP32, product=hw.FP32, stages=0),
     FloatMultiplyConfig(product=hw.FP32, stages=1),
+    FloatMultiplyConfig(product=hw.FP16, factor=hw.FP32, stages=6),
 ]
 
 
@@ -68,12 +69,13 @@ def native():
 @pytest.mark.parametrize("k", range(len(CONFIGS)))
 def test_millions_of_pairs_through_the_rtl(native, k):
     """Every pair of corners; 4, 3 and 3 million random pairs through the deepest pipelines, fewer through the others."""
-    operand, product = golden_format(CONFIGS[k].operand), golden_format(CONFIGS[k].product)
+    operand, factor, product = (golden_format(getattr(CONFIGS[k], name)) for name in ("operand", "b", "product"))
     rng = np.random.default_rng(k)
-    for part in range((4, 3, 3, 1, 1, 1, 1)[k]):
-        pairs = random_pairs(rng, operand, 1 << 20)
-        a, b = np.hstack([corner_pairs(operand)[:2], pairs]) if part == 0 else pairs
-        check(native, k, pack(a, b, widths=[operand.width] * 2), float_multiply(a, b, operand, product))
+    for part in range((4, 3, 3, 1, 1, 1, 1, 2)[k]):
+        pairs = random_pairs(rng, operand, 1 << 20, factor)
+        a, b = np.hstack([corner_pairs(operand, factor)[:2], pairs]) if part == 0 else pairs
+        expected = float_multiply(a, b, operand, product, factor)
+        check(native, k, pack(a, b, widths=[operand.width, factor.width]), expected)
 
 
 @pytest.mark.parametrize("k", [0, 1])
@@ -95,12 +97,32 @@ def test_rtl(preset):
         ({"stages": 4}, "stages must be 0 to 3, not 4"),
         ({"product": hw.FP16, "stages": 7}, "stages must be 0 to 6, not 7"),
         ({"product": hw.FP17}, "product must be FP16 or hold every product of two FP16 exactly, not FP17"),
+        (
+            {"factor": hw.FP32},
+            "factor must be None, or FP32 with an FP16 operand and product, not FP32 with FP16 and FP29",
+        ),
         ({"operand": hw.FP32}, "product must be FP32 or hold every product of two FP32 exactly, not FP29"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):
     with pytest.raises(ValueError, match=message):
         FloatMultiplyConfig(**config)
+
+
+def test_golden_of_fp16_by_fp32_against_exact_rationals():
+    rng = np.random.default_rng(6)
+    a, b = np.hstack([corner_pairs(FP16, FP32)[:2], random_pairs(rng, FP16, 2000, FP32)])
+    finite = is_finite(a, FP16) & is_finite(b, FP32)
+    a, b = a[finite], b[finite]
+    got = to_float64(float_multiply(a, b, FP16, FP16, FP32), FP16)
+    x, y = to_float64(a, FP16), to_float64(b, FP32)
+    np.testing.assert_array_equal(got, [rounded(Fraction(p) * Fraction(q), FP16) for p, q in zip(x, y)])
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(x) ^ np.signbit(y))
+    special = {(FP16.inf, 0): FP16.nan, (FP16.inf, 1): FP16.inf, (0x8000, FP32.inf): FP16.nan, (0, FP32.nan): FP16.nan}
+    for (p, q), code in special.items():
+        assert float_multiply(np.array([p]), np.array([q]), FP16, FP16, FP32) == code
+    with pytest.raises(ValueError, match="FP16 by FP32 to FP16"):
+        float_multiply(a, b, FP16, FP29, FP32)
 
 
 def test_golden_refuses_a_product_it_would_have_to_round():

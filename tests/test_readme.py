@@ -27,6 +27,19 @@ def test_gate_counts_are_the_committed_ones(block):
     assert result["tools"] == EXPECTED[block]["tools"]
 
 
+@pytest.mark.parametrize("row", COSTS["operators"], ids=lambda row: row["block"])
+def test_deepest_operators_close_the_target(row):
+    """120 MHz on ECP5 speed grade 6 as committed, by the very gates that are built now."""
+    assert row["ecp5"]["fmax_mhz"] >= 120
+    pair = (BLOCKS[row["block"]], readme.DEEPEST)
+    (result,) = runs.measure_all([pair], technologies=("generic",))
+    assert result["generic"] == row["generic"]
+
+
+def test_every_operator_has_a_deepest_row():
+    assert [row["block"] for row in COSTS["operators"]] == [block.name for block in readme.arithmetic()]
+
+
 @pytest.mark.parametrize("lane", lanes.LANES, ids=lambda lane: lane.name)
 def test_gates_of_lanes_are_the_committed_ones(lane):
     row = next(row for row in COSTS["lanes"] if row["name"] == lane.name)

@@ -23,12 +23,10 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from hw.arith.pieces import look_up, multiply
 from hw.formats import FP16, FP32, Float, shift_right_sticky
-from hw.stream import Pipeline, StreamOperator
+from hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages; an FP16 result, interpolated linearly, has no "bend" and "slope".
 CUTS = (
@@ -122,8 +120,7 @@ class ExpConfig:
         for name in ("source", "target"):
             if getattr(self, name) not in METHODS:
                 raise ValueError(f"{name} must be FP16 or FP32, not {getattr(self, name).name}")
-        if self.stages not in range(len(self.cuts)):
-            raise ValueError(f"stages must be 0 to {len(self.cuts) - 1}, not {self.stages!r}")
+        check_stages(self.stages, len(self.cuts) - 1)
 
     @property
     def method(self):
@@ -136,8 +133,16 @@ class ExpConfig:
         linear = (tuple(point for point in cut if point not in ("bend", "slope")) for cut in CUTS)
         return tuple(dict.fromkeys(linear))
 
+    @property
+    def i_layout(self):
+        return self.source.layout
 
-class Exp(wiring.Component):
+    @property
+    def o_layout(self):
+        return self.target.layout
+
+
+class Exp(Operator):
     """``o = e**i``, monotone over all operands, within 0.6 ulp for an FP16 result, 2**-20.5 relative (8 ulp) for FP32.
 
     Overflow gives infinity; underflow goes through subnormals to +0. e**-inf is +0, e**inf infinity, e**0 exactly 1; a NaN
@@ -160,18 +165,6 @@ class Exp(wiring.Component):
     words for FP16 and none for FP32; CORDIC, as many adders as result bits; base 2 instead of e, which moves the
     multiplication by log2(e) to a scale that is often folded into Q, and is then no softmax to the reader.
     """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"en": In(1), "i": In(config.source.layout), "o": Out(config.target.layout)})
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -12,11 +12,10 @@ The cut points become registers in the order of ``CUTS``: from none (combination
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
 from hw.formats import FP32, Float, leading_zeros, shift_right_sticky
-from hw.stream import Pipeline, StreamOperator
+from hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages. The result is registered first, then the longest path is halved.
 CUTS = (
@@ -41,8 +40,7 @@ class FloatAddConfig:
     )
 
     def __post_init__(self):
-        if self.stages not in range(len(CUTS)):
-            raise ValueError(f"stages must be 0 to {len(CUTS) - 1}, not {self.stages!r}")
+        check_stages(self.stages, len(CUTS) - 1)
         if self.b.exponent_bits > self.a.exponent_bits or self.b.fraction_bits > self.a.fraction_bits:
             raise ValueError(f"b ({self.b.name}) must not be wider than a ({self.a.name})")
         if self.subnormals and self.a != self.b:
@@ -51,8 +49,16 @@ class FloatAddConfig:
                 "a subnormal of the narrower is a normal number of the wider"
             )
 
+    @property
+    def i_layout(self):
+        return data.StructLayout({"a": self.a.layout, "b": self.b.layout})
 
-class FloatAdd(wiring.Component):
+    @property
+    def o_layout(self):
+        return self.a.layout
+
+
+class FloatAdd(Operator):
     """``o = a + b`` in format ``config.a``: IEEE 754, round to nearest even, infinities, one canonical NaN.
 
     Single path: one aligner, one adder, one normaliser. A two-path (near/far) adder is faster by about one shifter and
@@ -71,24 +77,6 @@ class FloatAdd(wiring.Component):
     Latency: ``stages`` advances. Initiation interval: 1.
     Golden: ``golden.float_add.float_add``.
     """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {
-                "en": In(1),
-                "i": In(data.StructLayout({"a": config.a.layout, "b": config.b.layout})),
-                "o": Out(config.a.layout),
-            }
-        )
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()
@@ -167,11 +155,15 @@ class FloatAdd(wiring.Component):
         ]
         s = pipe.cut("add", sign=s.sign, exponent=s.exponent, total=total, subtract=s.subtract, invalid=s.invalid)
 
-        # Count the zeros above the leading one; a subnormal sum stops at the least exponent.
+        # Count the zeros above the leading one. A subnormal sum stops at the least exponent: at a one set where that is,
+        # which costs less time than to compare the count with the exponent.
         top = len(s.total) - 1
-        zeros = leading_zeros(m, s.total, "zeros")
-        amount = Signal.like(zeros)
-        m.d.comb += amount.eq(Mux(zeros > s.exponent, s.exponent, zeros) if subnormals else zeros)
+        counted = s.total
+        if subnormals:
+            stop = Signal(top + 1)
+            m.d.comb += [stop[top - k].eq(s.exponent == k) for k in range(1, top + 1)]
+            counted = s.total | stop
+        amount = leading_zeros(m, counted, "zeros")
         # An exact cancellation is +0; two zeros of one sign keep it.
         sign = Signal()
         m.d.comb += sign.eq(s.sign & ~(s.subtract & ~s.total.any()))

@@ -11,11 +11,10 @@ The cut points become registers in the order of ``CUTS``: from none (combination
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
 from hw.formats import FP32, Float
-from hw.stream import Pipeline, StreamOperator
+from hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages.
 CUTS = ((), ("result",), ("magnitude", "result"))
@@ -27,15 +26,18 @@ class FloatCompareConfig:
     stages: int = field(default=1, metadata={"doc": "register stages, 0 to 2"})
 
     def __post_init__(self):
-        if self.stages not in range(len(CUTS)):
-            raise ValueError(f"stages must be 0 to {len(CUTS) - 1}, not {self.stages!r}")
+        check_stages(self.stages, len(CUTS) - 1)
 
     @property
-    def result(self):
+    def i_layout(self):
+        return data.StructLayout({"a": self.fmt.layout, "b": self.fmt.layout})
+
+    @property
+    def o_layout(self):
         return data.StructLayout({"less": 1, "equal": 1, "min": self.fmt.layout, "max": self.fmt.layout})
 
 
-class FloatCompare(wiring.Component):
+class FloatCompare(Operator):
     """``less``, ``equal``, ``min`` and ``max`` of ``a`` and ``b`` in the total order: -inf < finite < +inf < NaN.
 
     ``-0 == +0``, and all NaN are equal to one another and greater than any number: ``min`` is a number where there is one,
@@ -58,25 +60,6 @@ class FloatCompare(wiring.Component):
     Latency: ``stages`` advances. Initiation interval: 1.
     Golden: ``golden.float_compare.float_compare``.
     """
-
-    def __init__(self, *, config):
-        self.config = config
-        layout = config.fmt.layout
-        super().__init__(
-            {
-                "en": In(1),
-                "i": In(data.StructLayout({"a": layout, "b": layout})),
-                "o": Out(config.result),
-            }
-        )
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()
@@ -116,7 +99,7 @@ class FloatCompare(wiring.Component):
             m.d.comb += [less.eq(a_sign & ~s.zeros), equal.eq(s.zeros)]
         with m.Else():
             m.d.comb += [less.eq(Mux(a_sign, ~(s.below | s.same), s.below)), equal.eq(s.same)]
-        result = Signal(self.config.result)
+        result = Signal(self.config.o_layout)
         m.d.comb += [
             result.less.eq(less),
             result.equal.eq(equal),

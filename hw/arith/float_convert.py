@@ -14,11 +14,9 @@ The cut points become registers in the order of ``CUTS``: from none (combination
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from hw.formats import FP16, FP32, INT8, Float, leading_zeros, shift_right_sticky
-from hw.stream import Pipeline, StreamOperator
+from hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages; "count" is for integers only.
 CUTS = (
@@ -63,8 +61,7 @@ class FloatConvertConfig:
         if self.source == self.target:
             raise ValueError(f"source and target must differ, not both {self.target.name}")
         deepest = len(CUTS) - 1 if self.integer else len(CUTS) - 2
-        if self.stages not in range(deepest + 1):
-            raise ValueError(f"stages must be 0 to {deepest}, not {self.stages!r}")
+        check_stages(self.stages, deepest)
         if self.target not in (FP16, FP32):
             raise ValueError(f"target must be FP16 or FP32, not {self.target.name}")
 
@@ -78,8 +75,16 @@ class FloatConvertConfig:
         s, t = self.source, self.target
         return s.fraction_bits <= t.fraction_bits and s.exponent_bits < t.exponent_bits
 
+    @property
+    def i_layout(self):
+        return self.source.layout
 
-class FloatConvert(wiring.Component):
+    @property
+    def o_layout(self):
+        return self.target.layout
+
+
+class FloatConvert(Operator):
     """``o = i`` in format ``config.target``: IEEE 754, round to nearest even, subnormals, one canonical NaN.
 
     * Narrowing (FP32, FP29 or FP17 to FP16): overflow to infinity, underflow through subnormals to a signed zero.
@@ -100,18 +105,6 @@ class FloatConvert(wiring.Component):
     Limits: as a target FP16 and FP32 only; FP29 and FP17 never hold subnormals.
     Golden: ``golden.float_convert.float_convert`` and ``golden.float_convert.integer_convert``.
     """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"en": In(1), "i": In(config.source.layout), "o": Out(config.target.layout)})
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -16,12 +16,11 @@ The cut points become registers in the order of ``EXACT_CUTS`` or ``ROUNDED_CUTS
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
 from hw.arith.pieces import multiply
-from hw.formats import FP16, FP29, Float, leading_zeros, shift_right_sticky
-from hw.stream import Pipeline, StreamOperator
+from hw.formats import FP16, FP29, FP32, Float, leading_zeros, shift_right_sticky
+from hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages. "partial" is inside the multiplier of FP32; in FP16, where the
 #: product fits one DSP block, it is a second register behind it, which makes the multiplier as deep as the adder.
@@ -44,21 +43,33 @@ ROUNDED_CUTS = (
 
 @dataclass(frozen=True)
 class FloatMultiplyConfig:
-    operand: Float = field(default=FP16, metadata={"doc": "format of both operands"})
+    operand: Float = field(default=FP16, metadata={"doc": "format of a, and of b without a factor"})
     product: Float = field(
         default=FP29,
         metadata={"doc": "format of the product: the operands' own, or one that holds every product exactly"},
     )
     stages: int = field(default=2, metadata={"doc": "register stages, 0 to 3 if exact, 0 to 6 if rounded"})
+    factor: Float | None = field(
+        default=None, metadata={"doc": "format of b, if it is not the operand's: FP32 beside FP16, rounded to FP16"}
+    )
 
     def __post_init__(self):
+        if self.factor is not None and (self.operand, self.factor, self.product) != (FP16, FP32, FP16):
+            raise ValueError(
+                f"factor must be None, or FP32 with an FP16 operand and product, not {self.factor.name} with "
+                f"{self.operand.name} and {self.product.name}"
+            )
         if not self.exact and self.product != self.operand:
             raise ValueError(
                 f"product must be {self.operand.name} or hold every product of two {self.operand.name} exactly, "
                 f"not {self.product.name}"
             )
-        if self.stages not in range(len(self.cuts)):
-            raise ValueError(f"stages must be 0 to {len(self.cuts) - 1}, not {self.stages!r}")
+        check_stages(self.stages, len(self.cuts) - 1)
+
+    @property
+    def b(self):
+        """Format of b."""
+        return self.factor or self.operand
 
     @property
     def exact(self):
@@ -74,14 +85,24 @@ class FloatMultiplyConfig:
     def cuts(self):
         return EXACT_CUTS if self.exact else ROUNDED_CUTS
 
+    @property
+    def i_layout(self):
+        return data.StructLayout({"a": self.operand.layout, "b": self.b.layout})
 
-class FloatMultiply(wiring.Component):
+    @property
+    def o_layout(self):
+        return self.product.layout
+
+
+class FloatMultiply(Operator):
     """``o = a * b``: IEEE 754, round to nearest even, subnormals, infinities, one canonical NaN.
 
     Exact products are normalised behind the multiplier, by one counter and one shifter of the product's width; in front of
     it they would take one of each for either operand, at the same area, and lie before the DSP block's input registers.
     Rounded products are normalised in front of it, one operand only: a product of two subnormals rounds to zero, however
     it is shifted. In FP16, both operands would take a second counter and 22 two-way multiplexers more, the product 44.
+    Of FP16 by FP32 it is the FP16 one: what a subnormal FP32 factor makes is nothing in FP16. Widening the FP16 operand to a
+    product of two FP32 would round twice, and multiply 24 x 24 bits for 11 x 24.
 
     Parameters
     ----------
@@ -97,30 +118,12 @@ class FloatMultiply(wiring.Component):
     Golden: ``golden.float_multiply.float_multiply``.
     """
 
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {
-                "en": In(1),
-                "i": In(data.StructLayout({"a": config.operand.layout, "b": config.operand.layout})),
-                "o": Out(config.product.layout),
-            }
-        )
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
-
     def elaborate(self, platform):
         m = Module()
         c = self.config
         pipe = Pipeline(m, self.en, c.cuts[c.stages])
         a = _Operand(m, self.i.a, c.operand, "a")
-        b = _Operand(m, self.i.b, c.operand, "b")
+        b = _Operand(m, self.i.b, c.b, "b")
         sign = Signal()
         invalid = Signal()
         infinite = Signal()
@@ -179,19 +182,21 @@ class FloatMultiply(wiring.Component):
         """The magnitude of the product and what ``special`` has become beside it."""
         fmt = self.config.operand
         width = fmt.fraction_bits + 1
+        exponent_bits = self.config.b.exponent_bits
         # Of the operands at most one is subnormal, or the product is next to nothing: that one goes left.
         left = Signal(width)
-        right = Signal(width)
+        right = Signal(self.config.b.fraction_bits + 1)
+        swap = b.subnormal if self.config.b == fmt else Const(0, 1)
         m.d.comb += [
-            left.eq(Mux(b.subnormal, b.significand, a.significand)),
-            right.eq(Mux(b.subnormal, a.significand, b.significand)),
+            left.eq(Mux(swap, b.significand, a.significand)),
+            right.eq(Mux(swap, a.significand, b.significand)),
         ]
         zeros = leading_zeros(m, left, "zeros")
-        power = Signal(signed(fmt.exponent_bits + 2))
-        m.d.comb += power.eq(a.exponent + b.exponent - fmt.bias)
+        power = Signal(signed(exponent_bits + 2))
+        m.d.comb += power.eq(a.exponent + b.exponent - self.config.b.bias)
         s = pipe.cut("count", **special, power=power, zeros=zeros, left=left, right=right)
         normal = Signal(width)
-        exponent = Signal(signed(fmt.exponent_bits + 2))
+        exponent = Signal(signed(exponent_bits + 2))
         m.d.comb += [normal.eq(s.left << s.zeros), exponent.eq(s.power - s.zeros)]
         beside = {"sign": s.sign, "invalid": s.invalid, "infinite": s.infinite}
         s = pipe.cut("operand", **beside, exponent=exponent, left=normal, right=s.right)
@@ -199,9 +204,9 @@ class FloatMultiply(wiring.Component):
         # Multiply. The product's leading one is at its top or next to it; beside it, the exponent of the latter, and, where
         # that is below the least, how far the product moves right instead.
         reach = (width + 1).bit_length()  # a shift of 2**reach - 1 clears every bit
-        distance = Signal(fmt.exponent_bits + 1)
+        distance = Signal(exponent_bits + 1)
         shift = Signal(reach)
-        floored = Signal(fmt.exponent_bits + 1)
+        floored = Signal(exponent_bits + 1)
         least = Signal()
         m.d.comb += [distance.eq(-s.exponent), least.eq(s.exponent <= 0)]
         with m.If(s.exponent[-1]):
@@ -219,7 +224,7 @@ class FloatMultiply(wiring.Component):
         whole = Signal()
         normal = Signal(width + 1, name="normal_product")
         rest = Signal()
-        exponent = Signal(fmt.exponent_bits + 1, name="product_exponent")
+        exponent = Signal(exponent_bits + 1, name="product_exponent")
         m.d.comb += [
             whole.eq(top | s.least),
             normal.eq(Mux(whole, s.product[-width - 1 :], s.product[-width - 2 : -1])),

@@ -19,12 +19,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from hw.arith.pieces import look_up, multiply
 from hw.formats import FP16, FP32, Float
-from hw.stream import Pipeline, StreamOperator
+from hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages; FP16, interpolated linearly, has no "bend" and "slope".
 CUTS = (
@@ -106,8 +104,7 @@ class ReciprocalConfig:
     def __post_init__(self):
         if self.fmt not in INTERPOLATIONS:
             raise ValueError(f"fmt must be {' or '.join(f.name for f in INTERPOLATIONS)}, not {self.fmt.name}")
-        if self.stages not in range(len(self.cuts)):
-            raise ValueError(f"stages must be 0 to {len(self.cuts) - 1}, not {self.stages!r}")
+        check_stages(self.stages, len(self.cuts) - 1)
 
     @property
     def cuts(self):
@@ -116,8 +113,16 @@ class ReciprocalConfig:
         linear = (tuple(point for point in cut if point not in ("bend", "slope")) for cut in CUTS)
         return tuple(dict.fromkeys(linear))
 
+    @property
+    def i_layout(self):
+        return self.fmt.layout
 
-class Reciprocal(wiring.Component):
+    @property
+    def o_layout(self):
+        return self.fmt.layout
+
+
+class Reciprocal(Operator):
     """``o = 1 / i``, IEEE division rounded once to nearest even: the error is at most half an ulp.
 
     Zeros give infinities of their sign, infinities zeros, NaN the canonical one. Subnormals enter and leave: those below a
@@ -145,18 +150,6 @@ class Reciprocal(wiring.Component):
     * Digit recurrence, unrolled: no table and no multiplier, but 25 subtractions of 25 bits one after another.
     * Newton's iteration from a smaller table: three products in a row before the test instead of two.
     """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"en": In(1), "i": In(config.fmt.layout), "o": Out(config.fmt.layout)})
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

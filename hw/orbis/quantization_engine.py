@@ -43,7 +43,7 @@ class QuantizeLane(wiring.Component):
     to the even one below. From k = 5 on the code is 0.
 
     Area: 1,010 GE with its registers. Rejected: seven comparators of 14 |x| with 1, 3, .. 13 times amax, 1,480 GE, since the
-    multiples cost as much as the comparators; a general divider, 12 steps instead of 3.
+    multiples cost as much as the comparators.
 
     Members
     -------

@@ -24,7 +24,7 @@ from hw.arith.float_compare import FloatCompare, FloatCompareConfig
 from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from hw.emit import emit_once
 from hw.formats import FP16
-from hw.stream import Pipeline, StreamOperator, delayed
+from hw.stream import Operator, Pipeline, StreamOperator, delayed
 
 #: Register stages of adder and multiplier at most; one more separates the choice of their operands.
 OPERATOR_STAGES = 6
@@ -57,8 +57,12 @@ class EwuConfig:
         return min(self.stages, OPERATOR_STAGES)
 
     @property
-    def vector(self):
+    def o_layout(self):
         return data.ArrayLayout(FP16.layout, self.lanes)
+
+    @property
+    def i_layout(self):
+        return data.StructLayout({"op": EwuOp, "a": self.o_layout, "b": self.o_layout, "scalar": FP16.layout})
 
 
 class EwuLane(wiring.Component):
@@ -142,7 +146,7 @@ class EwuLane(wiring.Component):
         return m
 
 
-class EwuLanes(wiring.Component):
+class EwuLanes(Operator):
     """The lanes side by side under one opcode, a fixed-latency operator.
 
     Members
@@ -151,19 +155,6 @@ class EwuLanes(wiring.Component):
     i : In, struct of ``op``, ``a``, ``b`` and ``scalar``
     o : Out, ``lanes`` results, ``latency`` advances later
     """
-
-    def __init__(self, *, config):
-        self.config = config
-        fields = {"op": EwuOp, "a": config.vector, "b": config.vector, "scalar": FP16.layout}
-        super().__init__({"en": In(1), "i": In(data.StructLayout(fields)), "o": Out(config.vector)})
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

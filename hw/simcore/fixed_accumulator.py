@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.emit import emit_once
@@ -17,7 +16,7 @@ from hw.formats import FP32, leading_zeros
 from hw.memory.sram import Sram, SramConfig
 from hw.simcore.accumulator import accumulator_members, check_at_least_one
 from hw.simcore.product import Scaled
-from hw.stream import Pipeline, StreamOperator, delayed
+from hw.stream import Operator, Pipeline, StreamOperator, delayed
 
 #: Which cut points are registered, by number of stages. The first is outside the loop of the running sum.
 CUTS = ((), ("align",), ("align", "result"))
@@ -156,8 +155,15 @@ class FixedToFloatConfig:
         members = {"sums": data.ArrayLayout(self.sums.sum_layout, self.outputs)}
         return data.StructLayout({**members, "scale": self.scale_bits} if self.scale_bits else members)
 
+    @property
+    def o_layout(self):
+        return data.ArrayLayout(FP32.layout, self.outputs)
 
-class FixedToFloat(wiring.Component):
+    #: Register stages.
+    stages = 3
+
+
+class FixedToFloat(Operator):
     """``o[j] = i.sums[j] * 2**(least + i.scale)`` as FP32, rounded once to nearest even; an exact zero is +0.
 
     ::
@@ -177,15 +183,6 @@ class FixedToFloat(wiring.Component):
     Latency: 3 advances. Initiation interval: 1.
     Golden: ``golden.fixed_sum.to_fp32``.
     """
-
-    latency = 3
-    initiation_interval = 1
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {"en": In(1), "i": In(config.i_layout), "o": Out(data.ArrayLayout(FP32.layout, config.outputs))}
-        )
 
     def elaborate(self, platform):
         m = Module()

@@ -19,6 +19,7 @@ from hw.simcore.local_table import LocalTable, LocalTableConfig
 from hw.simcore.operand import OPERAND
 from hw.simcore.product import SCALED_BYTE128, SCALED_ROUNDED, Scaled, pack_product
 from hw.simcore.product_table import find_reading
+from hw.stream import delayed
 
 
 def product_forms(reading):
@@ -93,13 +94,8 @@ class LutProduct(wiring.Component):
             exponent=exponent,
             significand=significand,
         )
-        if self.config.stages == 1:
-            m.d.comb += self.product.eq(product)
-        else:
-            s2_product = Signal(fmt.layout, reset_less=True)
-            with m.If(self.en):
-                m.d.sync += s2_product.eq(product)
-            m.d.comb += self.product.eq(s2_product)
+        more = self.config.stages - 1
+        m.d.comb += self.product.eq(delayed(m, self.en, product, more, "product", reset_less=True)[-1])
         return m
 
     def _odd16(self, m):

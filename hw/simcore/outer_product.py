@@ -26,7 +26,6 @@ from hw.simcore.accumulator import Accumulator, AccumulatorConfig, check_at_leas
 from hw.simcore.fixed_accumulator import (
     FixedAccumulator,
     FixedAccumulatorConfig,
-    FixedToFloat,
     FixedToFloatConfig,
     FixedToFloatStream,
 )
@@ -253,7 +252,7 @@ class OuterProduct(wiring.Component):
     @property
     def latency(self):
         c = self.config
-        return c.product_stages + c.add_stages + (2 if c.pes > 1 else 0) + (FixedToFloat.latency if c.fixed else 0)
+        return c.product_stages + c.add_stages + (2 if c.pes > 1 else 0) + (c.convert.stages if c.fixed else 0)
 
     @property
     def initiation_interval(self):

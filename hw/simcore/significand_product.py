@@ -16,7 +16,7 @@ from hw.simcore.operand import OPERAND, OperandDecode, OperandDecodeConfig
 from hw.simcore.outer_product import OuterProductCell, OuterProductConfig, RowOperands
 from hw.simcore.product import SCALED_EXACT, SCALED_ROUNDED, Scaled, pack_product
 from hw.simcore.product_table import round_significand
-from hw.stream import register
+from hw.stream import delayed, register
 
 SIGNIFICAND_BITS = 11
 EXACT_BITS = 18
@@ -92,13 +92,8 @@ class SignificandProduct(wiring.Component):
             exponent=exponent,
             significand=significand,
         )
-        if self.config.stages == 1:
-            m.d.comb += self.product.eq(product)
-        else:
-            s2_product = Signal(fmt.layout, reset_less=True)
-            with m.If(self.en):
-                m.d.sync += s2_product.eq(product)
-            m.d.comb += self.product.eq(s2_product)
+        more = self.config.stages - 1
+        m.d.comb += self.product.eq(delayed(m, self.en, product, more, "product", reset_less=True)[-1])
         return m
 
     def _normalised(self, m, exact, weight_zero):

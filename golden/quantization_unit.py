@@ -1,4 +1,4 @@
-"""Channel-wise symmetric INT8 quantization of K and V (SIMPICKER III-B, the quantization unit of IV-C).
+"""Channel-wise symmetric INT8 quantization of K and V (SIMPICKER III-B, IV-C). Hardware: ``hw.simcore.quantization_unit``.
 
 For a matrix ``x`` of FP16 values, shape (tokens, channels), and every channel c on its own::
 
@@ -7,27 +7,42 @@ For a matrix ``x`` of FP16 values, shape (tokens, channels), and every channel c
     code[t, c] = sign(x) * round_half_even(|x[t, c]| * 127 / amax[c])    of the exact quotient, at most 127
 
 A *dead channel* (amax 0) has scale 1 and codes 0. A code is sign and 7-bit magnitude (``formats.int8_encode``); -0 is
-accepted where codes are read and never produced. NaN and infinities are a ``ValueError``: amax would carry them to the
-whole channel. Two passes over ``x`` are inherent: no code is known before the last token has been seen.
+accepted where codes are read and never produced. Two passes over ``x`` are inherent: no code is known before the last
+token has been seen. For NaN and infinities ``quantization_unit`` says what the unit does; the functions of a single pass
+take them for a mistake, a ``ValueError``.
 
 **Why the quotient is exact.** ``round(x / scale)`` and ``round(x * (1 / scale))`` differ by one code near ties and
 ``1 / scale`` overflows FP16 below amax = 0.00194, so the golden divides by neither. A unit needs one integer divider.
-Write |x| = m * 2^f and amax = a * 2^g with normalised 11-bit significands m and a, subnormals shifted up; then the
-quotient is 127 * m / (a * 2^k) with k = g - f >= 0, 18 bits by 11. At k >= 9 it is below one half and the code is 0.
+Write |x| = m * 2^f and amax = a * 2^g with 11-bit significands m and a, subnormals as they stand; then the quotient is
+127 * m / (a * 2^k) with k = g - f >= 0, 18 bits by 11. At k >= 9 it is below one half and the code is 0.
 
-Rejected: a power-of-two scale, which would fold exactly but wastes up to one of the seven magnitude bits; a reciprocal
-multiplier, which needs 127 / amax to 18 bits or more to decide ties as an exact quotient does; half-away rounding,
-which costs the same remainder compare and is biased.
+Rejected: a power-of-two scale, which would fold exactly but wastes up to one of the seven magnitude bits; half-away
+rounding, which costs the same remainder compare and is biased.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .formats import FP16, fp16, int8_decode, int8_encode, is_finite, to_float64
+from .formats import FP16, int8_decode, int8_encode, is_finite, is_nan, to_float64
 
 LEVELS = 127
 """The largest magnitude of a code."""
+
+
+def quantization_unit(x: np.ndarray, amax: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, bool]:
+    """What the unit makes of any ``x``: ``(codes, scales, not_finite)``, the first two as ``quantize`` has them.
+
+    A NaN or an infinity takes no part in amax; its code is 0 or +-127 (0 in a dead channel). ``not_finite`` says whether
+    there is one. For ``x`` without any this is ``quantize``. ``amax``: FP16 (channels,), what was measured of other tokens;
+    None measures ``x``.
+    """
+    codes = _codes(x, finite=False)
+    finite = is_finite(codes, FP16)
+    if amax is None:
+        amax = channel_amax(np.where(finite, codes, np.uint16(0)))
+    beyond = np.where(is_nan(codes, FP16), np.uint16(0), codes & 0x8000 | np.uint16(FP16.inf - 1))
+    return encode(np.where(finite, codes, beyond), amax), scales_of(amax), bool((~finite).any())
 
 
 def channel_amax(x: np.ndarray) -> np.ndarray:
@@ -84,30 +99,6 @@ def quantize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def dequantize(codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Codes and scales to ``float32`` values: ``code * scale`` rounded once; code 0x80 (-0) is +0."""
     return int8_decode(codes).astype(np.float32) * np.asarray(scales, dtype=np.float32)
-
-
-def fold_key_scales(q: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """K's scales folded into Q, once per head: ``float16(q[t, c] * scales[c])``, the exact product rounded once.
-
-    ``QK^T`` contracts over channels, so K's scale cannot be applied to the sum; with the fold, ``q' . code`` is the
-    wanted product. ``q``: (tokens, channels), ``float16`` or binary16 codes as ``uint16``; ``scales``: ``float32``
-    (channels,). The FP16 x FP16 path must still read the unscaled ``q``. IEEE throughout: a product beyond 65504 is an
-    infinity (only possible with amax > 127), a tiny one is subnormal or zero, a NaN stays one.
-
-    What the rounding costs, on the default clip with d = 64 (scales 0.015 to 0.036): 0.19 % of q' are subnormal and
-    lose up to all of their digits, but they add next to nothing to a sum. The rms error of QK^T, relative to its rms,
-    is 1.1e-4 from the fold and 3.4e-3 from K's quantization, 30 times more; with K 256 times smaller, so that half of
-    q' is subnormal, the fold's share is 1.3e-4. Rejected therefore: a power-of-two normalisation of the scales, taken
-    out again after the sum; it would give 1.1e-4 in both cases and cost an exponent per head.
-    """
-    q = _codes(q, finite=False)
-    scales = np.asarray(scales)
-    if scales.dtype != np.float32 or scales.shape != q.shape[1:]:
-        raise ValueError(f"scales must be float32 of shape {q.shape[1:]}, not {scales.dtype} of shape {scales.shape}")
-    # 11 and 24 significant bits: the product is exact in float64, so the conversion is the only rounding.
-    with np.errstate(invalid="ignore"):
-        product = to_float64(q, FP16) * scales.astype(np.float64)
-    return fp16(product).view(np.float16)
 
 
 def _units(codes: np.ndarray) -> np.ndarray:

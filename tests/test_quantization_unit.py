@@ -1,4 +1,4 @@
-"""INT8 quantization of K and V against exact rational arithmetic: every comparison is of bits."""
+"""The quantization unit: the golden against exact rationals, benches, every amax and every magnitude through the RTL."""
 
 from fractions import Fraction
 
@@ -8,16 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden import formats
-from golden.quantization import (
+from golden.quantization_unit import (
     channel_amax,
     channel_scales,
     dequantize,
     encode,
-    fold_key_scales,
+    quantization_unit,
     quantize,
     scales_of,
 )
+from hw.registry import find
+from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from sim import clips
+from sim.harness import simulate
+from sim.native import Native
+from sim.tb_quantization_unit import columns, expected, words
 
+CONFIG = QuantizationUnitConfig(max_channels=64)
 TINY, LARGEST, NORMAL = 2.0**-24, 65504.0, 2.0**-14
 
 
@@ -205,7 +212,7 @@ def test_wrong_matrices(x, message):
         quantize(x)
 
 
-def test_wrong_amax_and_scales():
+def test_wrong_amax():
     x = np.ones((2, 2), np.float16)
     with pytest.raises(ValueError, match="amax must be float16"):
         encode(x, np.ones(2, np.float32))
@@ -213,10 +220,6 @@ def test_wrong_amax_and_scales():
         encode(x, np.ones(3, np.float16))
     with pytest.raises(ValueError, match="not negative"):
         encode(x, np.array([1, -1], np.float16))
-    with pytest.raises(ValueError, match="scales must be float32"):
-        fold_key_scales(x, np.ones(2))
-    with pytest.raises(ValueError, match=r"of shape \(2,\)"):
-        fold_key_scales(x, np.ones(1, np.float32))
 
 
 def test_dequantize_rounds_one_product():
@@ -230,62 +233,97 @@ def test_dequantize_rounds_one_product():
     assert bits(values[0x80]) == [0]  # -0 is +0
 
 
-@pytest.mark.parametrize("amax", [TINY, 2.0**-10, 0.3, 4.6, 127.0, LARGEST])
-def test_fold_rounds_the_exact_product_once(amax):
-    rng = np.random.default_rng([5, int(amax * 2**24)])
-    scales = scales_of(np.full(33, amax, np.float16))
-    q = half(rng, (40, 33), -20, 6)
-    got = fold_key_scales(q, scales)
-    assert got.dtype == np.float16 and got.shape == q.shape
-    for t, c in np.ndindex(q.shape):
-        want = nearest(abs(exact(q[t, c])) * exact(scales[c]), formats.FP16)
-        assert exact(abs(got[t, c])) == want
-        assert np.signbit(got[t, c]) == np.signbit(q[t, c])
+def test_what_is_no_number_takes_no_part():
+    inf, nan = np.inf, np.nan
+    x = np.array([[inf, 2, nan, nan, 1], [1, -inf, -3, inf, 0], [-2, nan, 1, -inf, -1]], np.float16)
+    codes, scales, wrong = quantization_unit(x)
+    assert wrong
+    assert codes.tolist() == [[127, 127, 0, 0, 127], [64, 0xFF, 0xFF, 0, 0], [0xFF, 0, 42, 0, 0xFF]]
+    assert bits(scales) == bits(scales_of(np.array([2, 2, 3, 0, 1], np.float16)))
+    finite = half(np.random.default_rng(8), (20, 5))
+    assert quantization_unit(finite)[0].tolist() == quantize(finite)[0].tolist()
+    assert not quantization_unit(finite)[2]
+    # By maxima of other tokens: beyond them, 127.
+    others = quantization_unit(np.array([[5], [-inf], [nan], [1]], np.float16), np.array([2], np.float16))[0]
+    assert others.tolist() == [[127], [0xFF], [0], [64]]
 
 
-def test_fold_does_not_round_through_fp32():
-    """Products one unit of 35 bits beside an FP16 tie: FP32 would round them onto it."""
-    found = 0
-    for m in range(1025, 2048, 2):
-        for beside in (1, -1):
-            scale = ((1 << 23) + beside) * pow(m, -1, 1 << 24) % (1 << 24)
-            if scale < 1 << 23 or (m * scale).bit_length() != 35:
-                continue
-            got = fold_key_scales(np.array([[m]], np.float16), np.array([scale * 2.0**-24], np.float32))
-            assert exact(got[0, 0]) == nearest(Fraction(m * scale, 1 << 24), formats.FP16)
-            found += 1
-    assert found > 200
+@pytest.mark.parametrize("preset", find("quantization_unit").presets)
+def test_rtl(preset):
+    tensors = dict(clips.load(frames=9).items()) if preset == "default" else None
+    assert simulate("quantization_unit", preset, tensors=tensors).vectors > 1000
 
 
-def test_fold_overflow_underflow_nan_and_dead_channel():
-    big = np.array([np.float32(LARGEST) / np.float32(127)], np.float32)
-    assert bits(fold_key_scales(np.array([[200.0], [-200.0], [np.inf], [-np.nan]], np.float16), big)) == [
-        [0x7C00],
-        [0xFC00],
-        [0x7C00],
-        [0x7E00],
+def test_the_bench_has_every_kind_of_channel():
+    found = columns()
+    subnormal = [name for name, codes in found.items() if 0 < (codes & 0x7FFF).max() < 0x400]
+    assert len(subnormal) >= 3 and len(found) > 10
+    assert sum(((codes & 0x7C00) == 0x7C00).any() for codes in found.values()) >= 4
+
+
+@pytest.fixture(scope="module")
+def native():
+    return Native.build(QuantizationUnit(config=CONFIG), "quantization_unit")
+
+
+def run(native, sent, codes, scales):
+    """The rows of ``o`` and the words of ``o_scale`` for rows of ``i``."""
+    counts = {"o": codes, "o_scale": scales}
+    got, *_ = native.streams({"i": sent}, counts, max_cycles=4 * len(sent) + 4 * scales + 1000)
+    return got["o"], got["o_scale"][:, :4].copy().view(np.uint32).ravel()
+
+
+def test_every_amax_has_its_scale(native):
+    """All 31,744 finite magnitudes as amax: each scale is the golden's, which the rationals above have checked."""
+    amax = np.arange(0x7C00, dtype=np.uint16).reshape(-1, 64)
+    sent = np.concatenate([words(row[None], CONFIG, encode=False, end=True) for row in amax])
+    _, scales = run(native, sent, 0, amax.size)
+    want = scales_of(amax.ravel().view(np.float16))
+    np.testing.assert_array_equal(scales, want.view(np.uint32))
+    assert [exact(x) for x in want[1::997]] == [
+        nearest(exact(x) / 127, formats.FP32) for x in amax.ravel().view(np.float16)[1::997]
     ]
-    small = scales_of(np.array([TINY], np.float16))
-    assert bits(fold_key_scales(np.array([[1.0], [-1.0]], np.float16), small)) == [[0], [0x8000]]
-    q = half(np.random.default_rng(6), (5, 1))
-    assert bits(fold_key_scales(q, scales_of(np.array([0], np.float16)))) == bits(q)
 
 
-def test_fold_costs_far_less_than_quantization_on_real_tokens():
-    """The figures that fold_key_scales quotes, and why it carries no exponent."""
-    from sim.clips import from_clip
+def test_every_value_by_many_maxima(native):
+    """Every binary16 code, NaN and what is beyond amax too, by 96 maxima: ends of binades, subnormal, odd, at random."""
+    rng = np.random.default_rng(9)
+    some = [0, 1, 2, 3, 126, 127, 128, 1022, 1023, 0x400, 0x401, 0x7FF, 0x800, 0x3BFF, 0x3C00, 0x57F0, 0x5BF0, 0x7BFF]
+    maxima = np.concatenate([some, rng.integers(0, 0x400, 18), rng.integers(0x400, 0x7C00, 60)]).astype(np.uint16)
+    every = np.repeat(np.arange(1 << 16, dtype=np.uint16)[:, None], CONFIG.lanes, axis=1)
+    encoded = words(every, CONFIG, encode=True)
+    for amax in maxima.reshape(-1, CONFIG.lanes):
+        sent = np.concatenate([words(amax[None], CONFIG, encode=False, end=True), encoded])
+        codes, _ = run(native, sent, len(every), CONFIG.lanes)
+        want, *_ = quantization_unit(every, amax.view(np.float16))
+        np.testing.assert_array_equal(codes, expected(want, CONFIG))
 
-    tensors = from_clip()
-    q, k = (x.reshape(-1, 64) for x in (tensors.q, tensors.k))
-    for shrink, share in ((1, 1.2e-4), (256, 1.4e-4)):
-        small = (k.astype(np.float64) / shrink).astype(np.float16)
-        codes, scales = quantize(small)
-        m, wide = formats.int8_decode(codes).astype(np.float64), q.astype(np.float64)
-        true, ideal = wide @ small.T.astype(np.float64), (wide * scales) @ m.T
-        folded = fold_key_scales(q, scales)
-        got = folded.astype(np.float64) @ m.T
-        quantized, fold = (float(np.sqrt(np.mean(e * e) / np.mean(true * true))) for e in (ideal - true, got - ideal))
-        print(
-            f"K / {shrink}: {np.mean(np.abs(folded) < NORMAL):.2%} subnormal, rms {fold:.2e}, quantized {quantized:.2e}"
-        )
-        assert fold < share and quantized < 3.6e-3
+
+def test_many_tokens_of_an_awkward_width(native):
+    """1,350 tokens of 61 channels, twice, and then of 3: cycles as stated, the second pass straight behind the first."""
+    rng = np.random.default_rng(10)
+    for d in (61, 3):
+        x = half(rng, (1350, d)).view(np.uint16)
+        sent = np.concatenate([words(x, CONFIG, encode=encode, end=True) for encode in (False, True)])
+        per_token = -(-d // CONFIG.lanes)
+        counts = {"o": len(x) * per_token, "o_scale": d}
+        got, cycles, _ = native.streams({"i": sent}, counts)
+        codes, scales = quantize(x)
+        np.testing.assert_array_equal(got["o"], expected(codes, CONFIG, end=True))
+        np.testing.assert_array_equal(got["o_scale"][:, :4].copy().view(np.float32).ravel(), scales)
+        unit = QuantizationUnit(config=CONFIG)
+        assert cycles["i"][-1] - cycles["i"][0] + 1 == unit.cycles(1350, per_token, d)
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"lanes": 0}, "lanes must be at least 1, not 0"),
+        ({"max_channels": 0}, "max_channels must be at least 1, not 0"),
+        ({"digits": 0}, "digits must be 1 to 8, not 0"),
+        ({"digits": 9}, "digits must be 1 to 8, not 9"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        QuantizationUnitConfig(**config)

@@ -1,0 +1,130 @@
+"""What speculation on the tiles of attention saves and costs: products that go FP-INT, softmax mass held, output error.
+
+``python -m sim.speculation [--clip PATH] [--tensors NPZ] [--p P ...] [--queries TILES]`` prints it beside what SIMPICKER
+claims. Everything but speculation and quantization is ``float64`` (``golden.quality``).
+"""
+
+import argparse
+import sys
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from golden.prediction_unit import overhead
+from golden.quality import quality
+from hw.errors import UserError, command_line
+from sim import clips
+
+#: Proportions of the sum in the sweep; SIMPICKER's is 0.65. None: no tile or column is important.
+SWEEP = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0, None)
+PAPERS_P = 0.65
+
+#: What SIMPICKER says of p = 0.65 (abstract, III-B, VI-B), and the sizes that its overheads are computed from.
+CLAIM_PRODUCTS, CLAIM_ERROR = ">65%", "no loss"
+CLAIM_SIZES = (35_100, 1350, 64)
+
+#: Elements of P that the table under the benches is measured on.
+ELEMENTS = 1_000_000
+
+
+def measured(tensors, ps=SWEEP, queries=None):
+    """``golden.quality.quality`` of a head; ``queries`` frames of its rows, or all."""
+    q, k, v = (x.reshape(-1, x.shape[-1]) for _, x in tensors.items())
+    return quality(q, k, v, tensors.q.shape[1], ps, queries=queries)
+
+
+def summary(tensors):
+    """A small table at the paper's p, measured on a few frames of rows."""
+    frames, rows, _ = tensors.q.shape
+    queries = min(frames, max(1, ELEMENTS // (rows * rows * frames)))
+    title = f"speculation: what goes FP-INT, and the output's error (rms; {queries} of {frames} frames of rows)"
+    table = Table(title=title)
+    for name in ("p", "QK^T products", "PV products", "all products", "softmax held", "output error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in measured(tensors, (PAPERS_P, None), queries):
+        shares = (each.p_products, each.a_products, each.products, each.mass)
+        table.add_row(_p(each), *(f"{share:.1%}" for share in shares), _error(each.error))
+    table.add_row(f"paper, {PAPERS_P}", "-", "-", CLAIM_PRODUCTS, "-", CLAIM_ERROR)
+    return table
+
+
+def sweep_table(found, tensors):
+    frames, rows, d = tensors.q.shape
+    title = f"speculation on {frames} frames of {rows} tokens, d = {d}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    heads = ("\np", "tiles\nFP-INT", "QK^T\nFP-INT", "\nheld", "\nmost", "error\nP", "PV\nFP-INT", "error\nA")
+    for name in heads:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("all\nFP-INT", "error\nboth"):
+        table.add_column(name, justify="right", no_wrap=True, style="bold")
+    for each in found:
+        shares = (each.tiles, each.p_products, each.mass, each.most_mass)
+        cells = [f"{share:.1%}" for share in shares] + [_error(each.p_error)]
+        cells += [f"{each.a_products:.1%}", _error(each.a_error), f"{each.products:.1%}", _error(each.error)]
+        table.add_row(_p(each), *cells)
+    table.add_section()
+    table.add_row("paper", *["-"] * 7, CLAIM_PRODUCTS, CLAIM_ERROR)
+    return table
+
+
+def _p(found):
+    return "none" if found.p is None else f"{found.p:g}"
+
+
+def _error(error):
+    return f"{error:.3%}"
+
+
+def overhead_table(tensors):
+    """Work of speculation over that of what it speculates on, as published and as counted."""
+    frames, rows, d = tensors.q.shape
+    table = Table(title="overhead of speculation", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    heads = ["M", "N", "d", "P, published\n(M + N^2) / NM", "P, counted\n2/M + 1/N^2", "A, published\n(M + d) / Md"]
+    for name in (*heads, "A, counted\n1/d + 1/M"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for sizes in (CLAIM_SIZES, (frames * rows, rows, d)):
+        cost = overhead(*sizes)
+        cells = (f"{cost.p_published:.2%}", f"{cost.p:.4%}", f"{cost.a_published:.2%}", f"{cost.a:.2%}")
+        table.add_row(*(f"{size:,}" for size in sizes), *cells)
+    return table
+
+
+_NOTES = f"""\
+FP-INT: shares of tiles of P, of products of QK^T, of PV, of all.
+p: a proportion of a row's sum, not of products. What goes FP-INT at
+p = {PAPERS_P} depends on how evenly attention spreads. none: no tile and no column
+is important, all is FP-INT. paper: what it says of p = {PAPERS_P}, and that scores of
+the videos (CLIPSIM, VBench) lose nothing.
+held: softmax of dense attention in important tiles; most: in as many, chosen
+by that softmax.
+error: of the output, rms over its rms, with FP-INT in QK^T alone (P), in PV
+alone (A), in both.
+Overhead: the paper's 3.92% for P does not follow from its method: sums of rows
+of Q and K and a product of F x d by d x F are 2Md + F^2 d operations on the
+M^2 d of QK^T. Its 1.57% for A does."""
+
+
+@command_line
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m sim.speculation", description=__doc__.partition("\n")[0])
+    parser.add_argument("--clip", help="video file in place of the sample clip")
+    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
+    parser.add_argument("--p", type=float, nargs="+", help="proportions of the sum instead of the sweep, 0 to 1")
+    parser.add_argument("--queries", type=int, help="measure on so many frames of rows instead of all")
+    options = parser.parse_args(argv)
+    for p in options.p or ():
+        if not 0 <= p <= 1:
+            raise UserError(f"--p must be between 0 and 1, not {p:g}")
+    if options.queries is not None and options.queries < 1:
+        raise UserError(f"--queries must be at least 1, not {options.queries}")
+    tensors = clips.load(clip=options.clip, tensors=options.tensors)
+    console = Console() if sys.stdout.isatty() else Console(width=110)
+    console.print(f"input: {tensors.source}", highlight=False)
+    console.print(sweep_table(measured(tensors, tuple(options.p or SWEEP), options.queries), tensors))
+    console.print(overhead_table(tensors))
+    console.print(_NOTES, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Importance of A's columns: benches, what does not fit refused by name. Its golden is tested with the prediction unit's."""
+
+import pytest
+
+from hw.registry import find
+from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
+from sim.harness import simulate
+
+
+@pytest.mark.parametrize("preset", find("column_importance").presets)
+def test_rtl(preset):
+    assert simulate("column_importance", preset).vectors > 50
+
+
+def test_a_tile_is_its_rows_and_its_products():
+    unit = ColumnImportance(config=ColumnImportanceConfig())
+    assert unit.tile_cycles(16, 1350, 64) == 15 * 338 + 9 + 3 + 1349 * 16
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"lanes": 3}, "lanes must be a power of two, not 3"),
+        ({"v_lanes": 6}, "v_lanes must be a power of two, not 6"),
+        ({"max_columns": 0}, "max_columns must be at least 1, not 0"),
+        ({"max_channels": 0}, "max_channels must be at least 1, not 0"),
+        ({"max_rows": 0}, "max_rows must be at least 1, not 0"),
+        ({"p_bits": 0}, "p_bits must be 1 to 16, not 0"),
+        ({"add_stages": 7}, "stages must be 0 to 6, not 7"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        ColumnImportanceConfig(**config)
