@@ -18,8 +18,8 @@ import numpy as np
 
 from golden.datm import match, weights
 from golden.dst_chooser import choose
-from golden.quantization_unit import channel_amax
 from golden.quantization_engine import encode, quantize
+from golden.quantization_unit import channel_amax
 from hw import emit, registry
 from hw.errors import UserError, command_line
 from hw.generate import table
