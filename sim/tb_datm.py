@@ -57,9 +57,14 @@ async def cycles(bench):
     c, engine = bench.config, bench.component
     tokens = c.max_tokens
     jobs = [random_job(bench.rng, c, tokens, slots) for slots in sorted({1, min(tokens // 2, c.max_slots)})]
-    jobs = [Job(job.codes, job.k, dst=list(range(1, 2 * job.slots, 2)), weights=job.weights, cap=1) for job in jobs] + jobs
+    jobs = [
+        Job(job.codes, job.k, dst=list(range(1, 2 * job.slots, 2)), weights=job.weights, cap=1) for job in jobs
+    ] + jobs
     for job, words in zip(jobs, await check(bench, jobs)):
         got = {kind: value for kind, value, _ in words}
+        words = -(-job.channels // c.channel_lanes)
+        busy = (tokens - job.slots) * -(-job.slots // c.dst_lanes) * words * job.found.iterations
+        bench.row.utilisation = busy / got[Statistic.PAIR]  # of the distance lanes, in the pairing pass
         # What the search may cost: nothing in the first jobs, where every other token is a dst.
         search = 0 if job.cap == 1 else -(-tokens // c.flag_bits) * (len(range(0, job.slots, c.tile)) + 1)
         for kind, expected in expected_cycles(engine, job).items():

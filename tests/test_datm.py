@@ -297,15 +297,32 @@ def test_gaps_and_stalls_on_every_stream(small, rate):
 
 
 def test_channels_that_share_a_weight():
-    """The form with one weight a word, with channels of the last word left over, and weights that differ in a word."""
-    c = DatmConfig(max_tokens=24, max_slots=9, max_channels=10, dst_lanes=2, channel_lanes=4, form="word")
+    """The form with one weight a word, with channels of the last word left over, and weights that differ in a word.
+
+    No size is a power of two, two tokens are outstanding, and the memory answers late and in bursts.
+    """
+    c = DatmConfig(
+        max_tokens=37,
+        max_slots=21,
+        max_channels=10,
+        dst_lanes=3,
+        channel_lanes=4,
+        tile_groups=2,
+        weight_bits=5,
+        form="word",
+        outstanding=2,
+        sort_lanes=1,
+        flag_bits=4,
+    )
     native = Native.build(Datm(config=c), "datm")
     rng = np.random.default_rng(8)
     jobs = []
-    for channels in (1, 4, 6, 10):
-        job = random_job(rng, c, 24, 7, channels=channels)
+    for channels in (1, 4, 6, 10, 3, 7):
+        job = random_job(rng, c, int(rng.integers(22, 38)), int(rng.integers(1, 22)), channels=channels)
         jobs.append(Job(job.codes, job.k, dst=job.dst, weights=job.weights, word=c.channel_lanes, name=job.name))
     run(native, c, jobs)
+    native.reset()
+    run(native, c, jobs, gaps={"i_data": np.arange(101) % 101 < 70}, max_cycles=500_000)
 
 
 def test_a_code_of_minus_eight_is_minus_seven(small):
