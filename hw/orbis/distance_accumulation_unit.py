@@ -15,9 +15,17 @@ is a subtraction, a selection and an addition. Three forms of a lane, one result
 * ``word``: one weight for all channels of a word (that of its first), applied to the word's sum: a lane is left with
   subtraction, square and addition. For channels that share a scale by groups; not for channel-wise scales.
 
-Rejected: a^2 + b^2 - 2ab, exact in integers too: the product (w a) * b is 12 x 4 bits, two selections and two additions in
-place of one, and needs the sums of w b^2 of all dst kept; serial bit planes of w: a lane as small as ``word``'s that takes
-as many cycles as w has bits.
+GE of a lane with 8-bit weights, 48 dst x 16 channels, own and part of what is shared (``python -m
+synth.datm_budget``): 445 + 78 as ``table``, 659 + 61 as ``multiplier``, 140 + 111 as ``word``; with 4-bit weights 348 + 59
+and 367 + 54. Half of a ``table`` lane is the selection, a third the addition of 16 bits and more: only
+fewer bits make it smaller, and ``word`` has them.
+
+Rejected:
+
+* a^2 + b^2 - 2ab, exact in integers too: 8 multiples of w * a, shared by the dst, selected by b, 314 GE where ``table`` took
+  402; but the sums of w * b^2 of all dst would be made and kept beside them.
+* Bit planes of w one after the other: a lane as small as ``word``'s that takes as many cycles as w has bits.
+* Multiples of sums over two channels, picked by bit planes of b: 339 GE in place of 314, for fewer words in the table.
 """
 
 from dataclasses import dataclass, field
@@ -302,9 +310,6 @@ class DistanceAccumulationUnit(wiring.Component):
     A token is a sequence of words of ``channel_lanes`` codes, -7 to 7 in two's complement, ended by ``last``; unused
     channels of its last word need weight 0. Code -8 is none: a distance to it has no meaning. Tokens of more than
     ``max_channels`` channels may overflow a sum, which then wraps; others cannot.
-
-    GE per lane at 8-bit weights, 8 dst lanes and 16 channels (``python -m synth.datm_budget``): ``table`` and ``multiplier``
-    differ by what a selection of 14 words costs less than a square and an 8 x 8 multiplier.
 
     Parameters
     ----------
