@@ -81,6 +81,7 @@ def expected_cycles(engine, job):
         Statistic.PAIR: passes * engine.pair_cycles(*sizes),
         Statistic.SUM: (passes - 1) * engine.sum_cycles(job.tokens, job.channels),
         Statistic.UPDATE: (passes - 1) * engine.update_cycles(*sizes),
+        Statistic.TOP_K: engine.top_k_cycles(job.tokens, job.slots, job.k),
     }
 
 

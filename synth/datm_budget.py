@@ -6,8 +6,9 @@ match its output: (M - K) K D weighted squared differences a pairing, one a *lan
 
     lanes an instance = pairings * (M - K) K D / (38 * cycles of SDPA),    about pairings * 2048 * (1 - K / M) K / M
 
-for any model, number of instances and clock. The engine is built with as many lanes and counted by the generic flow; its
-memories and the array's stand apart. What SDPA's array is set against is the project's own FP16 lane, 4,096 times.
+for any model, number of instances and clock. That counts pairing only; the engine is built with as many lanes as hide the
+whole job of a head, by its own formulas of cycles, and counted by the generic flow. Memories stand apart, the engine's and
+the array's. What it is set against is the array, in FP16 lanes of this project and in those that SIMPICKER publishes.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from hw.orbis.datm import Datm
 from hw.orbis.distance_accumulation_unit import FORMS, DistanceAccumulator
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from sim import clips
-from synth import cache, flows
+from synth import cache, flows, paper
 
 INSTANCES, ARRAY = 38, 64 * 64
 
@@ -42,7 +43,12 @@ class Model:
     name: str
     video: int
     text: int
-    hidden: int
+    heads: int
+    channels: int
+
+    @property
+    def hidden(self):
+        return self.heads * self.channels
 
     @property
     def sdpa_cycles(self):
@@ -54,10 +60,20 @@ class Model:
         slots = int(self.video * ratio)
         return pairings * (self.video - slots) * slots * self.hidden / (INSTANCES * self.sdpa_cycles)
 
+    def busy(self, config, ratio, pairings):
+        """Cycles of an engine for all heads that fall to it, over those of SDPA: loads, sums, updates and top-k (as many
+        pairs as half of the tokens) included."""
+        engine, slots = Datm(config=config), int(self.video * ratio)
+        sizes = self.video, slots, self.channels
+        pair = engine.pair_cycles(*sizes) + engine.load_cycles(slots, self.channels)
+        update = engine.sum_cycles(self.video, self.channels) + engine.update_cycles(*sizes)
+        select = engine.top_k_cycles(self.video, slots, min(self.video // 2, self.video - slots))
+        return (pairings * pair + (pairings - 1) * update + select) * self.heads / INSTANCES / self.sdpa_cycles
+
 
 MODELS = (
-    Model("CogVideoX-5B, 49 frames of 480 x 720", 13 * 30 * 45, 226, 3072),
-    Model("HunyuanVideo, 129 frames of 544 x 960", 33 * 34 * 60, 256, 3072),
+    Model("CogVideoX-5B, 49 frames of 480 x 720", 13 * 30 * 45, 226, 48, 64),
+    Model("HunyuanVideo, 129 frames of 544 x 960", 33 * 34 * 60, 256, 24, 128),
 )
 
 
@@ -66,6 +82,16 @@ def engine_config(lanes, form="table", weight_bits=8):
     config = registry.find("datm").config("paper")
     dst_lanes = max(1, -(-int(np.ceil(lanes)) // config.channel_lanes))
     return dataclasses.replace(config, dst_lanes=dst_lanes, form=form, weight_bits=weight_bits)
+
+
+def hiding_config(model, ratio, pairings, form="table", weight_bits=8):
+    """The ``paper`` preset with the least lanes that hide the whole job of ``model``."""
+    lanes = model.lanes(ratio, pairings)
+    while True:
+        config = engine_config(lanes, form, weight_bits)
+        if model.busy(config, ratio, pairings) <= 1:
+            return config
+        lanes = config.distance.lanes + 1
 
 
 def cost(component, name):
@@ -90,9 +116,8 @@ def lane(form="table", weight_bits=8):
     }
 
 
-def engine(lanes, form="table", weight_bits=8):
-    """The whole engine of at least ``lanes`` lanes: ``lanes``, ``ge``, ``control`` (what is no lane), ``bits`` of memory."""
-    config = engine_config(lanes, form, weight_bits)
+def engine(config):
+    """The whole engine: ``lanes``, ``ge``, ``control`` (what is no lane), ``bits`` of memory."""
     found = cost(Datm(config=config), "datm")
     distance = sum(
         part["count"] * part["ge"]
@@ -181,16 +206,16 @@ def main(arguments=None):
     print(table(list(quality[0]), [[_shown(value) for value in row.values()] for row in quality]))
 
     print("\nGE of a lane: its own, its part of what lanes share, both; 48 dst x 16 channels\n")
-    lanes = [lane(form, bits) for form, bits in (*((form, 8) for form in FORMS), ("table", 4), ("multiplier", 4))]
+    lanes = [lane(form, bits) for form, bits in (*((form, 8) for form in FORMS), *((form, 4) for form in FORMS))]
     print(table(list(lanes[0]), [[_shown(value, 0) for value in row.values()] for row in lanes]))
 
-    array = array_ge()
+    own, published = array_ge(), paper.row("fp16_pe").ge * ARRAY
     rows = []
     for model in MODELS:
         needed = model.lanes(options.ratio, pairings)
-        for form, bits in (("table", 8), ("table", 4), ("word", 8)):
-            found = engine(needed, form, bits)
-            share = found["ge"] / (found["ge"] + array)
+        for form, bits in (("table", 8), ("table", 4), ("word", 8), ("word", 4)):
+            config = hiding_config(model, options.ratio, pairings, form, bits)
+            found = engine(config)
             rows.append(
                 [
                     model.name.partition(",")[0],
@@ -198,16 +223,35 @@ def main(arguments=None):
                     f"{needed:.0f}",
                     f"{form}, {bits} bits",
                     f"{found['lanes']:,}",
+                    f"{model.busy(config, options.ratio, pairings):.1%}",
                     f"{found['ge'] / 1e3:,.0f}",
                     f"{found['control'] / 1e3:,.0f}",
-                    f"{share:.1%}",
+                    f"{found['bits'] / 8192:,.0f}",
+                    f"{found['ge'] / (found['ge'] + own):.1%}",
+                    f"{found['ge'] / (found['ge'] + published):.1%}",
                 ]
             )
-    heads = ["model", "lanes a pairing", f"x {pairings}", "weights", "built", "engine kGE", "of it no lanes", "share"]
+    heads = [
+        "model",
+        "a pairing",
+        f"x {pairings}",
+        "weights",
+        "built",
+        "busy",
+        "kGE",
+        "of it no lanes",
+        "KiB",
+        "share",
+        "(3,470)",
+    ]
     print(f"\nLanes an instance that hide {pairings} pairings under SDPA, {INSTANCES} instances of {ARRAY:,} MACs\n")
     print(table(heads, rows))
+    preset = engine_config(1)
     print(
-        f"\nshare: of engine and array, {array / 1e6:.1f} MGE of FP16 lanes, memories apart; ORBIS: {PAPER_SHARE:.1%}"
+        f"\nbusy: cycles of the whole job over those of SDPA. kGE: of the engine, memories apart; KiB: of these, for"
+        f"\n{preset.max_tokens:,} tokens of {preset.max_channels} channels, {preset.max_slots:,} dst (a head of CogVideoX)."
+        f"\nshare: of engine and array, {own / 1e6:.1f} MGE of this project's FP16 lanes; (3,470): of the lanes that"
+        f"\nSIMPICKER publishes, {published / 1e6:.1f} MGE. ORBIS: {PAPER_SHARE:.1%} of an instance, quantization engine included."
     )
 
 

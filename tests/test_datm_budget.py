@@ -1,11 +1,13 @@
 """The budget of the matching engine: its formula against the papers' sizes, and what the cheap forms cost in quality."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from golden.quantization_unit import channel_amax
 from hw.registry import find
-from synth.datm_budget import ARRAY, INSTANCES, MODELS, engine_config, main, on_the_clip, shared_scales
+from synth.datm_budget import ARRAY, INSTANCES, MODELS, engine_config, hiding_config, main, on_the_clip, shared_scales
 
 
 def test_lanes_of_a_pairing_by_hand():
@@ -22,6 +24,16 @@ def test_lanes_of_a_pairing_by_hand():
 def test_lanes_hardly_depend_on_the_model(ratio):
     for model in MODELS:
         assert model.lanes(ratio, 3) == pytest.approx(3 * ARRAY / 2 * ratio * (1 - ratio), rel=0.03)
+
+
+def test_the_whole_job_is_hidden():
+    """With the fewest lanes that do: a row of lanes less would not."""
+    for model in MODELS:
+        config = hiding_config(model, 0.1, 4)
+        assert model.busy(config, 0.1, 4) <= 1
+        fewer = dataclasses.replace(config, dst_lanes=config.dst_lanes - 1)
+        assert model.busy(fewer, 0.1, 4) > 1
+        assert model.lanes(0.1, 4) < config.distance.lanes < 1.2 * model.lanes(0.1, 4)
 
 
 def test_the_engine_has_the_lanes_that_are_needed():

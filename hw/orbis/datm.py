@@ -60,9 +60,10 @@ class Datm(wiring.Component):
     Errors: those of ``Status``, found before memory is read. What belongs to a job, weights and dst up to ``last``, is taken
     in any case, and the next job is right again.
 
-    Cycles without stalls, with a memory that answers ``memory`` cycles after it is asked: ``pair_cycles``, ``load_cycles``,
-    ``sum_cycles``, ``update_cycles``; a pairing pass is (M - K) * ceil(K / dst_lanes) * ceil(d / channel_lanes) and some 20
-    cycles a tile. The memory may be late by ``outstanding`` tokens' time in the pass before that shows.
+    Cycles without stalls, with a memory that answers ``memory`` cycles after it is asked: ``load_cycles``, ``pair_cycles``,
+    ``sum_cycles``, ``update_cycles``, ``top_k_cycles``; a pairing pass is (M - K) * ceil(K / dst_lanes) * ceil(d /
+    channel_lanes) and some 20 cycles a tile. ``outstanding`` tokens are asked for ahead; that covers a later memory where
+    it takes less than they take to pair.
     Memories (all ``hw.memory.sram``): flags M, dst list, assignments M x (slot, distance), local dst, 4 src, weights, group
     sums K x d, counts, best members, and that of the top-k unit.
     Golden: ``golden.datm.match``.
@@ -120,6 +121,10 @@ class Datm(wiring.Component):
     def update_cycles(self, tokens, slots, channels, memory=1):
         """Of finding the nearest members, once, and of the exchange of dst."""
         return self.sum_cycles(tokens, channels, memory) + 3 * slots
+
+    def top_k_cycles(self, tokens, slots, pairs):
+        """Of the selection; where dst fill words of flags before the first src, each costs a cycle more."""
+        return self._top_k.config.cycles(tokens - slots, pairs) + 6
 
     def _words(self, channels):
         return -(-channels // self.config.channel_lanes)
