@@ -251,7 +251,7 @@ def main(arguments=None):
         f"\nbusy: cycles of the whole job over those of SDPA. kGE: of the engine, memories apart; KiB: of these, for"
         f"\n{preset.max_tokens:,} tokens of {preset.max_channels} channels, {preset.max_slots:,} dst (a head of CogVideoX)."
         f"\nshare: of engine and array, {own / 1e6:.1f} MGE of this project's FP16 lanes; (3,470): of the lanes that"
-        f"\nSIMPICKER publishes, {published / 1e6:.1f} MGE. ORBIS: {PAPER_SHARE:.1%} of an instance, quantization engine included."
+        f"\nSIMPICKER publishes, {published / 1e6:.1f} MGE. ORBIS: {PAPER_SHARE:.1%}, quantization included."
     )
 
 
