@@ -14,7 +14,7 @@ from hw.orbis.datm import Datm
 from hw.orbis.datm_config import DatmConfig, Statistic, Status
 from hw.registry import find
 from sim import clips
-from sim.datm import SINKS, SOURCES, Job, run
+from sim.datm import SINKS, SOURCES, Job, run, statistics, wrong_statistics
 from sim.harness import simulate
 from sim.native import Native
 from sim.tb_datm import bad, corner_jobs, expected_cycles, random_job
@@ -295,6 +295,63 @@ def test_gaps_and_stalls_on_every_stream(large, rate):
     stalls = dict(zip([*SINKS, "o_stats"], patterns[len(SOURCES) :]))
     jobs = [*corner_jobs(rng, SMALL), *bad(rng, LARGE)]
     run(large, LARGE, jobs, gaps=gaps, stalls=stalls, max_cycles=2_000_000)
+
+
+def played(native, c, job, latency):
+    """Statistics, pairs and dst of a job, as rows, with a memory that answers ``latency`` cycles after it is asked."""
+    sent = {name: list(SOURCES[name](job, c)) for name in ("i_job", "i_weights", "i_dst")}
+    words = iter(job.words(c))
+    got, answers, cycle = {"o_stats": [], "o_pairs": [], "o_dst": []}, [], 0
+    for name in got:
+        native.set(f"{name}__ready", 1)
+    native.set("o_read__ready", 1)
+
+    def value(row):
+        return int.from_bytes(row.tobytes(), "little")
+
+    while len(got["o_stats"]) < len(job.statistics()):
+        for name, rows in sent.items():
+            native.set(f"{name}__valid", bool(rows))
+            if rows:
+                native.set(f"{name}__payload", value(rows[0]))
+        due = bool(answers) and answers[0][0] <= cycle
+        native.set("i_data__valid", due)
+        if due:
+            native.set("i_data__payload", value(answers[0][1]))
+        if native.get("o_read__valid"):
+            answers.append((cycle + latency, next(words)))
+        if due and native.get("i_data__ready"):
+            answers.pop(0)
+        for name, rows in sent.items():
+            if rows and native.get(f"{name}__ready"):
+                rows.pop(0)
+        for name, rows in got.items():
+            if native.get(f"{name}__valid"):
+                rows.append(native.get(f"{name}__payload"))
+        native.tick()
+        cycle += 1
+        assert cycle < 20_000
+    return got
+
+
+@pytest.mark.parametrize("latency", [1, 2, 7, 60])
+def test_a_memory_that_answers_when_it_is_asked(large, latency):
+    """Results at any latency; the stated cycles up to the latency that the tokens asked for ahead cover."""
+    job = random_job(np.random.default_rng(9), SMALL, 50, 24, cap=2)
+    engine = Datm(config=LARGE)
+    got = played(large, LARGE, job, latency)
+    for name in ("o_pairs", "o_dst"):
+        assert got[name] == [int.from_bytes(row.tobytes(), "little") for row in SINKS[name](job, LARGE)]
+    size = (LARGE.statistic_layout.size + 7) // 8
+    words = statistics(np.array([list(n.to_bytes(size, "little")) for n in got["o_stats"]], np.uint8), LARGE)
+    assert not wrong_statistics(words, [job])
+    found = {kind: value for kind, value, _ in words}
+    sizes = job.tokens, job.slots, job.channels
+    if latency < 60:
+        assert found[Statistic.LOAD] == 2 * engine.load_cycles(job.slots, job.channels, latency)
+        assert found[Statistic.PAIR] == 2 * engine.pair_cycles(*sizes, latency)
+        assert found[Statistic.SUM] == engine.sum_cycles(job.tokens, job.channels, latency)
+        assert found[Statistic.UPDATE] == engine.update_cycles(*sizes, latency)
 
 
 def test_channels_that_share_a_weight():
