@@ -5,6 +5,8 @@ import numpy as np
 from golden.formats import FP16, FP32, int8_decode, to_float64
 from golden.lut_pe import lut_pe
 
+_ATTENTION_ROWS = 256  # of the score matrix at a time
+
 
 def multiply(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """``x * w`` exactly, ``float64``: binary16 codes times sign-magnitude INT8 codes, with broadcasting."""
@@ -38,6 +40,17 @@ def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tu
     e = np.exp(x - x.max(axis=1, keepdims=True))
     s = e.sum(axis=1)
     return e / s[:, None], e, s
+
+
+def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d)."""
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    out = np.empty((len(q), v.shape[1]))
+    for start in range(0, len(q), _ATTENTION_ROWS):
+        scores = q[start : start + _ATTENTION_ROWS] @ k.T / np.sqrt(k.shape[1])
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        out[start : start + _ATTENTION_ROWS] = weights @ v / weights.sum(axis=1, keepdims=True)
+    return out
 
 
 def match(x: np.ndarray, dst: np.ndarray, k: int, *, eps: float = 0.0, cap: int = 100):

@@ -35,6 +35,7 @@ from typing import NamedTuple
 import numpy as np
 
 from golden.formats import FP32, canonical_nan
+from golden.index_buffer import resolve
 
 KEPT, TEMPORAL, SPATIAL = range(3)
 """Why an entry is what it is."""
@@ -182,22 +183,6 @@ def sparsify(
     own = np.arange(len(kind))
     match = np.where(kind == TEMPORAL, nearest, np.where(kind == SPATIAL, reference, own))
     return Sparsification(resolve(match), kind, match, temporal, nearest, spatial)
-
-
-def resolve(match: np.ndarray) -> np.ndarray:
-    """Matches to the index table: entry i is i where ``match[i] == i``, else a copy of entry ``match[i]``.
-
-    ``ValueError`` if an entry matches a token after itself, or one that does not exist.
-    """
-    match = np.asarray(match, np.int64)
-    own = np.arange(len(match))
-    if (bad := (match < 0) | (match > own)).any():
-        first = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"token {first} must match itself or one before, not {match[first]}")
-    table = own.copy()
-    for i in np.flatnonzero(match < own):
-        table[i] = table[match[i]]
-    return table
 
 
 def _half(x: np.ndarray) -> np.ndarray:

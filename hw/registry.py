@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
 from hw.orbis.datm import Datm
 from hw.orbis.datm_config import DatmConfig
 from hw.orbis.distance_accumulation_unit import DistanceAccumulationUnit, DistanceAccumulationUnitConfig
@@ -30,11 +31,13 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.sort_select import SortSelect, SortSelectConfig
+from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
 from hw.tree.min_tree import MinTreeConfig, MinTreeStream
@@ -185,6 +188,17 @@ _ENTRIES = (
         "least key and its index: comparison tree, min tree",
     ),
     Block(
+        "index_buffer",
+        IndexBuffer,
+        {
+            "default": IndexBufferConfig(),
+            "small": IndexBufferConfig(depth=37, tag_bits=5),
+            "single": IndexBufferConfig(depth=1),
+        },
+        "SIMPICKER IV-C",
+        "one entry a token: kept, or the root of what it repeats",
+    ),
+    Block(
         "local_table",
         LocalTable,
         {
@@ -318,6 +332,33 @@ _ENTRIES = (
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "sparsification_unit",
+        SparsificationUnit,
+        {
+            "default": SparsificationUnitConfig(),
+            "two": SparsificationUnitConfig(candidates=2, banks=4, lanes=8, max_words=16),
+            "wide": SparsificationUnitConfig(lanes=8, max_words=16, add_stages=3, tree_stages=2),
+            "narrow": SparsificationUnitConfig(
+                candidates=1,
+                banks=1,
+                lanes=4,
+                max_words=2,
+                max_height=5,
+                max_width=7,
+                max_window=5,
+                slots=32,
+                tokens=200,
+                in_flight=4,
+                difference_stages=0,
+                square_stages=0,
+                add_stages=1,
+                tree_stages=0,
+            ),
+        },
+        "SIMPICKER III-C, IV-C",
+        "similar tokens in time and space: distances, comparison trees, index buffer",
     ),
     Block(
         "quantization_unit",
@@ -496,6 +537,16 @@ _ENTRIES = (
         },
         "ORBIS 3.2, 3.3",
         "token matching: pair, check, update until converged, top-k; tokens in memory to index pairs",
+        "reorder_recover_unit",
+        ReorderRecoverUnit,
+        {
+            "default": ReorderRecoverUnitConfig(),
+            "odd": ReorderRecoverUnitConfig(max_rows=37, max_words=5, width=13, rank_block=8, rows_in_flight=3),
+            "direct": ReorderRecoverUnitConfig(max_rows=64, max_words=1, width=16, rank_block=1),
+            "paper": ReorderRecoverUnitConfig(max_rows=35_100, max_words=22, width=1024, rank_block=64),
+        },
+        "SIMPICKER IV-C",
+        "rows compacted, recovered and permuted by index tables",
     ),
 )
 

@@ -15,11 +15,10 @@ Neighbours meet; a node without one passes. A node's index has a bit for each le
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
-from hw.stream import StreamOperator
+from hw.stream import Operator, StreamOperator
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,20 @@ class MinTreeConfig:
     def index_bits(self):
         return max(1, self.levels)
 
+    @property
+    def i_layout(self):
+        return data.ArrayLayout(unsigned(self.width), self.leaves)
+
+    @property
+    def o_layout(self):
+        return data.StructLayout({"key": self.width, "index": self.index_bits})
+
     def registered(self, level):
         """Whether a register stands behind ``level``, 1 to ``levels``: spread evenly, the last level first."""
         return level * self.stages // self.levels > (level - 1) * self.stages // self.levels
 
 
-class MinTree(wiring.Component):
+class MinTree(Operator):
     """``key = min(i)``, ``index`` the lowest at which it stands.
 
     Keys are unsigned integers. FP32 codes without a sign, such as distances, are in the order of their numbers as they
@@ -71,24 +78,6 @@ class MinTree(wiring.Component):
     Latency: ``stages`` advances. Initiation interval: 1.
     Golden: ``golden.min_tree.min_tree``.
     """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {
-                "en": In(1),
-                "i": In(data.ArrayLayout(unsigned(config.width), config.leaves)),
-                "o": Out(data.StructLayout({"key": config.width, "index": config.index_bits})),
-            }
-        )
-
-    @property
-    def latency(self):
-        return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()
