@@ -537,6 +537,8 @@ _ENTRIES = (
         },
         "ORBIS 3.2, 3.3",
         "token matching: pair, check, update until converged, top-k; tokens in memory to index pairs",
+    ),
+    Block(
         "reorder_recover_unit",
         ReorderRecoverUnit,
         {
