@@ -16,7 +16,7 @@ class Job:
 
     ``status``: None where the golden says what it is, else the error that the job must end with; then ``codes`` may be None
     and ``tokens`` and ``channels`` what the job claims. ``word``: channels that share the weight of the first of them; 0 if
-    all have their own.
+    all have their own. ``resend``: the weights are sent, else they are those of the job before.
     """
 
     codes: np.ndarray | None
@@ -33,6 +33,7 @@ class Job:
     channels: int | None = None
     weight_words: int | None = None
     word: int = 0
+    resend: bool = True
     found: Match | None = field(default=None, init=False)
 
     def __post_init__(self):
@@ -52,11 +53,13 @@ class Job:
 
     def job(self, c):
         values = [self.tokens, self.channels, self.slots, self.k, self.eps, self.cap, self.seed]
-        values += [self.dst is not None, True]
+        values += [self.dst is not None, self.resend]
         return pack(*([value] for value in values), widths=_widths(c.job_layout))
 
     def weight_rows(self, c):
         """Weights of unused channels are not 0: they must not count."""
+        if not self.resend:
+            return np.zeros((0, _bytes(c.weights_layout)), np.uint8)
         words = self.weight_words or max(1, -(-min(self.channels, c.max_channels) // c.channel_lanes))
         rows = np.full((words * c.channel_lanes), (1 << c.weight_bits) - 1)
         weights = np.ones(self.channels, int) if self.weights is None else self.weights

@@ -383,6 +383,13 @@ def test_channels_that_share_a_weight():
     run(native, c, jobs, gaps={"i_data": np.arange(101) % 101 < 70}, max_cycles=500_000)
 
 
+def test_weights_are_kept_for_the_next_job(large):
+    rng = np.random.default_rng(10)
+    first = random_job(rng, SMALL, 50, 6)
+    second = Job(first.codes[::-1], 9, dst=[3, 1], weights=first.weights, resend=False, name="kept")
+    run(large, LARGE, [first, second, second])
+
+
 def test_a_code_of_minus_eight_is_minus_seven(large):
     job = random_job(np.random.default_rng(6), LARGE, 20, 3, channels=LARGE.channel_lanes)
     job.codes = np.where(job.codes == -7, -8, job.codes)  # what memory answers; the golden saw -7

@@ -47,7 +47,7 @@ class Datm(wiring.Component):
         ``weights``), taken when idle. ``given``: the dst come at ``i_dst``, else they are chosen by ``seed``.
         ``weights``: words of weights come at ``i_weights``, else those of the job before are used
     i_weights : In(stream of ``weights``: channel_lanes unsigned, ``last``), ceil(d / channel_lanes) words; weights of
-        channels from d on do not count
+        channels from d on do not count, and where ``form`` is word, none but the first of each word
     i_dst : In(stream of ``token``, ``last``), K tokens of a job
     o_read : Out(stream of ``token``, ``word``), what is wanted of memory
     i_data : In(stream of channel_lanes codes), the words asked for, in order, at any latency. -8, which is no code, is -7
