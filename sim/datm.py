@@ -31,7 +31,7 @@ class Job:
     status: Status | None = None
     tokens: int | None = None
     channels: int | None = None
-    weight_words: int | None = None
+    weight_count: int | None = None
     word: int = 0
     resend: bool = True
     found: Match | None = field(default=None, init=False)
@@ -57,16 +57,11 @@ class Job:
         return pack(*([value] for value in values), widths=_widths(c.job_layout))
 
     def weight_rows(self, c):
-        """Weights of unused channels are not 0: they must not count."""
         if not self.resend:
             return np.zeros((0, _bytes(c.weights_layout)), np.uint8)
-        words = self.weight_words or max(1, -(-min(self.channels, c.max_channels) // c.channel_lanes))
-        rows = np.full((words * c.channel_lanes), (1 << c.weight_bits) - 1)
-        weights = np.ones(self.channels, int) if self.weights is None else self.weights
-        count = min(len(weights), len(rows))
-        rows[:count] = weights[:count]
-        fields = [*rows.reshape(words, -1).T, np.arange(words) == words - 1]
-        return pack(*fields, widths=[c.weight_bits] * c.channel_lanes + [1])
+        count = max(1, self.channels) if self.weight_count is None else self.weight_count
+        weights = np.ones(count, int) if self.weights is None else self.weights
+        return pack(weights, np.arange(count) == count - 1, widths=[c.weight_bits, 1])
 
     def dst_rows(self, c):
         if self.dst is None:

@@ -148,8 +148,8 @@ def bad(rng, c):
         job(Status.LIST, dst=dst[:-1], slots=slots),
         job(Status.LIST, dst=[dst[0], dst[0], *dst[2:]]),
         job(Status.LIST, dst=[*dst[:-1], dst[0]]),
-        job(Status.WEIGHTS, weight_words=2),
-        job(Status.WEIGHTS, weight_words=1, channels=c.channel_lanes + 1),
+        job(Status.WEIGHTS, weight_count=2),
+        job(Status.WEIGHTS, weight_count=1, channels=c.channel_lanes + 1),
         random_job(rng, c, tokens, slots),
     ]
     return [one for one in jobs if one is not None]

@@ -12,11 +12,13 @@ from golden.datm import distances, kept, match, pair, reduced, update, weights
 from golden.quantization_engine import quantize
 from hw.orbis.datm import Datm
 from hw.orbis.datm_config import DatmConfig, Statistic, Status
+from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from hw.registry import find
 from sim import clips
 from sim.datm import SINKS, SOURCES, Job, run, statistics, wrong_statistics
 from sim.harness import simulate
 from sim.native import Native
+from sim.packing import pack, unpack
 from sim.tb_datm import bad, corner_jobs, expected_cycles, random_job
 
 
@@ -388,6 +390,26 @@ def test_weights_are_kept_for_the_next_job(large):
     first = random_job(rng, SMALL, 50, 6)
     second = Job(first.codes[::-1], 9, dst=[3, 1], weights=first.weights, resend=False, name="kept")
     run(large, LARGE, [first, second, second])
+
+
+def test_behind_the_quantization_engine(large):
+    """FP16 tokens of the clip through the RTL of both: codes and weights go from one to the other as they come."""
+    config = QuantizationEngineConfig(lanes=LARGE.channel_lanes, max_tokens=300, max_channels=64, weight_bits=8)
+    v = clips.load().v
+    x = v.reshape(-1, v.shape[-1])[:300]
+    command = pack([len(x)], [x.shape[1]], widths=[f.width for _, f in config.command])
+    words = x.reshape(-1, LARGE.channel_lanes)
+    quantizer = Native.build(QuantizationEngine(config=config), "quantization_engine")
+    counts = {"o": len(words), "o_channels": x.shape[1], "o_status": 1}
+    got, *_ = quantizer.streams({"i_command": command, "i": np.concatenate([words, words])}, counts)
+    weight = unpack(got["o_channels"], [f.width for _, f in config.channel])[2]
+
+    codes, amax = quantize(x)
+    job = Job(codes, 120, slots=30, seed=3, weights=weights(amax), name="FP16")
+    np.testing.assert_array_equal(weight, job.weights)
+    memory = got["o"].reshape(len(x), -1, got["o"].shape[1])
+    np.testing.assert_array_equal(memory[job.visits(LARGE)].reshape(-1, got["o"].shape[1]), job.words(LARGE))
+    run(large, LARGE, [job])
 
 
 def test_a_code_of_minus_eight_is_minus_seven(large):

@@ -45,9 +45,9 @@ class Datm(wiring.Component):
     -------
     i_job : In(stream of ``tokens`` M, ``channels`` d, ``slots`` K, ``pairs`` k, ``eps``, ``cap``, ``seed``, ``given``,
         ``weights``), taken when idle. ``given``: the dst come at ``i_dst``, else they are chosen by ``seed``.
-        ``weights``: words of weights come at ``i_weights``, else those of the job before are used
-    i_weights : In(stream of ``weights``: channel_lanes unsigned, ``last``), ceil(d / channel_lanes) words; weights of
-        channels from d on do not count, and where ``form`` is word, none but the first of each word
+        ``weights``: weights come at ``i_weights``, else those of the job before are used
+    i_weights : In(stream of ``weight``, ``last``), d of a job, as the quantization engine gives them; where ``form`` is
+        word, none but the first of each word of channels counts
     i_dst : In(stream of ``token``, ``last``), K tokens of a job
     o_read : Out(stream of ``token``, ``word``), what is wanted of memory
     i_data : In(stream of channel_lanes codes), the words asked for, in order, at any latency. -8, which is no code, is -7
@@ -167,6 +167,7 @@ class Datm(wiring.Component):
         self._last_word = Signal(c.word_bits, name="last_word", reset_less=True)
         self._tail = Signal(range(c.max_channels + 1), name="tail", reset_less=True)
         self._word = Signal(c.word_bits, name="word")
+        self._channel = Signal(range(c.max_channels + 1), name="channel", reset_less=True)
         self._left = Signal(c.count_bits, name="left")
         self._place = Signal(c.count_bits, name="place")
         self._base = Signal(c.count_bits, name="base")
@@ -197,7 +198,9 @@ class Datm(wiring.Component):
         )
         self._list = dst = Sram(config=SramConfig(depth=c.max_slots, width=c.token_bits))
         self._kept = kept = Sram(config=SramConfig(depth=c.max_tokens, width=c.assignment_layout.size))
-        self._weights = weights = Sram(config=SramConfig(depth=c.words, width=c.distance.weights_layout.size))
+        self._weights = weights = Sram(
+            config=SramConfig(depth=c.words, width=c.distance.weights_layout.size, granularity=c.weight_bits)
+        )
         m.submodules.flags = emit_once(flags)
         m.submodules.list = emit_once(dst)
         m.submodules.kept = emit_once(kept)
@@ -304,6 +307,7 @@ class Datm(wiring.Component):
                 self._iterations.eq(0),
                 self._place.eq(0),
                 self._word.eq(0),
+                self._channel.eq(0),
             ]
             m.d.sync += [count.eq(0) for count in self._cycles]
             with m.If(self.i_job.valid):
@@ -335,17 +339,24 @@ class Datm(wiring.Component):
                 m.next = "WEIGHTS"
 
         with m.State("WEIGHTS"):
-            store = Signal(c.distance.weights_layout, name="weights_stored")
-            for k in range(c.channel_lanes):
-                m.d.comb += store[k].eq(self.i_weights.payload.weights[0 if c.form == "word" else k])
-            m.d.comb += [self.i_weights.ready.eq(job.weights), self._weights.w_data.eq(store)]
+            lane = Signal(range(max(2, c.channel_lanes)), name="weight_lane")
+            own = Const(1, c.channel_lanes) << lane
+            # One weight a word: that of its first channel, in all lanes.
+            written = Mux(lane == 0, (1 << c.channel_lanes) - 1, 0) if c.form == "word" else own
+            weight = self.i_weights.payload
+            m.d.comb += [
+                self.i_weights.ready.eq(job.weights),
+                self._weights.w_data.eq(weight.weight.replicate(c.channel_lanes)),
+            ]
             with m.If(job.weights & self.i_weights.valid):
-                m.d.comb += self._weights.w_en.eq(~self._failed)
-                m.d.sync += self._word.eq(self._word + 1)
-                with m.If(~self._failed & (self.i_weights.payload.last != self._over)):
+                m.d.comb += self._weights.w_en.eq(Mux(self._failed, 0, written))
+                m.d.sync += [self._channel.eq(self._channel + 1), lane.eq(lane + 1)]
+                with m.If(lane == c.channel_lanes - 1):
+                    m.d.sync += [lane.eq(0), self._word.eq(self._word + 1)]
+                with m.If(~self._failed & (weight.last != (self._channel == job.channels - 1))):
                     self._fail(m, Status.WEIGHTS)
-            with m.If(~job.weights | (self.i_weights.valid & self.i_weights.payload.last)):
-                m.d.sync += self._word.eq(0)
+            with m.If(~job.weights | (self.i_weights.valid & weight.last)):
+                m.d.sync += [self._word.eq(0), lane.eq(0)]
                 m.next = "CLEAR"
 
     def _choose(self, m):

@@ -22,7 +22,7 @@ class Status(enum.Enum, shape=4):
     SLOTS = 4  #: error: no dst, as many as tokens, or more than max_slots
     PAIRS = 5  #: error: more pairs to keep than there are src
     ITERATIONS = 6  #: error: no pairing allowed
-    WEIGHTS = 7  #: error: more or fewer words of weights than the channels fill
+    WEIGHTS = 7  #: error: more or fewer weights than channels
     LIST = 8  #: error: a given dst is out of range or repeated, or there are more or fewer than said
 
 
@@ -199,7 +199,7 @@ class DatmConfig:
 
     @property
     def weights_layout(self):
-        return data.StructLayout({"weights": self.distance.weights_layout, "last": 1})
+        return data.StructLayout({"weight": self.weight_bits, "last": 1})
 
     @property
     def token_layout(self):
