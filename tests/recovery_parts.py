@@ -58,6 +58,7 @@ class Recovery(wiring.Component):
             buffer.clear.eq(self.clear),
             buffer.r_en.eq(reader.r_en),
             buffer.r_addr.eq(reader.r_addr),
+            reader.r_ready.eq(buffer.r_ready),
             reader.r_data.eq(buffer.r_data),
         ]
         return m
