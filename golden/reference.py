@@ -42,6 +42,17 @@ def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tu
     return e / s[:, None], e, s
 
 
+def tile_merge_unit(
+    scores: np.ndarray, v: np.ndarray, scale: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What ``golden.sfu.tile`` and ``golden.tile_merge_unit`` together approximate, ``float64``: (P V, P |V|).
+
+    ``scores`` (rows, tokens) finite FP32 codes, ``v`` (tokens, d) finite binary16 codes, P = softmax(scale * scores).
+    """
+    p, values = softmax(scores, scale)[0], to_float64(v, FP16)
+    return p @ values, p @ np.abs(values)
+
+
 def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
     """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d)."""
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))

@@ -10,6 +10,11 @@ from hw.arith.float_compare import FloatCompareConfig, FloatCompareStream
 from hw.arith.float_convert import FloatConvertConfig, FloatConvertStream, Integer
 from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
+from hw.axi.axi_bursts import AxiBursts, AxiConfig
+from hw.axi.axi_master import AxiMaster
+from hw.axi.axi_reader import AxiReader
+from hw.axi.axi_writer import AxiWriter
+from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
 from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
@@ -39,6 +44,7 @@ from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.sort_select import SortSelect, SortSelectConfig
 from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.simcore.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
 from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
 from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
@@ -82,6 +88,13 @@ class Block:
         """A new component of ``preset``."""
         return self.component(config=self.config(preset))
 
+
+_AXI = {
+    "default": AxiConfig(),
+    "narrow": AxiConfig(data_bits=32, granularity=4, burst=4, outstanding=3, address_bits=64, length_bits=16),
+    "single": AxiConfig(data_bits=64, granularity=1, burst=1, outstanding=2),
+    "wide": AxiConfig(data_bits=512, granularity=2, burst=64, outstanding=2),
+}
 
 _ENTRIES = (
     Block(
@@ -197,6 +210,41 @@ _ENTRIES = (
         },
         "SIMPICKER IV-C",
         "one entry a token: kept, or the root of what it repeats",
+    ),
+    Block(
+        "axi_bursts",
+        AxiBursts,
+        _AXI,
+        "no paper",
+        "a command of address and length to AXI4 bursts within 4 KiB",
+    ),
+    Block(
+        "axi_reader",
+        AxiReader,
+        _AXI,
+        "no paper",
+        "AXI4 master, a command to a stream of words",
+    ),
+    Block(
+        "axi_writer",
+        AxiWriter,
+        _AXI,
+        "no paper",
+        "AXI4 master, a command and a stream of words to memory",
+    ),
+    Block(
+        "axi_master",
+        AxiMaster,
+        _AXI,
+        "no paper",
+        "reader and writer under the standard pin names",
+    ),
+    Block(
+        "registers",
+        Registers,
+        {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
+        "no paper",
+        "AXI4-Lite register file from a description",
     ),
     Block(
         "local_table",
@@ -328,6 +376,7 @@ _ENTRIES = (
                 reciprocal_stages=8,
                 convert_stages=3,
             ),
+            "tiles": SfuConfig(lanes=2, max_row=130, tiles=True),
             "fp16": SfuConfig(lanes=2, max_row=130, scores=FP16, scaled=False),
         },
         "SIMPICKER IV-A, V-A",
@@ -380,6 +429,29 @@ _ENTRIES = (
         },
         "SIMPICKER III-B",
         "scales of K into Q, scales of V to the sums",
+    ),
+    Block(
+        "tile_merge_unit",
+        TileMergeUnit,
+        {
+            "default": TileMergeUnitConfig(),
+            "odd": TileMergeUnitConfig(
+                lanes=3,
+                rows=5,
+                max_channels=7,
+                ahead=3,
+                multiply_stages=1,
+                add_stages=2,
+                exp_stages=5,
+                reciprocal_stages=1,
+                convert_stages=0,
+            ),
+            "single": TileMergeUnitConfig(
+                lanes=1, rows=1, max_channels=2, ahead=9, multiply_stages=0, add_stages=0, convert_stages=3
+            ),
+        },
+        "SIMPICKER V-A",
+        "softmax over key tiles: running maximum, sum and output rescaled, then divided",
     ),
     Block(
         "bitonic_sorter",
