@@ -18,6 +18,9 @@ from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
 from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
+from hw.orbis.datm import Datm
+from hw.orbis.datm_config import DatmConfig
+from hw.orbis.distance_accumulation_unit import DistanceAccumulationUnit, DistanceAccumulationUnitConfig
 from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
 from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from hw.orbis.top_k import TopK, TopKConfig
@@ -561,6 +564,51 @@ _ENTRIES = (
         },
         "ORBIS 3.2, 3.3",
         "the k least of n entries in order, by chunks and merge passes",
+    ),
+    Block(
+        "distance_accumulation_unit",
+        DistanceAccumulationUnit,
+        {
+            "default": DistanceAccumulationUnitConfig(),
+            "multiplier": DistanceAccumulationUnitConfig(form="multiplier"),
+            "word": DistanceAccumulationUnitConfig(form="word"),
+            "small": DistanceAccumulationUnitConfig(
+                src_lanes=2, dst_lanes=3, channel_lanes=5, max_channels=13, weight_bits=3
+            ),
+        },
+        "ORBIS 3.3",
+        "weighted squared distances of 4-bit tokens, exact",
+    ),
+    Block(
+        "datm",
+        Datm,
+        {
+            "default": DatmConfig(),
+            "small": DatmConfig(
+                max_tokens=23,
+                max_slots=9,
+                max_channels=3,
+                dst_lanes=1,
+                channel_lanes=1,
+                tile_groups=3,
+                weight_bits=2,
+                max_iterations=5,
+                sort_lanes=2,
+                flag_bits=1,
+                form="multiplier",
+            ),
+            "paper": DatmConfig(
+                max_tokens=17_550,
+                max_slots=1_755,
+                max_channels=64,
+                dst_lanes=48,
+                channel_lanes=16,
+                outstanding=64,
+                flag_bits=64,
+            ),
+        },
+        "ORBIS 3.2, 3.3",
+        "token matching: pair, check, update until converged, top-k; tokens in memory to index pairs",
     ),
     Block(
         "reorder_recover_unit",
