@@ -15,6 +15,8 @@ from hw.axi.axi_master import AxiMaster
 from hw.axi.axi_reader import AxiReader
 from hw.axi.axi_writer import AxiWriter
 from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
+from hw.board.link import Link, LinkConfig
+from hw.board.uart import Uart, UartConfig
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
 from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
@@ -245,6 +247,23 @@ _ENTRIES = (
         {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
         "no paper",
         "AXI4-Lite register file from a description",
+    ),
+    Block(
+        "uart",
+        Uart,
+        {"default": UartConfig(), "slow": UartConfig(divisor=87)},
+        "no paper",
+        "8N1 receiver and transmitter, bytes as streams",
+    ),
+    Block(
+        "link",
+        Link,
+        {
+            "default": LinkConfig(timeout=400),
+            "small": LinkConfig(max_payload=37, max_answer=16, timeout=150),
+        },
+        "no paper",
+        "framed commands with checksum and time-out, each obeyed once and answered",
     ),
     Block(
         "local_table",
