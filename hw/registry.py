@@ -15,6 +15,7 @@ from hw.axi.axi_master import AxiMaster
 from hw.axi.axi_reader import AxiReader
 from hw.axi.axi_writer import AxiWriter
 from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
+from hw.board.demonstrator import Demonstrator, DemonstratorConfig
 from hw.board.link import Link, LinkConfig
 from hw.board.uart import Uart, UartConfig
 from hw.errors import UnknownName
@@ -264,6 +265,16 @@ _ENTRIES = (
         },
         "no paper",
         "framed commands with checksum and time-out, each obeyed once and answered",
+    ),
+    Block(
+        "demonstrator",
+        Demonstrator,
+        {
+            "default": DemonstratorConfig(divisor=8, timeout=4000),
+            "smallest": DemonstratorConfig(units=("min_tree",), divisor=8, timeout=4000),
+        },
+        "no paper",
+        "what goes on a board: a LUT PE, a plain PE and a min tree behind a UART",
     ),
     Block(
         "local_table",

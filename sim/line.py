@@ -15,3 +15,34 @@ def sampled(values, divisor, phase=0.0):
     cycles = np.arange(int(np.ceil(bits.size * divisor + phase)))
     at = np.floor((cycles - phase) / divisor).astype(int)
     return np.where(at < 0, 1, bits.ravel()[np.clip(at, 0, bits.size - 1)]).tolist()
+
+
+class Decoder:
+    """The bytes in levels that come piece by piece. ``divisor``, cycles a bit, may be any number."""
+
+    def __init__(self, divisor):
+        self._divisor = divisor
+        self._levels = np.ones(0, np.uint8)
+
+    def feed(self, levels):
+        """The bytes whose stop bit has been seen by now; one without a stop bit is dropped."""
+        levels = np.concatenate([self._levels, levels])
+        found, start = bytearray(), 0
+        while True:
+            low = np.flatnonzero(levels[start:] == 0)[:1]
+            if not len(low):
+                start = len(levels)
+                break
+            begin = start + int(low[0])
+            at = begin + np.floor(self._divisor * (np.arange(10) + 0.5)).astype(int)
+            if at[-1] >= len(levels):
+                start = begin
+                break
+            bits = levels[at]
+            if bits[9]:
+                found.append(int(np.packbits(bits[1:9], bitorder="little")[0]))
+            start = int(at[-1])
+            if not bits[9]:
+                start += int(np.argmax(np.append(levels[start:], 1)))
+        self._levels = levels[start:]
+        return bytes(found)

@@ -1,0 +1,429 @@
+"""A board with the demonstrator, from Python or from the command line.
+
+::
+
+    python -m sim.board --port /dev/ttyUSB0 selftest
+
+    board = Board("/dev/ttyUSB0")
+    sums = board.lut_pe(x, w).view(np.float32)
+
+``selftest`` sends what the benches of the units send, compares every answer with the goldens, and tells how fast it came.
+Nothing here knows what the port is: anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of
+``serial.Serial`` will do, and the benches put the pins of a simulated board in its place.
+"""
+
+import argparse
+import errno
+import functools
+import struct
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from golden import link
+from golden.formats import int8_encode
+from golden.link import ANSWER, HELLO, OVERHEAD, SYNC, Frame
+from golden.lut_pe import check_operands
+from golden.min_tree import min_tree
+from golden.sparsification_unit import squared_distance
+from hw import registry
+from hw.board.demonstrator import FIRST_UNIT, STATE, UNITS, version_of
+from hw.errors import UserError, command_line
+from sim import clips
+from sim.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
+from sim.packing import pack, unpack
+from sim.tb_min_tree import corner_keys
+
+BAUD = 1_000_000
+
+#: Seconds without a byte after which an answer is given up.
+SILENCE = 0.5
+
+#: Times that a request is sent before the board counts as gone.
+ATTEMPTS = 5
+
+#: Questions whether a unit is available, a fraction of a millisecond each at least. A LUT buffer is filled in a few.
+_PATIENCE = 2000
+
+#: Faults of the line, against which a request is sent again; all others are the request's own.
+_TRANSIENT = (link.CHECKSUM, link.TIMEOUT, link.LENGTH)
+
+
+class BoardError(UserError):
+    """The board, or the way to it, does not do what was asked."""
+
+
+def open_port(path, baud=BAUD):
+    """``serial.Serial`` of ``path``. ``BoardError`` says in one line what is in the way."""
+    try:
+        import serial
+    except ImportError:
+        raise BoardError("pyserial is not installed: pip install 'zoetrope[board]'") from None
+    try:
+        return serial.Serial(path, baud, timeout=SILENCE, write_timeout=10)
+    except serial.SerialException as error:
+        known = {
+            errno.ENOENT: "there is no such port; is the board plugged in?",
+            errno.EACCES: "no permission; on most systems its group, dialout or uucp, has it",
+            errno.EBUSY: "another program has it",
+            errno.ENOTTY: "it is no serial port",
+        }
+        raise BoardError(f"cannot open {path}: {known.get(error.errno, str(error))}") from None
+    except (OSError, ValueError) as error:
+        raise BoardError(f"cannot open {path}: {error}") from None
+
+
+@functools.cache
+def known_versions():
+    """Version word to (name, config) of the demonstrators that this tree builds."""
+    presets = registry.find("demonstrator").presets
+    return {version_of(config): (name, config) for name, config in presets.items()}
+
+
+class Board:
+    """A demonstrator behind a port.
+
+    Parameters
+    ----------
+    port : path of a serial port, or an open one
+    baud : rate of the port, where ``port`` is a path
+    versions : version word to (name, config); those of this tree if None
+
+    Attributes
+    ----------
+    name, config : which demonstrator it is
+    version : its version word
+    repeated : requests that had to be sent again
+    sent, received : bytes on the line
+
+    Raises
+    ------
+    BoardError : no such port, no permission, no answer, another version, or a request that the board refuses
+    """
+
+    def __init__(self, port, *, baud=BAUD, versions=None):
+        self._name = port if isinstance(port, str) else "the board"
+        self._port = open_port(port, baud) if isinstance(port, str) else port
+        self._tag = 0
+        self._ready = set()
+        self.repeated = self.sent = self.received = 0
+        try:
+            self._identify(known_versions() if versions is None else versions)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        self._port.close()
+
+    @property
+    def units(self):
+        return self.config.units
+
+    def reset(self):
+        """Reset all units: sums that were begun are forgotten. Returns the version word and the units built, a bit each."""
+        self._ready.clear()
+        version, built, _ = struct.unpack("<IBB", self._request(HELLO, b"", 6))
+        return version, built
+
+    def lut_pe(self, x, w):
+        """``golden.lut_pe.lut_pe`` on the board's LUT PE.
+
+        Parameters
+        ----------
+        x : (..., K), ``float16`` or binary16 codes (``uint16``)
+        w : (..., K, outputs), integers -127..127, or sign-magnitude codes (``uint8``)
+
+        Returns
+        -------
+        binary32 codes (..., outputs), ``uint32``
+        """
+        return self._outer_product("lut_pe", x, w)
+
+    def plain_pe(self, x, w):
+        """The same on the plain PE."""
+        return self._outer_product("plain_pe", x, w)
+
+    def min_tree(self, keys):
+        """``golden.min_tree.min_tree``: least key and its index over the last axis of unsigned ``keys``.
+
+        Rows shorter than the tree has leaves are filled up with the greatest key.
+        """
+        c = self._built("min_tree").min_tree
+        keys = np.asarray(keys)
+        if keys.dtype.kind != "u" or keys.ndim == 0 or not 1 <= keys.shape[-1] <= c.leaves:
+            raise ValueError(
+                f"keys must be unsigned integers, 1 to {c.leaves} on the last axis, not {keys.dtype}{keys.shape}"
+            )
+        if keys.size and int(keys.max()) >> c.width:
+            raise ValueError(f"keys must fit {c.width} bits, not {int(keys.max()):#x}")
+        rows = np.full((keys.size // keys.shape[-1], c.leaves), (1 << c.width) - 1, np.uint64)
+        rows[:, : keys.shape[-1]] = keys.reshape(-1, keys.shape[-1])
+        got = self._run("min_tree", pack(*rows.T, widths=[c.width] * c.leaves), np.ones(len(rows), int))
+        key, index = unpack(got, [c.width, c.index_bits])
+        shape = keys.shape[:-1]
+        return key.astype(keys.dtype).reshape(shape), index.astype(np.int64).reshape(shape)
+
+    # -- units
+
+    def _outer_product(self, unit, x, w):
+        c = getattr(self._built(unit), unit)
+        x, w = np.asarray(x), np.asarray(w)
+        x = x.view(np.uint16) if x.dtype == np.float16 else x
+        x, w = check_operands(x, int8_encode(w) if w.dtype.kind == "i" else w)
+        lead = np.broadcast_shapes(x.shape[:-1], w.shape[:-2])
+        k, outputs = w.shape[-2:]
+        x = np.broadcast_to(x, (*lead, k)).reshape(-1, k)
+        w = np.broadcast_to(w, (*lead, k, outputs)).reshape(-1, k, outputs)
+        sums = np.zeros((len(x), outputs), np.uint32)
+        width = c.words * c.outputs
+        for first in range(0, outputs, width):
+            part = w[:, :, first : first + width]
+            words = np.zeros((len(x), k, width), np.uint8)
+            words[:, :, : part.shape[2]] = part
+            got = self._run(unit, *_operand_records(x, words, c.words))
+            sums[:, first : first + width] = got.view("<u4").reshape(len(x), width)[:, : part.shape[2]]
+        return sums.reshape(*lead, outputs)
+
+    def _built(self, unit):
+        if unit not in self.units:
+            raise BoardError(f"{self._name} has no {unit}: its demonstrator, {self.name}, has {', '.join(self.units)}")
+        return self.config
+
+    def _run(self, unit, records, results):
+        """Send records (n, bytes) to a unit, as many in a request as there is room for; record k gives ``results[k]`` words.
+
+        Returns the words, (sum of results, bytes).
+        """
+        self._wait(unit)
+        adapter = self.config.adapter(unit)
+        most = self.config.max_payload // adapter.record_bytes
+        room = self.config.max_answer // adapter.result_bytes
+        answers, first = [], 0
+        while first < len(records):
+            words = np.cumsum(results[first : first + most])
+            count = max(1, int(np.searchsorted(words, room, side="right")))
+            size = int(words[count - 1]) * adapter.result_bytes
+            payload = records[first : first + count].tobytes()
+            answers.append(self._request(FIRST_UNIT + UNITS.index(unit), payload, size))
+            first += count
+        return np.frombuffer(b"".join(answers), np.uint8).reshape(-1, adapter.result_bytes)
+
+    def _wait(self, unit):
+        """Until the unit is available: a LUT buffer has to be filled first."""
+        for _ in range(_PATIENCE):
+            if unit in self._ready:
+                return
+            available = self._request(STATE, b"", 6)[5]
+            self._ready |= {name for k, name in enumerate(UNITS) if available >> k & 1}
+        raise BoardError(f"{unit} of {self._name} does not become available")
+
+    # -- requests
+
+    def _identify(self, versions):
+        version, built = self.reset()
+        known = ", ".join(f"{name} {word:08x}" for word, (name, _) in versions.items())
+        if version not in versions:
+            raise BoardError(
+                f"{self._name} has a bitstream of version {version:08x}, and this tree makes {known}: "
+                "build and load its own, make bitstream BOARD=..."
+            )
+        self.version = version
+        self.name, self.config = versions[version]
+        if built != sum(1 << UNITS.index(name) for name in self.units):
+            raise BoardError(f"{self._name} says it is {self.name} and has other units than that")
+
+    def _request(self, command, payload, size):
+        """Send a request until it is answered. Returns the ``size`` bytes of the answer."""
+        self._tag = self._tag % 255 + 1
+        data = link.encode(Frame(self._tag, command, payload))
+        heard = None
+        for attempt in range(ATTEMPTS):
+            self.repeated += attempt > 0
+            self._port.reset_input_buffer()
+            self._write(data)
+            answer = self._answer()
+            if answer is None:
+                continue
+            heard = answer.code - ANSWER
+            if heard in _TRANSIENT:
+                continue
+            if heard != link.OK:
+                raise BoardError(f"{self._name} refuses command {command}: {link.STATUS.get(heard, heard)}")
+            if len(answer.payload) != size:
+                raise BoardError(f"{self._name} answers {len(answer.payload)} bytes to command {command}, not {size}")
+            return answer.payload
+        if heard is None:
+            raise BoardError(
+                f"no answer from {self._name} to {ATTEMPTS} requests: "
+                "is the demonstrator loaded, and is this its port and baud rate?"
+            )
+        raise BoardError(f"the line to {self._name} is too bad: {ATTEMPTS} requests failed, {link.STATUS[heard]}")
+
+    def _write(self, data):
+        try:
+            self._port.write(data)
+        except OSError as error:
+            raise BoardError(f"{self._name} is gone: {error}") from None
+        self.sent += len(data)
+
+    def _answer(self):
+        """The answer to the current request, or one that says it was not understood; None if there is none in time."""
+        heard = b""
+        while True:
+            try:
+                got = self._port.read(_missing(heard))
+            except OSError as error:
+                raise BoardError(f"{self._name} is gone: {error}") from None
+            if not got:
+                return None
+            heard += got
+            self.received += len(got)
+            for frame, _ in link.frames(heard):
+                if frame.code > ANSWER or (frame.code == ANSWER and frame.tag == self._tag):
+                    return frame
+
+
+def _missing(heard):
+    """Bytes until the frame that ``heard`` begins with is whole, at least one."""
+    start = heard.find(SYNC)
+    if start < 0:
+        return 1 if heard else OVERHEAD
+    frame = heard[start:]
+    length = int.from_bytes(frame[4:6], "little") if len(frame) >= 6 else 0
+    return max(1, OVERHEAD + length - len(frame))
+
+
+def _operand_records(x, words, per_operand):
+    """Records of a PE from x (tiles, K) and w (tiles, K, outputs), and the words of results that each gives."""
+    tiles, k = x.shape
+    records = np.zeros((tiles, k, 3 + words.shape[2]), np.uint8)
+    records[:, :, 0] = x & 255
+    records[:, :, 1] = x >> 8
+    records[:, -1, 2] = 1
+    records[:, :, 3:] = words
+    results = np.zeros((tiles, k), int)
+    results[:, -1] = per_operand
+    return records.reshape(tiles * k, -1), results.ravel()
+
+
+# -- the selftest ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the selftest: ``seconds`` are those of the board and the line."""
+
+    unit: str
+    test: str
+    vectors: int
+    mismatches: int
+    bytes: int
+    seconds: float
+
+
+def selftest(board, tensors, *, seed=1, queries=8, units=None, tests=None):
+    """Yield a ``Result`` for each test of each unit of ``board``, or for those named in ``units`` and ``tests``.
+
+    ``tensors`` are those of the benches (``sim.clips``); ``queries`` the tokens of the last frame whose scores are computed.
+    """
+    for unit in units or board.units:
+        rng = np.random.default_rng(seed)
+        for test, run, expected in (_keys if unit == "min_tree" else _tiles)(board, unit, tensors, rng, queries):
+            if tests and test not in tests:
+                continue
+            before, start = board.sent + board.received, time.perf_counter()
+            got = run()
+            seconds = time.perf_counter() - start
+            wrong = int(np.count_nonzero(got != expected))
+            yield Result(unit, test, expected.size, wrong, board.sent + board.received - before, seconds)
+
+
+def _tiles(board, unit, tensors, rng, queries):
+    """The tiles of the PEs' benches: x (tiles, 1, K), w (tiles, K, outputs)."""
+    c = getattr(board.config, unit)
+    tests = {f"sums of {k}": random_tiles(rng, c, k) for k in (1, 5, 24)}
+    tests |= {"corners": corner_tiles(rng, c), "clip": clip_tiles(tensors, c, queries)}
+    for test, (x, w) in tests.items():
+        yield test, functools.partial(getattr(board, unit), x[:, 0], w), golden_of(c)(x[:, 0], w)
+
+
+def _keys(board, unit, tensors, rng, queries):
+    """The keys of the min tree's bench."""
+    c = board.config.min_tree
+    few = rng.integers(0, 3, (200, c.leaves), np.uint64)
+    many = rng.integers(0, 1 << min(c.width, 63), (200, c.leaves), np.uint64)
+    q = tensors["q"]
+    distances = squared_distance(q[-1, : 5 * queries, None], q[0, np.arange(c.leaves) % q.shape[1]])
+    clip = distances.astype(np.uint64) >> np.uint64(max(0, 32 - c.width))
+    tests = {"corners": corner_keys(c.leaves, c.width), "few values": few, "many values": many, "clip": clip}
+    for test, keys in tests.items():
+        expected = np.stack([part.astype(np.uint64) for part in min_tree(keys)])
+
+        def run(keys=keys):
+            return np.stack([part.astype(np.uint64) for part in board.min_tree(keys)])
+
+        yield test, run, expected
+
+
+def table(results):
+    """The results as text, a line each, and the rate of the line over all of them."""
+    header = ("unit", "test", "vectors", "mismatches", "bytes", "time", "rate", "")
+    rows = [
+        (
+            r.unit,
+            r.test,
+            f"{r.vectors:,}",
+            f"{r.mismatches:,}",
+            f"{r.bytes:,}",
+            f"{r.seconds:.2f} s",
+            f"{r.bytes / max(r.seconds, 1e-9) / 1000:.1f} kB/s",
+            "FAIL" if r.mismatches else "pass",
+        )
+        for r in results
+    ]
+    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+    lines = [
+        "  ".join(cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths))).rstrip()
+        for row in (header, tuple("-" * w for w in widths), *rows)
+    ]
+    return "\n".join(lines)
+
+
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m sim.board", description="Check a board against the goldens.")
+    parser.add_argument("command", choices=("selftest", "version"), help="what to do")
+    parser.add_argument("--port", required=True, help="the board's serial port, such as /dev/ttyUSB0")
+    parser.add_argument("--baud", type=int, default=BAUD, help="of the bitstream (default: %(default)s)")
+    parser.add_argument("--unit", choices=UNITS, help="one unit instead of all that the board has")
+    parser.add_argument("--seed", type=int, default=1, help="of the random vectors (default: %(default)s)")
+    parser.add_argument("--queries", type=int, default=8, help="tokens of the clip's last frame (default: %(default)s)")
+    parser.add_argument("--clip", help="any video file instead of the sample clip")
+    parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
+    options = parser.parse_args(arguments)
+    if options.baud < 1 or options.queries < 1:
+        raise UserError(f"--baud and --queries must be at least 1, not {options.baud} and {options.queries}")
+    with Board(options.port, baud=options.baud) as board:
+        print(f"{options.port}: demonstrator {board.name}, version {board.version:08x}, {', '.join(board.units)}")
+        if options.command == "version":
+            return 0
+        tensors = dict(clips.load(clip=options.clip, tensors=options.tensors).items())
+        units = [options.unit] if options.unit else None
+        results = list(selftest(board, tensors, seed=options.seed, queries=options.queries, units=units))
+        print(table(results))
+        failed = sum(r.mismatches for r in results)
+        print(f"{sum(r.vectors for r in results):,} vectors, {failed:,} mismatches, {board.repeated} requests repeated")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
