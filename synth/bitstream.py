@@ -1,0 +1,294 @@
+"""The demonstrator for a board, by open tools: ``python -m synth.bitstream --board ulx3s_85f``.
+
+Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. Nothing is loaded: the last line names the
+file. Placement starts from a given seed, so the same sources and tools give the same bitstream.
+"""
+
+import argparse
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from amaranth import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
+from amaranth.lib import io
+
+from hw import emit, generate, registry
+from hw.board.demonstrator import Demonstrator, version_of
+from hw.errors import ToolError, UnknownName, UserError, command_line
+
+BAUD = 1_000_000
+
+#: Largest difference of the line's rate from that asked for; the receiver bears 2 % and the host's clock is not exact.
+BAUD_ERROR = 0.005
+
+#: Silence after which the link gives up a frame, in seconds: a host's USB pauses for a millisecond or two.
+SILENCE = 0.016
+
+#: Cells of each family that are counted against what a device has: resource to cell types (a prefix) and units of each.
+CELLS = {
+    "ecp5": {
+        "LUT4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
+        "FF": {"TRELLIS_FF": 1},
+        "block RAM": {"DP16KD": 1},
+        "multiplier": {"MULT18X18D": 1},
+    },
+    "ice40": {
+        "LUT4": {"SB_LUT4": 1},
+        "FF": {"SB_DFF": 1},
+        "block RAM": {"SB_RAM40_4K": 1},
+        "multiplier": {"SB_MAC16": 1},
+    },
+}
+
+_ECP5_85 = {"LUT4": 83640, "FF": 83640, "block RAM": 208, "multiplier": 156}
+_UP5K = {"LUT4": 5280, "FF": 5280, "block RAM": 30, "multiplier": 8}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board, and how the demonstrator is put on it.
+
+    Parameters
+    ----------
+    title : what its maker calls it
+    module, platform : of amaranth-boards
+    family : key of ``CELLS``
+    has : what its device has, by the resources of ``CELLS``
+    divide : the design's clock is the board's over this: 1, or an even number
+    preset : of the demonstrator, unless another is asked for
+    uart : pins of (rx, tx) as (connector, number, rx, tx) where the board has no USB serial converter; None where it has
+    file : what is loaded
+    """
+
+    title: str
+    module: str
+    platform: str
+    family: str
+    has: dict
+    divide: int
+    preset: str = "default"
+    uart: tuple | None = None
+    file: str = "top.bit"
+
+
+BOARDS = {
+    "ulx3s_85f": Target("ULX3S 85F", "ulx3s", "ULX3S_85F_Platform", "ecp5", _ECP5_85, 1),
+    "ecpix5_85f": Target("ECPIX-5 85F", "ecpix5", "ECPIX585Platform", "ecp5", _ECP5_85, 4),
+    "orangecrab_85f": Target(
+        "OrangeCrab r0.2 85F",
+        "orangecrab_r0_2",
+        "OrangeCrabR0_2_85FPlatform",
+        "ecp5",
+        _ECP5_85,
+        2,
+        uart=("io", 0, "0", "1"),
+    ),
+    "icebreaker": Target(
+        "iCEBreaker", "icebreaker", "ICEBreakerPlatform", "ice40", _UP5K, 1, preset="smallest", file="top.bin"
+    ),
+}
+
+
+def find_board(name):
+    """The ``Target`` called ``name``. ``UnknownName`` lists the boards."""
+    if name not in BOARDS:
+        raise UnknownName(f"there is no board {name!r}; the boards are: {', '.join(BOARDS)}")
+    return BOARDS[name]
+
+
+class Top(Elaboratable):
+    """The demonstrator between a board's clock and its serial line. It is read from ``demonstrator.il``.
+
+    A clock that is divided comes from a flip-flop: nothing here is fast, and every family has those. ``design_clock`` is
+    the frequency of what runs, ``config`` is of the demonstrator.
+    """
+
+    def __init__(self, target, config, design_clock):
+        self._target, self._config, self._design_clock = target, config, design_clock
+
+    def elaborate(self, platform):
+        m = Module()
+        clock = Signal()
+        m.submodules.source = source = io.Buffer("i", platform.request(platform.default_clk, dir="-"))
+        m.domains.sync = ClockDomain()
+        if self._target.divide > 1:
+            m.domains.board = ClockDomain(reset_less=True)
+            count = Signal(range(self._target.divide // 2))
+            m.d.comb += ClockSignal("board").eq(source.i)
+            m.d.board += count.eq(count + 1)
+            with m.If(count == self._target.divide // 2 - 1):
+                m.d.board += [count.eq(0), clock.eq(~clock)]
+            platform.add_clock_constraint(clock, self._design_clock)
+        else:
+            m.d.comb += clock.eq(source.i)
+
+        m.domains.start = ClockDomain(reset_less=True)
+        started = Signal(8)
+        pins = platform.request("uart", dir="-")
+        m.submodules.rx = rx = io.Buffer("i", pins.rx)
+        m.submodules.tx = tx = io.Buffer("o", pins.tx)
+        m.d.comb += [
+            ClockSignal("start").eq(clock),
+            ClockSignal().eq(clock),
+            ResetSignal().eq(~started[-1]),
+        ]
+        m.d.start += started.eq((started << 1) | 1)
+        m.submodules.demonstrator = Instance(
+            "demonstrator", i_clk=ClockSignal(), i_rst=ResetSignal(), i_rx=rx.i, o_tx=tx.o
+        )
+        return m
+
+
+def configure(target, platform, preset=None, baud=BAUD):
+    """``(config, design clock)`` of the demonstrator for a board. ``UserError`` if its clock cannot make the baud rate."""
+    clock = platform.default_clk_frequency / target.divide
+    divisor = round(clock / baud)
+    if divisor < 8 or abs(clock / divisor / baud - 1) > BAUD_ERROR:
+        nearest = clock / max(8, divisor)
+        raise UserError(f"{target.title} has {clock / 1e6:g} MHz: no {baud} baud, the nearest is {nearest:.0f}")
+    config = replace(
+        registry.find("demonstrator").config(preset or target.preset), divisor=divisor, timeout=int(SILENCE * clock)
+    )
+    return replace(config, version=version_of(config)), clock
+
+
+def load_platform(target):
+    """A new platform of amaranth-boards for ``target``, with its serial line."""
+    try:
+        module = importlib.import_module(f"amaranth_boards.{target.module}")
+        resources = importlib.import_module("amaranth_boards.resources")
+    except ImportError:
+        raise ToolError("amaranth-boards is not installed: pip install 'zoetrope[board]'") from None
+    platform = getattr(module, target.platform)()
+    if target.uart:
+        from amaranth.build import Attrs
+
+        connector, number, rx, tx = target.uart
+        attrs = Attrs(IO_TYPE="LVCMOS33")
+        platform.add_resources([resources.UARTResource(0, rx=rx, tx=tx, conn=(connector, number), attrs=attrs)])
+    return platform
+
+
+def prepare(target, preset=None, baud=BAUD, seed=1):
+    """``(files, commands, config, design clock)``: all that the tools read, by name, and their command lines in order."""
+    platform = load_platform(target)
+    config, clock = configure(target, platform, preset, baud)
+    text = emit.rtlil(Demonstrator(config=config), "demonstrator")
+    platform.add_file("demonstrator.il", text)
+    options = f"--seed {seed} --report report.json"
+    plan = platform.prepare(Top(target, config, clock), "top", nextpnr_opts=options)
+    files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
+    commands = json.loads(files["build_top.json"])["commands"]
+    return files, [c for c in commands if not c[0].startswith("dfu")], config, clock
+
+
+def synthesise(target, files, workdir):
+    """Run Yosys in ``workdir``. Returns resource to (used, has); ``UserError`` with the numbers if it does not fit."""
+    for name, text in files.items():
+        (Path(workdir) / name).write_text(text)
+    emit.yosys(files["top.ys"] + "\ntee -q -o stat.json stat -json\n", workdir)
+    cells = json.loads((Path(workdir) / "stat.json").read_text())["design"]["num_cells_by_type"]
+    used = {
+        resource: sum(
+            int(n) * weight for kind, n in cells.items() for name, weight in kinds.items() if kind.startswith(name)
+        )
+        for resource, kinds in CELLS[target.family].items()
+    }
+    usage = {resource: (n, target.has[resource]) for resource, n in used.items()}
+    over = [f"{n:,} of {has:,} {resource}s" for resource, (n, has) in usage.items() if n > has]
+    if over:
+        raise UserError(f"{target.title} has no room for it: it needs {', '.join(over)}")
+    return usage
+
+
+def place(commands, workdir):
+    """Place, route and pack. Returns clock to (MHz needed, MHz achieved). ``ToolError`` if one is not achieved."""
+    for command in commands[1:]:
+        run_tool(command, workdir)
+    report = json.loads((Path(workdir) / "report.json").read_text())
+    return {name: (clock["constraint"], clock["achieved"]) for name, clock in report["fmax"].items()}
+
+
+def run_tool(command, workdir):
+    name = f"yowasp-{command[0]}"
+    beside = Path(sys.executable).with_name(name)  # the environment need not be activated
+    program = str(beside) if beside.exists() else shutil.which(name)
+    if program is None:
+        raise ToolError(f"cannot run {name}: it is not installed in this environment: pip install 'zoetrope[board]'")
+    done = subprocess.run([program, *command[1:]], cwd=workdir, capture_output=True, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
+        raise ToolError(f"{command[0]} failed (exit {done.returncode}): {' | '.join(lines)}")
+
+
+def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
+    """The bitstream of a board, and a dict of what it took: ``usage``, ``clocks``, ``version``, ``file``, ``config``.
+
+    Errors: ``UnknownName`` for the board or preset; ``UserError`` where it does not fit; ``ToolError`` for a tool that is
+    missing or fails, which nextpnr does where a clock is not met.
+    """
+    target = find_board(board)
+    files, commands, config, clock = prepare(target, preset, baud, seed)
+    workdir = Path(out) / f"{board}.{preset or target.preset}"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {workdir}: {error.strerror}") from None
+    print(f"{target.title}: synthesis ...", file=sys.stderr, flush=True)
+    usage = synthesise(target, files, workdir)
+    print(f"{target.title}: placement and routing ...", file=sys.stderr, flush=True)
+    clocks = place(commands, workdir)
+    result = {
+        "board": board,
+        "preset": preset or target.preset,
+        "version": f"{config.version:08x}",
+        "baud": baud,
+        "seed": seed,
+        "design_clock_mhz": clock / 1e6,
+        "usage": usage,
+        "clocks_mhz": clocks,
+        "tools": generate.versions("amaranth-boards", f"yowasp-nextpnr-{target.family}"),
+        "file": str(workdir / target.file),
+    }
+    (workdir / "result.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    return result
+
+
+def report_text(result):
+    """What is printed of a build."""
+    rows = [
+        (resource, f"{used:,}", f"{has:,}", f"{used / has:.1%}") for resource, (used, has) in result["usage"].items()
+    ]
+    lines = [generate.table(("resource", "used", "of", "share"), rows), ""]
+    for name, (needed, achieved) in result["clocks_mhz"].items():
+        slack = 1000 / needed - 1000 / achieved
+        lines.append(f"clock {name}: {needed:.2f} MHz needed, {achieved:.2f} MHz achieved, slack {slack:.2f} ns")
+    return "\n".join(lines)
+
+
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m synth.bitstream", description="The demonstrator for a board.")
+    parser.add_argument("--board", help=f"one of {', '.join(BOARDS)}")
+    parser.add_argument("--preset", help="of the demonstrator; the board's own otherwise")
+    parser.add_argument("--baud", type=int, default=BAUD, help="of the serial line (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
+    parser.add_argument("--out", default="build/bitstream", help="folder of the results (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.board is None:
+        raise UserError(f"no board is named; the boards are: {', '.join(BOARDS)}")
+    if options.baud < 1:
+        raise UserError(f"--baud must be at least 1, not {options.baud}")
+    start = time.perf_counter()
+    result = build(options.board, options.preset, baud=options.baud, seed=options.seed, out=options.out)
+    print(report_text(result))
+    print(f"version {result['version']}, {result['baud']} baud, {time.perf_counter() - start:.0f} s: {result['file']}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
