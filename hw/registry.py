@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.memory.transpose_buffer import TransposeBuffer, TransposeBufferConfig
 from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
 from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from hw.orbis.top_k import TopK, TopKConfig
@@ -335,6 +336,19 @@ _ENTRIES = (
         },
         "ORBIS 3.3, SIMPICKER IV-C",
         "a row of entries by (key, index), a row a cycle",
+    ),
+    Block(
+        "transpose_buffer",
+        TransposeBuffer,
+        {
+            "default": TransposeBufferConfig(lanes=8, max_rows=16, max_channels=16),
+            "rows": TransposeBufferConfig(columns=3, lanes=4, max_operands=21, max_outputs=3),
+            "single": TransposeBufferConfig(
+                columns=1, lanes=3, max_operands=7, max_outputs=5, max_rows=5, max_channels=7, element=None, tag_bits=2
+            ),
+        },
+        "SIMPICKER IV, V-A",
+        "operands of an array, read by k from matrices that arrive by rows or columns, ping-pong",
     ),
     Block(
         "reduction_tree",
