@@ -31,3 +31,8 @@ def _integers(bits):
     padded = np.zeros((len(bits), 64), np.uint8)
     padded[:, : bits.shape[1]] = bits
     return np.packbits(padded, axis=1, bitorder="little").view("<u8").ravel()
+
+
+def integer(layout, **values):
+    """A payload of ``layout``, a ``data.StructLayout``, as an integer, from that of each of its fields."""
+    return sum(int(values[name]) << field.offset for name, field in layout)

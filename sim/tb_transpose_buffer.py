@@ -6,7 +6,7 @@ import numpy as np
 
 from golden.transpose_buffer import load_words, transpose_buffer
 from sim.bench import bench_test
-from sim.packing import pack
+from sim.packing import integer, pack
 
 
 @dataclass
@@ -84,27 +84,19 @@ def send(bench, matrices):
     for matrix in matrices:
         operands, outputs = matrix.values.shape
         words = matrix.words(c)
-        mask = 0 if matrix.mask is None else sum(1 << int(j) for j in np.flatnonzero(matrix.mask))
-        sizes = [len(c.operand_count) - 1, len(c.output_count) - 1, len(c.word_count) - 1]
-        command = concatenate((operands, outputs, words), [n.bit_length() for n in sizes])
-        shift = sum(n.bit_length() for n in sizes)
-        if c.straight:
-            command |= matrix.straight << shift | mask << shift + 1
-        bench.send("i_load", [command])
+        size = {"operands": operands, "words": words}
+        order = {"straight": matrix.straight, "mask": mask_bits(matrix.mask)} if c.straight else {}
+        bench.send("i_load", [integer(c.load_layout, outputs=outputs, **size, **order)])
         sent = load_words(matrix.values, c.lanes, matrix.straight)
         bench.send("i", pack(*sent.T, widths=[c.width] * c.lanes))
-        bits = [sizes[0].bit_length(), sizes[2].bit_length(), 1, c.tag_bits]
         for read in range(matrix.reads):
             tag = read & ((1 << c.tag_bits) - 1)
-            bench.send("i_read", [concatenate((operands, words, read < matrix.reads - 1, tag), bits)])
+            bench.send("i_read", [integer(c.read_layout, keep=read < matrix.reads - 1, tag=tag, **size)])
 
 
-def concatenate(fields, widths):
-    value, shift = 0, 0
-    for part, width in zip(fields, widths):
-        value |= int(part) << shift
-        shift += width
-    return value
+def mask_bits(mask):
+    """A mask, or None for no bits, as an integer."""
+    return 0 if mask is None else sum(1 << int(k) for k in np.flatnonzero(mask))
 
 
 async def check(bench, matrices):

@@ -17,7 +17,6 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hw.emit import emit_once
-from hw.formats import FP16, Float
 from hw.memory.sram import Sram, SramConfig
 
 
@@ -29,21 +28,17 @@ class TransposeBufferConfig:
     max_outputs: int = field(default=16, metadata={"doc": "largest number of outputs of such a matrix"})
     max_rows: int = field(default=0, metadata={"doc": "largest K of a matrix that arrives along its outputs; 0 for none"})
     max_channels: int = field(default=0, metadata={"doc": "largest number of outputs of such a matrix; 0 for none"})
-    element: Float | None = field(default=FP16, metadata={"doc": "format of an element; None for 8 bits"})
+    width: int = field(default=16, metadata={"doc": "bits of an element"})
     tag_bits: int = field(default=1, metadata={"doc": "bits of a read's tag, which come with its words"})
 
     def __post_init__(self):
-        for name in ("columns", "lanes", "max_operands", "max_outputs", "tag_bits"):
+        for name in ("columns", "lanes", "max_operands", "max_outputs", "width", "tag_bits"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.max_rows < 0 or self.max_channels < 0 or bool(self.max_rows) != bool(self.max_channels):
             raise ValueError(
                 f"max_rows and max_channels must both be 0 or both at least 1, not {self.max_rows} and {self.max_channels}"
             )
-
-    @property
-    def width(self):
-        return self.element.width if self.element else 8
 
     @property
     def straight(self):
