@@ -19,7 +19,7 @@ from golden.formats import FP16, normalised
 S, A = 0, 1
 
 #: Cycles at most that the hardware takes for a job beyond ``cycles``.
-JOB_CYCLES = 3
+JOB_CYCLES = 1
 
 
 class Job(NamedTuple):
@@ -123,7 +123,7 @@ def cycles(jobs: Sequence[Job], array: Array) -> int:
     loaded = {"x": [], "w": []}
     released = {"x": [], "w": []}
     keep = {"x": False, "w": False}
-    free = drained = prepared = 0
+    free = drained = prepared = seen = 0
     left = [0, 0]  # when the two operands before were released
     for job in jobs:
         spent = cost(job, array)
@@ -141,9 +141,10 @@ def cycles(jobs: Sequence[Job], array: Array) -> int:
                 free = start + max(words, array.turnaround)
                 left = [left[-1], start + words]
             free = max(free, drained + words)
-            drained = max(left[-1], drained + words) + spent.results
+            seen = max(left[-1], drained + words) + len(job.x) * words
+            drained = seen + (array.rows - len(job.x)) * words
         keep = {"x": job.keep_x, "w": job.keep_w}
         for name in ("x", "w"):
             if not keep[name]:
                 released[name].append(left[-1])
-    return drained
+    return seen

@@ -26,7 +26,9 @@ class TransposeBufferConfig:
     lanes: int = field(default=4, metadata={"doc": "L, elements of a word of i"})
     max_operands: int = field(default=16, metadata={"doc": "largest K of a matrix that arrives along k"})
     max_outputs: int = field(default=16, metadata={"doc": "largest number of outputs of such a matrix"})
-    max_rows: int = field(default=0, metadata={"doc": "largest K of a matrix that arrives along its outputs; 0 for none"})
+    max_rows: int = field(
+        default=0, metadata={"doc": "largest K of a matrix that arrives along its outputs; 0 for none"}
+    )
     max_channels: int = field(default=0, metadata={"doc": "largest number of outputs of such a matrix; 0 for none"})
     width: int = field(default=16, metadata={"doc": "bits of an element"})
     tag_bits: int = field(default=1, metadata={"doc": "bits of a read's tag, which come with its words"})

@@ -16,6 +16,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.emit import emit_once
 from hw.formats import FP16, FP32
 from hw.memory.transpose_buffer import TransposeBuffer, TransposeBufferConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -222,9 +223,11 @@ class TileArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        m.submodules.array = array = self._array
-        m.submodules.x_buffer = x = TransposeBuffer(config=c.x_buffer)
-        m.submodules.w_buffer = w = TransposeBuffer(config=c.w_buffer)
+        array = self._array
+        x = TransposeBuffer(config=c.x_buffer)
+        w = TransposeBuffer(config=c.w_buffer)
+        for name, part in (("array", array), ("x_buffer", x), ("w_buffer", w)):
+            m.submodules[name] = emit_once(part)
         run, tag = self._intake(m, x, w)
         self._start(m, run, x, w)
         m.d.comb += [
@@ -314,7 +317,9 @@ class TileArray(wiring.Component):
             tag.w_en.eq(accepted & words.any()),
         ]
         for queue in (load_x, load_w, run, tag):
-            known = {name: coming[name] for name in ("rows", "operands", "outputs", "keep_x", "keep_w", "slice", "tile")}
+            known = {
+                name: coming[name] for name in ("rows", "operands", "outputs", "keep_x", "keep_w", "slice", "tile")
+            }
             known |= {"kind": coming.kind, "words": words, "count": count, "straight": of_a, "mask": sent}
             if queue is load_x:
                 known |= {"outputs": coming.rows, "words": Const(1, 1)}
@@ -510,7 +515,7 @@ class ComputingEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for name, array in self._arrays.items():
-            m.submodules[name] = array
+            m.submodules[name] = emit_once(array)
             for member in ("i_job", "i_x", "i_w"):
                 connect(m, getattr(self, f"{member}_{name}"), getattr(array, member))
             connect(m, array.o, getattr(self, f"o_{name}"))
