@@ -1,4 +1,6 @@
-"""Tiles of S = Q K^T and of A = P V on the two arrays of SIMPICKER's computing engine. Hardware: ``hw.simcore.computing_engine``.
+"""Tiles of S = Q K^T and of A = P V on the two arrays of SIMPICKER's computing engine.
+
+Hardware: ``hw.simcore.computing_engine``.
 
 A job is one tile on one array: up to t rows of Q, or of P, times the keys or values of a tile of tokens::
 

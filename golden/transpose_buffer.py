@@ -1,4 +1,7 @@
-"""Operands of an outer product, read by k from matrices that arrive in another order. Hardware: ``hw.memory.transpose_buffer``."""
+"""Operands of an outer product, read by k from matrices that arrive in another order.
+
+Hardware: ``hw.memory.transpose_buffer``.
+"""
 
 from typing import NamedTuple
 

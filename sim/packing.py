@@ -35,4 +35,10 @@ def _integers(bits):
 
 def integer(layout, **values):
     """A payload of ``layout``, a ``data.StructLayout``, as an integer, from that of each of its fields."""
-    return sum(int(values[name]) << field.offset for name, field in layout)
+    payload = 0
+    for name, field in layout:
+        value = int(values[name])
+        if value >> field.width:
+            raise ValueError(f"{name} has {field.width} bits: {value} does not fit")
+        payload |= value << field.offset
+    return payload

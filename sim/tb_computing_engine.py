@@ -89,7 +89,7 @@ async def impossible(bench):
     c = bench.config
     for name in ARRAYS:
         await bench.reset()
-        good = Job(S, operands(bench.rng, (2, 3)), weights(bench, name, (4, 3)), slice=1)
+        good = Job(S, operands(bench.rng, (min(2, getattr(c, name).rows), 3)), weights(bench, name, (4, 3)), slice=1)
         keep = good._replace(keep_x=True, keep_w=True)
         layout = c.array(name).job_layout
         right = job_fields(good)
@@ -102,7 +102,8 @@ async def impossible(bench):
             send(bench, name, [good])
             bench.send(f"i_job_{name}", [integer(layout, **fields)])
         send(bench, name, [keep])
-        after = [right | {"operands": 2}, right | {"kind": A}, right | {"rows": 3}, right | {"outputs": 5}]
+        after = [right | {"operands": 2}, right | {"kind": A}, right | {"outputs": 5}]
+        after += [right | {"rows": 3}] if getattr(c, name).rows > 2 else []
         bench.send(f"i_job_{name}", [integer(layout, **fields) for fields in after])
         send(bench, name, [good], kept=(True, True))
         await collect(bench, name, [good] * len(wrong) + [keep, good])
@@ -171,26 +172,30 @@ def balanced_jobs(bench, name, kind):
     if kind == S:
         shape = (tokens, channels)
         x = [operands(rng, (array.rows, channels)) for _ in range(round(6 * share))]
-        return [Job(S, each, weights(bench, name, shape), tile=k) for k, each in enumerate(x)]
+        return [Job(S, each, weights(bench, name, shape), tile=k % (1 << c.tile_bits)) for k, each in enumerate(x)]
     mask = np.zeros(channels, bool)
     important = round(channels * pes["fp16"] / sum(pes.values()))
     mask[np.random.default_rng(1).permutation(channels)[:important]] = True
     mask = mask if name == "fp16" else ~mask
     x = [operands(rng, (array.rows, tokens)) for _ in range(4)]
-    return [Job(A, each, weights(bench, name, (tokens, channels)), mask, tile=k) for k, each in enumerate(x)]
+    return [
+        Job(A, each, weights(bench, name, (tokens, channels)), mask, tile=k % (1 << c.tile_bits))
+        for k, each in enumerate(x)
+    ]
 
 
 def clip_tiles(tensors, c, frames=3, slices=2):
     """Slices of Q's last tokens and the tiles of K and V, of at most the size that the engine takes.
 
-    Returns Q (slices, 4 rows at most) in both forms, tiles of K and V in both, and the importance of the tiles for the slices.
+    Returns Q, K and V in the forms of both arrays, the rows of the slices, the tokens of the tiles, and which are important.
     """
     n, d = min(c.max_tokens, tensors["k"].shape[1]), min(c.max_channels, tensors["k"].shape[2])
     q, k, v = (np.ascontiguousarray(tensors[name][-frames:, :n, :d]).reshape(-1, d) for name in ("q", "k", "v"))
     found = speculate(q, k, v, n)
     tiles = len(found.p.map)
     rows = min(c.fp16.rows, c.lut.rows)
-    chosen = [slice(len(q) - (s + 1) * rows + s, len(q) - s * rows) for s in range(slices)]  # the second is ragged
+    short = min(1, rows - 1)  # the second slice is ragged
+    chosen = [slice(len(q) - (s + 1) * rows + s * short, len(q) - s * rows) for s in range(slices)]
     parts = [slice(g * n, (g + 1) * n) for g in range(tiles)]
     forms = {
         "fp16": (q.view(np.uint16), k.view(np.uint16), v.view(np.uint16)),
@@ -214,7 +219,7 @@ def scores_jobs(c, forms, chosen, parts, important):
         for g, part in enumerate(parts):
             name = "fp16" if important[g] else "lut"
             q, k, _ = forms[name]
-            jobs[name].append(Job(S, q[rows], k[part], slice=s, tile=g))
+            jobs[name].append(Job(S, q[rows], k[part], slice=s % (1 << c.slice_bits), tile=g % (1 << c.tile_bits)))
     return {name: kept_x(each) for name, each in jobs.items()}
 
 
@@ -231,7 +236,9 @@ def values_jobs(c, forms, chosen, parts, important):
             mask = importance_of_a(e, forms["fp16"][2][part]).map
             for name in ARRAYS:
                 own = mask if name == "fp16" else ~mask
-                jobs[name].append(Job(A, e, forms[name][2][part], own, slice=s, tile=g))
+                jobs[name].append(
+                    Job(A, e, forms[name][2][part], own, slice=s % (1 << c.slice_bits), tile=g % (1 << c.tile_bits))
+                )
     return jobs
 
 

@@ -115,8 +115,8 @@ class TransposeBuffer(wiring.Component):
     A matrix arrives in one of two orders, in words of L consecutive elements, each line of it beginning with a new word:
 
     - along k, output by output: rows of Q for the array's rows, keys for its columns, rows of P for its rows;
-    - along its outputs, operand by operand (``straight``): tokens of V. ``mask`` says which outputs are kept; they are packed
-      in their order, and the array never sees the others.
+    - along its outputs, operand by operand (``straight``): tokens of V. ``mask`` says which outputs are kept; they are
+      packed in their order, and the array never sees the others.
 
     Output j is in bank j modulo ``columns * G``, in every order: a word of a bank holds L values of k of one output. So a
     word of ``i`` along k is a word of one bank; one along the outputs is an element of up to L banks, by a crossbar of L
@@ -124,8 +124,8 @@ class TransposeBuffer(wiring.Component):
 
     Members
     -------
-    i_load : In(stream), a matrix that will come: ``operands`` (K) and ``outputs``, at least 1; ``words``, what ``o`` has of it
-        an operand, that is ``ceil(outputs kept / columns)``; and, where the config has ``max_channels``, ``straight`` and its
+    i_load : In(stream), a matrix that will come: ``operands`` (K) and ``outputs``, at least 1; ``words`` of ``o`` that an
+        operand has, ``ceil(outputs kept / columns)``; and, where the config has ``max_channels``, ``straight`` and the
         ``mask``, whose bits above ``outputs`` are 0
     i : In(stream of L elements), the matrix
     i_read : In(stream), a matrix to be read, in the order in which they were loaded: its ``operands`` and ``words``;

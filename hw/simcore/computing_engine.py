@@ -175,7 +175,8 @@ class TileArray(wiring.Component):
     i_job : In(stream), a tile:
 
         - ``kind``; ``slice`` and ``tile``, which its results bear
-        - ``rows``, 1 to t; ``operands`` (K) and ``outputs``: channels and keys of a tile of S, tokens and channels of one of A
+        - ``rows``, 1 to t; ``operands`` (K) and ``outputs``: channels and keys of a tile of S, tokens and channels of a tile
+          of A
         - ``mask``, of a tile of A: bit c, channel c of V is a column of this array. Others are neither kept nor multiplied.
           A tile without any takes its operands and has no results
         - ``keep_x``, ``keep_w``: the next job multiplies the same x, or the same w, and none is loaded for it. It must have
@@ -187,8 +188,8 @@ class TileArray(wiring.Component):
     busy, waiting, stalled, blocked : Out(32), cycles since reset in which a job was there and its weights were multiplied;
         had not come; could not be multiplied yet (slices, or sums that are still in the adder); or could not, because of
         results that were not taken
-    error : Out(1), since reset a job had no rows, operands or outputs, more than the config has, or did not fit what was kept
-        for it. It is dropped: no operands are taken for it, and there are no results
+    error : Out(1), since reset a job had no rows, operands or outputs, more than the config has, or did not fit what was
+        kept for it. It is dropped: no operands are taken for it, and there are no results
     filled : Out(1), a LUT array only: the LUT buffer is complete
 
     Cycles of a job: loads ``rows * ceil(K / L)`` and ``tokens * ceil(channels / L)``, both at once and while the job before
@@ -196,9 +197,9 @@ class TileArray(wiring.Component):
     ``t * D``, while the next computes, which is hidden when K > t. Between jobs whose operands have come no cycle is lost.
     Initiation interval: 1 cycle a word of weights. Backpressure: yes.
 
-    Operand memories hold two whole tiles. Half of a tile would do for K read once; kept for every slice of a frame, K travels
-    once a frame. Rows that a slice lacks repeat its first: they ask for no slice of their own, and are dropped behind the
-    array.
+    Operand memories hold two whole tiles. Blocks of a few operands would do for K read once; a tile that stays for every
+    slice of a frame travels once a frame. Rows that a slice lacks repeat its first: they ask for no table of their own, and
+    are dropped behind the array.
 
     Golden: ``golden.computing_engine.computing_engine`` and ``golden.computing_engine.cycles``.
     """
@@ -468,13 +469,14 @@ ARRAYS = ("fp16", "lut")
 
 
 class ComputingEngine(wiring.Component):
-    """Two arrays side by side, each with its own jobs, operands and results: important tiles on one, the others on the other.
+    """Two arrays side by side, each with its own jobs, operands and results: important tiles on one, others on the other.
 
     Members, for each array ``fp16`` and ``lut``: those of ``TileArray``, ``i_job_fp16``, ``i_x_fp16``, ``i_w_fp16``,
     ``o_fp16``, ``busy_fp16`` ... ``error_fp16``; and ``filled`` of the LUT array.
 
-    Of a tile of S the importance map says which array gets it, Q and K in FP16 or folded Q and K's codes; of a tile of A each
-    array gets a job, with P twice, V in FP16 and V's codes, and the mask of its columns. Neither array waits for the other.
+    Of a tile of S the importance map says which array gets it, Q and K in FP16 or folded Q and K's codes; of a tile of A
+    each array gets a job, with P twice, V in FP16 and V's codes, and the mask of its columns. Neither array waits for the
+    other.
 
     Operands at the full rate, L elements a cycle on each stream: an array is busy in every cycle but the first few when
     ``D >= A`` and ``D >= C`` (the LUT array), and when the loads of a job are no longer than its sums.

@@ -73,7 +73,7 @@ class OuterProductConfig:
     scale_bits = 0
     least = -24
 
-    #: Whether an operand says how many words it meets, 1 to D: a field of the configs whose ``RowOperands`` keep that number.
+    #: Whether an operand says how many words it meets, 1 to D: a field of configs whose ``RowOperands`` keep that number.
     ragged = False
 
     @property
@@ -243,8 +243,8 @@ class OuterProduct(wiring.Component):
         All its operands and words are taken, and the tiles after it are not touched.
     blocked : Out(1), ``ragged`` only: the results are in the way, and nothing moves in this cycle
 
-    In a ``ragged`` config D is a number of each tile: every operand of ``i_x`` says in ``words`` how many it meets, from 1 to
-    the config's D, the same for all operands of a tile. Elsewhere it is the config's.
+    In a ``ragged`` config D is a number of each tile: every operand of ``i_x`` says in ``words`` how many it meets, from 1
+    to the config's D, the same for all operands of a tile. Elsewhere it is the config's.
 
     Latency: ``product_stages + add_stages`` cycles from a word of the last operand to its sums, and 3 more where they are
     converted (``fixed``); with more than one PE, two more from the last word of the last operand to the first sums.
