@@ -28,7 +28,7 @@ import numpy as np
 
 from .datm import LEVELS, weights
 from .formats import FP16, to_float64
-from .quantization import channel_amax
+from .quantization_unit import channel_amax
 
 LARGEST = 0x7BFF
 """The code of the greatest finite FP16 value, 65504: what the engine takes a NaN or an infinity for."""

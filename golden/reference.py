@@ -5,6 +5,8 @@ import numpy as np
 from golden.formats import FP16, FP32, int8_decode, to_float64
 from golden.lut_pe import lut_pe
 
+_ATTENTION_ROWS = 256  # of the score matrix at a time
+
 
 def multiply(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """``x * w`` exactly, ``float64``: binary16 codes times sign-magnitude INT8 codes, with broadcasting."""
@@ -38,6 +40,28 @@ def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tu
     e = np.exp(x - x.max(axis=1, keepdims=True))
     s = e.sum(axis=1)
     return e / s[:, None], e, s
+
+
+def tile_merge_unit(
+    scores: np.ndarray, v: np.ndarray, scale: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What ``golden.sfu.tile`` and ``golden.tile_merge_unit`` together approximate, ``float64``: (P V, P |V|).
+
+    ``scores`` (rows, tokens) finite FP32 codes, ``v`` (tokens, d) finite binary16 codes, P = softmax(scale * scores).
+    """
+    p, values = softmax(scores, scale)[0], to_float64(v, FP16)
+    return p @ values, p @ np.abs(values)
+
+
+def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d)."""
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    out = np.empty((len(q), v.shape[1]))
+    for start in range(0, len(q), _ATTENTION_ROWS):
+        scores = q[start : start + _ATTENTION_ROWS] @ k.T / np.sqrt(k.shape[1])
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        out[start : start + _ATTENTION_ROWS] = weights @ v / weights.sum(axis=1, keepdims=True)
+    return out
 
 
 def match(x: np.ndarray, dst: np.ndarray, k: int, *, eps: float = 0.0, cap: int = 100):
@@ -77,6 +101,38 @@ def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
     exact = to_float64(lut_pe(x, w, reading, "fixed"), FP32)
     ordered = to_float64(lut_pe(x, w, reading, "fp32"), FP32)
     return float(np.sqrt(((ordered - exact) ** 2).mean() / (exact**2).mean()))
+
+
+def squared_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """``sum of (x - y)^2`` over the last axis in ``float64``: binary16 codes, with broadcasting."""
+    with np.errstate(invalid="ignore"):
+        difference = to_float64(x, FP16) - to_float64(y, FP16)
+        return (difference * difference).sum(axis=-1)
+
+
+def sparsify(q: np.ndarray, grid: tuple[int, int, int], tau: float, window: int, group: int) -> np.ndarray:
+    """The index table that ``golden.sparsification_unit.sparsify`` finds, with distances in ``float64``.
+
+    ``q``: (tokens, d) binary16 codes. Token by token, from the definition; only for small clips.
+    """
+    frames, height, width = grid
+    tokens = np.asarray(q).reshape(*grid, -1)
+    index = np.arange(frames * height * width).reshape(grid)
+    table = index.ravel().copy()
+    reach = window // 2
+    for t, y, x in np.ndindex(*grid):
+        rows = slice(max(0, y - reach), y - reach + window)
+        columns = slice(max(0, x - reach), x - reach + window)
+        if t:
+            distances = squared_distance(tokens[t - 1, rows, columns], tokens[t, y, x]).ravel()
+            best = int(np.argmin(np.where(np.isnan(distances), np.inf, distances)))  # the first of equals
+            if distances[best] < tau * tau:
+                table[index[t, y, x]] = table[index[t - 1, rows, columns].ravel()[best]]
+                continue
+        reference = x - x % group
+        if reference < x and squared_distance(tokens[t, y, reference], tokens[t, y, x]) < tau * tau:
+            table[index[t, y, x]] = table[index[t, y, reference]]
+    return table
 
 
 def column_sums(x: np.ndarray, rows: int) -> np.ndarray:

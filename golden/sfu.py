@@ -51,12 +51,43 @@ def sfu(
     rows, n = scores.shape
     if max_row is not None and n > max_row:
         return np.full((rows, max_row), FP16.nan, np.uint16), np.full(rows, FP32.nan, np.uint32)
-    x = scaled(scores, scale, fmt)
-    e = exponentials(x)
-    s = total(e, lanes, running, words)
+    e, _, s = _passes(scores, scale, lanes, running, fmt, words)
     inverse = np.where(s == 0, np.uint32(0), reciprocal(s))
     factor = inverse[:, None] if normalise else _ONE
     return float_convert(float_multiply(e, np.broadcast_to(factor, e.shape), FP32, FP32), FP32, FP16), inverse
+
+
+def tile(
+    scores: np.ndarray,
+    scale: np.ndarray | None = None,
+    *,
+    lanes: int = 4,
+    running: int = 3,
+    fmt: Float = FP32,
+    words: int | None = None,
+    max_row: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of a tile, for a softmax over several: (exponentials ``uint16``, maxima ``uint32``, sums ``uint32``).
+
+    Parameters as of ``sfu``. The exponentials are those of ``sfu`` with ``normalise`` False, m and s as there, but m is -inf
+    where that is the maximum, also of an empty row; s is then 0. Of zeros of both signs m is the first. A row with a NaN or
+    a +inf, or a longer one than ``max_row``, is NaN throughout.
+    """
+    scores = np.atleast_2d(scores)
+    rows, n = scores.shape
+    if max_row is not None and n > max_row:
+        nan = np.full(rows, FP32.nan, np.uint32)
+        return np.full((rows, max_row), FP16.nan, np.uint16), nan, nan.copy()
+    e, m, s = _passes(scores, scale, lanes, running, fmt, words)
+    return float_convert(e, FP32, FP16), np.where(s == 0, _MINUS_INF, m), s
+
+
+def _passes(scores, scale, lanes, running, fmt, words):
+    """(e, m, s) in FP32, as ``sfu`` states them."""
+    x = scaled(scores, scale, fmt)
+    m = maxima(x)
+    e = exp(float_add(x, np.broadcast_to(m[:, None] ^ _SIGN, x.shape)), FP32, FP32)
+    return e, m, total(e, lanes, running, words)
 
 
 def scaled(scores: np.ndarray, scale: np.ndarray | None, fmt: Float = FP32) -> np.ndarray:
@@ -67,16 +98,12 @@ def scaled(scores: np.ndarray, scale: np.ndarray | None, fmt: Float = FP32) -> n
     return float_multiply(x, np.broadcast_to(np.asarray(scale, np.uint32).reshape(-1, 1), x.shape), FP32, FP32)
 
 
-def exponentials(x: np.ndarray) -> np.ndarray:
-    """``exp(x - max(x))`` of each row of FP32 codes, FP32 codes."""
+def maxima(x: np.ndarray) -> np.ndarray:
+    """What is subtracted from each row of FP32 codes: of equal maxima the first, +0 for -inf, NaN for +inf and NaN."""
     key = order_key(x, FP32)
-    highest = key.max(axis=1, initial=-FP32.inf, keepdims=True)
-    # Of equal maxima it does not matter which: x - m is a zero of either sign, and exp of both is 1.
-    found = (
-        np.take_along_axis(x, key.argmax(axis=1)[:, None], axis=1) if x.shape[1] else np.zeros((len(x), 1), np.uint32)
-    )
-    m = np.where(highest >= FP32.inf, np.uint32(FP32.nan), np.where(highest == -FP32.inf, np.uint32(0), found))
-    return exp(float_add(x, np.broadcast_to(m ^ _SIGN, x.shape)), FP32, FP32)
+    highest = key.max(axis=1, initial=-FP32.inf)
+    found = x[np.arange(len(x)), key.argmax(axis=1)] if x.shape[1] else np.zeros(len(x), np.uint32)
+    return np.where(highest >= FP32.inf, np.uint32(FP32.nan), np.where(highest == -FP32.inf, np.uint32(0), found))
 
 
 def total(e: np.ndarray, lanes: int, running: int, words: int | None = None) -> np.ndarray:

@@ -10,9 +10,18 @@ from hw.arith.float_compare import FloatCompareConfig, FloatCompareStream
 from hw.arith.float_convert import FloatConvertConfig, FloatConvertStream, Integer
 from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
+from hw.axi.axi_bursts import AxiBursts, AxiConfig
+from hw.axi.axi_master import AxiMaster
+from hw.axi.axi_reader import AxiReader
+from hw.axi.axi_writer import AxiWriter
+from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
+from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
 from hw.memory.transpose_buffer import TransposeBuffer, TransposeBufferConfig
+from hw.orbis.datm import Datm
+from hw.orbis.datm_config import DatmConfig
+from hw.orbis.distance_accumulation_unit import DistanceAccumulationUnit, DistanceAccumulationUnitConfig
 from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
 from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from hw.orbis.top_k import TopK, TopKConfig
@@ -29,13 +38,17 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
+from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.sort_select import SortSelect, SortSelectConfig
+from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
+from hw.simcore.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
 from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream
+from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,13 @@ class Block:
         """A new component of ``preset``."""
         return self.component(config=self.config(preset))
 
+
+_AXI = {
+    "default": AxiConfig(),
+    "narrow": AxiConfig(data_bits=32, granularity=4, burst=4, outstanding=3, address_bits=64, length_bits=16),
+    "single": AxiConfig(data_bits=64, granularity=1, burst=1, outstanding=2),
+    "wide": AxiConfig(data_bits=512, granularity=2, burst=64, outstanding=2),
+}
 
 _ENTRIES = (
     Block(
@@ -169,6 +189,64 @@ _ENTRIES = (
         },
         "SIMPICKER IV, V-A",
         "e to the x, monotone, within 0.6 ulp of FP16",
+    ),
+    Block(
+        "min_tree",
+        MinTreeStream,
+        {
+            "default": MinTreeConfig(),
+            "combinational": MinTreeConfig(leaves=5, stages=0),
+            "deep": MinTreeConfig(leaves=13, width=20, stages=4),
+            "single": MinTreeConfig(leaves=1, stages=0),
+        },
+        "SIMPICKER IV-C, ORBIS 3.3",
+        "least key and its index: comparison tree, min tree",
+    ),
+    Block(
+        "index_buffer",
+        IndexBuffer,
+        {
+            "default": IndexBufferConfig(),
+            "small": IndexBufferConfig(depth=37, tag_bits=5),
+            "single": IndexBufferConfig(depth=1),
+        },
+        "SIMPICKER IV-C",
+        "one entry a token: kept, or the root of what it repeats",
+    ),
+    Block(
+        "axi_bursts",
+        AxiBursts,
+        _AXI,
+        "no paper",
+        "a command of address and length to AXI4 bursts within 4 KiB",
+    ),
+    Block(
+        "axi_reader",
+        AxiReader,
+        _AXI,
+        "no paper",
+        "AXI4 master, a command to a stream of words",
+    ),
+    Block(
+        "axi_writer",
+        AxiWriter,
+        _AXI,
+        "no paper",
+        "AXI4 master, a command and a stream of words to memory",
+    ),
+    Block(
+        "axi_master",
+        AxiMaster,
+        _AXI,
+        "no paper",
+        "reader and writer under the standard pin names",
+    ),
+    Block(
+        "registers",
+        Registers,
+        {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
+        "no paper",
+        "AXI4-Lite register file from a description",
     ),
     Block(
         "local_table",
@@ -300,10 +378,38 @@ _ENTRIES = (
                 reciprocal_stages=8,
                 convert_stages=3,
             ),
+            "tiles": SfuConfig(lanes=2, max_row=130, tiles=True),
             "fp16": SfuConfig(lanes=2, max_row=130, scores=FP16, scaled=False),
         },
         "SIMPICKER IV-A, V-A",
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
+    ),
+    Block(
+        "sparsification_unit",
+        SparsificationUnit,
+        {
+            "default": SparsificationUnitConfig(),
+            "two": SparsificationUnitConfig(candidates=2, banks=4, lanes=8, max_words=16),
+            "wide": SparsificationUnitConfig(lanes=8, max_words=16, add_stages=3, tree_stages=2),
+            "narrow": SparsificationUnitConfig(
+                candidates=1,
+                banks=1,
+                lanes=4,
+                max_words=2,
+                max_height=5,
+                max_width=7,
+                max_window=5,
+                slots=32,
+                tokens=200,
+                in_flight=4,
+                difference_stages=0,
+                square_stages=0,
+                add_stages=1,
+                tree_stages=0,
+            ),
+        },
+        "SIMPICKER III-C, IV-C",
+        "similar tokens in time and space: distances, comparison trees, index buffer",
     ),
     Block(
         "quantization_unit",
@@ -325,6 +431,29 @@ _ENTRIES = (
         },
         "SIMPICKER III-B",
         "scales of K into Q, scales of V to the sums",
+    ),
+    Block(
+        "tile_merge_unit",
+        TileMergeUnit,
+        {
+            "default": TileMergeUnitConfig(),
+            "odd": TileMergeUnitConfig(
+                lanes=3,
+                rows=5,
+                max_channels=7,
+                ahead=3,
+                multiply_stages=1,
+                add_stages=2,
+                exp_stages=5,
+                reciprocal_stages=1,
+                convert_stages=0,
+            ),
+            "single": TileMergeUnitConfig(
+                lanes=1, rows=1, max_channels=2, ahead=9, multiply_stages=0, add_stages=0, convert_stages=3
+            ),
+        },
+        "SIMPICKER V-A",
+        "softmax over key tiles: running maximum, sum and output rescaled, then divided",
     ),
     Block(
         "bitonic_sorter",
@@ -356,7 +485,7 @@ _ENTRIES = (
         ReductionTree,
         {
             "default": ReductionTreeConfig(),
-            "scaled": ReductionTreeConfig(lanes=2, max_channels=3, max_rows=26, scaled=True),
+            "scaled": ReductionTreeConfig(lanes=1, max_channels=3, max_rows=26, scaled=True),
             "serial": ReductionTreeConfig(
                 lanes=4, max_channels=11, max_rows=5, scaled=True, outputs=1, multiply_stages=0, convert_stages=0
             ),
@@ -472,6 +601,63 @@ _ENTRIES = (
         },
         "ORBIS 3.2, 3.3",
         "the k least of n entries in order, by chunks and merge passes",
+    ),
+    Block(
+        "distance_accumulation_unit",
+        DistanceAccumulationUnit,
+        {
+            "default": DistanceAccumulationUnitConfig(),
+            "multiplier": DistanceAccumulationUnitConfig(form="multiplier"),
+            "word": DistanceAccumulationUnitConfig(form="word"),
+            "small": DistanceAccumulationUnitConfig(
+                src_lanes=2, dst_lanes=3, channel_lanes=5, max_channels=13, weight_bits=3
+            ),
+        },
+        "ORBIS 3.3",
+        "weighted squared distances of 4-bit tokens, exact",
+    ),
+    Block(
+        "datm",
+        Datm,
+        {
+            "default": DatmConfig(),
+            "small": DatmConfig(
+                max_tokens=23,
+                max_slots=9,
+                max_channels=3,
+                dst_lanes=1,
+                channel_lanes=1,
+                tile_groups=3,
+                weight_bits=2,
+                max_iterations=5,
+                sort_lanes=2,
+                flag_bits=1,
+                form="multiplier",
+            ),
+            "paper": DatmConfig(
+                max_tokens=17_550,
+                max_slots=1_755,
+                max_channels=64,
+                dst_lanes=48,
+                channel_lanes=16,
+                outstanding=64,
+                flag_bits=64,
+            ),
+        },
+        "ORBIS 3.2, 3.3",
+        "token matching: pair, check, update until converged, top-k; tokens in memory to index pairs",
+    ),
+    Block(
+        "reorder_recover_unit",
+        ReorderRecoverUnit,
+        {
+            "default": ReorderRecoverUnitConfig(),
+            "odd": ReorderRecoverUnitConfig(max_rows=37, max_words=5, width=13, rank_block=8, rows_in_flight=3),
+            "direct": ReorderRecoverUnitConfig(max_rows=64, max_words=1, width=16, rank_block=1),
+            "paper": ReorderRecoverUnitConfig(max_rows=35_100, max_words=22, width=1024, rank_block=64),
+        },
+        "SIMPICKER IV-C",
+        "rows compacted, recovered and permuted by index tables",
     ),
 )
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from hw import registry
 from hw.errors import UserError, command_line
-from sim import clips, speculation, toolchain
+from sim import clips, similarity, speculation, toolchain
 from sim.harness import RESULTS
 from sim.suite import run_all, write_results
 
@@ -47,6 +47,7 @@ def main(argv=None):
     console.print(f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}", highlight=False)
     if not options.block:
         console.print(speculation.summary(tensors), highlight=False)
+        console.print(similarity.summary(tensors), highlight=False)
     failures = [result["error"] for result in results if result["error"]]
     for error in failures:
         console.print("\n[bold red]failed:[/] ", end="")

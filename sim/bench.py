@@ -121,11 +121,12 @@ class Bench:
     stall : the stall pattern of this run
     rng : ``np.random.Generator``, seeded by the run's seed and the test's name
     tensors : the harness's ``.npz`` as a mapping of arrays, or None
+    dut : the simulator's handle of the block, for a model of a bus that drives pins of its own
     cycle : clock edges since the test began
     """
 
     def __init__(self, dut, context, test, stall):
-        self._dut = dut
+        self.dut = dut
         self._context = context
         self.config = context.config
         self.component = context.component(config=context.config)
@@ -158,10 +159,10 @@ class Bench:
         for stream in self._streams.values():
             stream.clear()
         self._settled = False
-        if hasattr(self._dut, "rst"):
-            self._dut.rst.value = 1
+        if hasattr(self.dut, "rst"):
+            self.dut.rst.value = 1
             await self._edges(cycles)
-            self._dut.rst.value = 0
+            self.dut.rst.value = 0
 
     def send(self, stream, rows):
         """Queue payloads for an input stream.
@@ -223,11 +224,11 @@ class Bench:
         """Drive an input that belongs to no stream, from after the last clock edge on."""
         if not self._find(self._ports, port, "plain port").into:
             raise ValueError(f"{port} is an output: it cannot be set")
-        getattr(self._dut, port).value = int(value)
+        getattr(self.dut, port).value = int(value)
 
     def _plain(self, port):
         self._find(self._ports, port, "plain port")
-        return getattr(self._dut, port)
+        return getattr(self.dut, port)
 
     def abandon(self, *streams):
         """Do not mind what these streams have queued or uncollected when the test ends."""
@@ -309,8 +310,8 @@ class Bench:
 
     async def _begin(self):
         if self._context.clocked:
-            Clock(self._dut.clk, _PERIOD, unit="ns").start(start_high=False)
-            self._edge = RisingEdge(self._dut.clk)
+            Clock(self.dut.clk, _PERIOD, unit="ns").start(start_high=False)
+            self._edge = RisingEdge(self.dut.clk)
         else:
             self._edge = Timer(_PERIOD, unit="ns")
         for port in self._ports.values():

@@ -138,7 +138,7 @@ class Video:
         """Y, Cb, Cr planes (``uint8``) of each frame, all frames in the size of the first."""
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file")
-        progress = _Progress(f"decoding {self.path.name}")
+        progress = Progress(f"decoding {self.path.name}")
         try:
             with av.open(str(self.path)) as container:
                 stream = self._stream(container)
@@ -183,8 +183,8 @@ def _frames_due(container, stream) -> int:
     return int(stream.average_rate * container.duration / av.time_base) - 1
 
 
-class _Progress:
-    """A line on stderr every two seconds, over itself on a terminal."""
+class Progress:
+    """A line on stderr every two seconds, over itself on a terminal: ``what`` and the frames done."""
 
     def __init__(self, what: str):
         self.what, self.last, self.shown = what, time.monotonic(), False
@@ -461,7 +461,7 @@ def best_match(x: np.ndarray, grid: tuple[int, int, int], window: int = 3) -> np
     inside = np.pad(np.ones((height, width), dtype=bool), reach)
     best = np.full((frames - 1, height, width), -np.inf)
     before = _unit(x[0])
-    progress = _Progress("comparing")
+    progress = Progress("comparing")
     for count, (out, tokens) in enumerate(zip(best, x[1:])):
         now, padded = _unit(tokens), np.pad(before, ((reach, reach), (reach, reach), (0, 0)))
         for dy, dx in np.ndindex(2 * reach + 1, 2 * reach + 1):

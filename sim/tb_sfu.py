@@ -4,7 +4,7 @@ import numpy as np
 
 from golden import formats
 from golden.formats import FP32, fp16, fp32
-from golden.sfu import sfu
+from golden.sfu import sfu, tile
 from sim.bench import bench_test
 from sim.packing import pack
 
@@ -23,6 +23,8 @@ async def lengths(bench):
     counts += [3, longest + 2 * c.lanes, longest]
     counts = [n for n in counts if n <= longest + 2 * c.lanes]
     rows = [Row(scores(bench.rng, c, n), normalise=bool(k % 2), scale=scale_of(k)) for k, n in enumerate(counts)]
+    if c.tiles:
+        rows += [Row(scores(bench.rng, c, n), scale=scale_of(k), tile=True) for k, n in enumerate(counts)]
     await check(bench, rows)
 
 
@@ -35,6 +37,8 @@ async def contents(bench):
         for name, codes in special_rows(c).items()
         for normalise in (False, True)
     ]
+    if c.tiles:
+        rows += [Row(codes, scale=scale_of(1), name=name, tile=True) for name, codes in special_rows(c).items()]
     full = c.max_row // c.lanes
     for words in {1, min(5, full), full} if full else ():
         rows += [Row(scores(bench.rng, c, words * c.lanes), scale=scale_of(1), empty_end=True)]
@@ -51,6 +55,9 @@ async def mixed(bench):
     rows = [
         Row(scores(bench.rng, c, n), bool(bench.rng.integers(2)), scale_of(int(bench.rng.integers(3)))) for n in counts
     ]
+    if c.tiles:
+        for row in rows:
+            row.tile = bool(bench.rng.integers(2))
     await check(bench, rows)
 
 
@@ -94,8 +101,8 @@ async def throughput(bench):
 class Row:
     """A row of score codes, how it is sent, and what comes back."""
 
-    def __init__(self, codes, normalise=True, scale=ONE, empty_end=False, name=""):
-        self.codes, self.normalise, self.scale, self.empty_end = codes, normalise, scale, empty_end
+    def __init__(self, codes, normalise=True, scale=ONE, empty_end=False, name="", tile=False):
+        self.codes, self.normalise, self.scale, self.empty_end, self.tile = codes, normalise, scale, empty_end, tile
         self.name = name or f"{len(codes)} scores"
 
     def words(self, lanes):
@@ -116,29 +123,29 @@ class Row:
         widths = [c.scores.width] * c.lanes + [c.lanes.bit_length(), 1, 1]
         if c.scaled:
             fields, widths = [*fields, np.full(words, self.scale)], [*widths, 32]
+        if c.tiles:
+            fields, widths = [*fields, np.where(last, self.tile, not self.tile)], [*widths, 1]
         return pack(*fields, widths=widths)
 
     def expected(self, c):
         """Rows of bytes of the stream ``o``."""
         fmt = getattr(formats, c.scores.name)
         error = len(self.codes) > c.max_row
-        results, reciprocal = sfu(
-            self.codes[None],
-            self.scale if c.scaled else None,
-            normalise=self.normalise,
-            lanes=c.lanes,
-            running=c.add_stages,
-            fmt=fmt,
-            words=self.words(c.lanes),
-            max_row=c.max_row,
-        )
+        order = {"lanes": c.lanes, "running": c.add_stages, "fmt": fmt}
+        order |= {"words": self.words(c.lanes), "max_row": c.max_row}
+        arguments = self.codes[None], self.scale if c.scaled else None
+        results, maximum, total = tile(*arguments, **order)
+        reciprocal = total
+        if not self.tile:
+            results, reciprocal = sfu(*arguments, normalise=self.normalise, **order)
         words = c.words if error else self.words(c.lanes)
         padded = np.zeros(words * c.lanes, np.uint16)
         padded[: results.size] = results[0]
         last = np.arange(words) == words - 1
         count = np.where(last, results.size - (words - 1) * c.lanes, c.lanes)
         fields = [*padded.reshape(words, c.lanes).T, count, last, np.full(words, error), np.repeat(reciprocal, words)]
-        return pack(*fields, widths=[16] * c.lanes + [c.lanes.bit_length(), 1, 1, 32])
+        fields += [np.repeat(maximum, words)] if c.tiles else []
+        return pack(*fields, widths=[16] * c.lanes + [c.lanes.bit_length(), 1, 1, 32] + [32] * c.tiles)
 
 
 async def check(bench, rows):

@@ -47,7 +47,7 @@ TABLE_II = (
     Row("Prediction Unit", 0.02, 1.40, 1, "unit", ("prediction_unit", "column_importance")),
     Row("Quantization Unit", 0.03, 1.89, 1, "unit", ("quantization_unit",)),
     Row("Sparsification Unit", 0.14, 16.36, 1, "unit", ("sparsification_unit",)),
-    Row("Reorder and Recovery Unit", 0.06, 2.69, 1, "unit", ("reorder_recover", "reorder_and_recover_unit")),
+    Row("Reorder and Recovery Unit", 0.06, 2.69, 1, "unit", ("reorder_recover_unit",)),
     Row("Special Function Unit", 0.23, 11.02, 1, "unit", ("sfu",)),
     Row("628KB On-chip buffer", 1.47, 61.67, 628 * 8192, "bit"),
 )

@@ -13,16 +13,20 @@ import re
 import sys
 from pathlib import Path
 
+from golden.prediction_unit import overhead
+from golden.token_similarity import PAPER_TAU
 from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset
-from sim import accuracy, clips, softmax_accuracy
+from sim import accuracy, clips, matching, similarity, softmax_accuracy, speculation
 from synth import cache, lanes, report, runs
 
 README = cache.ROOT / "README.md"
 EXPECTED = Path(__file__).with_name("expected.json")
 #: The preset of an arithmetic operator with all its register stages.
 DEEPEST = "deep"
+#: Frames of the clip whose rows speculation is measured on, and frames that are matched: all of them take many seconds.
+QUERIES, MATCHED = 3, 8
 PLOT = cache.ROOT / "docs" / "lanes.svg"
 
 
@@ -125,6 +129,53 @@ def softmax_rows(tensors):
     return markdown(header, cells) + "\n\n`python -m sim.softmax_accuracy` makes this table."
 
 
+def speculation_rows(tensors):
+    """What goes FP-INT at several p, beside what SIMPICKER claims; P's overhead as published and as counted."""
+    header = ("p", "tiles FP-INT", "QK^T FP-INT", "PV FP-INT", "all products FP-INT", "softmax held", "output error")
+    cells = []
+    for found in speculation.measured(tensors, (0.9, speculation.PAPERS_P, 0.5, None), QUERIES):
+        shares = (found.tiles, found.p_products, found.a_products, found.products, found.mass)
+        name = "nothing important" if found.p is None else f"{found.p:g}"
+        cells.append((name, *(f"{share:.1%}" for share in shares), f"{found.error:.3%}"))
+    claim = (f"SIMPICKER, {speculation.PAPERS_P:g}", "-", "-", "-", speculation.CLAIM_PRODUCTS, "-")
+    cells.append((*claim, f'"{speculation.CLAIM_ERROR}"'))
+    cost = overhead(*speculation.CLAIM_SIZES)
+    return (
+        markdown(header, cells)
+        + "\n\nOverhead at the paper's sizes, published and counted: "
+        + f"{cost.p_published:.2%} and {cost.p:.4%} for P, {cost.a_published:.2%} and {cost.a:.2%} for A. "
+        + f"Error over {QUERIES} frames of rows; `python -m sim.speculation` makes this table over all."
+    )
+
+
+def similarity_rows(tensors):
+    """Rows of Q that are skipped at several thresholds, and what it does to the output."""
+    header = ("tau", "temporal", "spatial", "rows removed", "rms error of A", "worst row")
+    points, *_ = similarity.qualities(tensors, (1.0, 1.5, 2.0, PAPER_TAU, 4.0))
+    cells = []
+    for point in points:
+        tau = f"{point.tau:g}" + (", the paper's" if point.tau == PAPER_TAU else "")
+        counts = (f"{point.temporal:,}", f"{point.spatial:,}", f"{point.removed:.1%}")
+        cells.append((tau, *counts, f"{point.error:.1%}", f"{point.worst:.0%}"))
+    return markdown(header, cells) + "\n\n`python -m sim.similarity` makes this table, a longer one, and its plot."
+
+
+def matching_rows(tensors):
+    """DATM against Bipartite Soft Matching, matched by the output of the step before and by V."""
+    header = ("matched by", "matching", "pair loss", "of pairs kept", "output error", "with Q alone")
+    found, _, slots = matching.table(tensors, frames=MATCHED)
+    cells = [
+        (guide, name, *(f"{figure:.3f}" for figure in each))
+        for (guide, name), each in found.items()
+        if guide in ("V", "output before")
+    ]
+    return (
+        markdown(header, cells)
+        + f"\n\n{MATCHED} frames of the clip, {slots} dst tokens, {matching.RATIO:.0%} of the tokens reduced. "
+        + f"`python -m sim.matching --frames {MATCHED}` makes this table; without the limit, one of the whole clip."
+    )
+
+
 def markdown(header, rows):
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
@@ -140,6 +191,9 @@ def render(text, costs):
         "lanes": lane_rows(costs["lanes"]),
         "accuracy": accuracy_rows(tensors),
         "softmax": softmax_rows(tensors),
+        "speculation": speculation_rows(tensors),
+        "similarity": similarity_rows(tensors),
+        "matching": matching_rows(tensors),
     }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"

@@ -1,5 +1,6 @@
 """The matching engine: golden against k-medoids written from the definition, benches, and long runs through the RTL."""
 
+import dataclasses
 import itertools
 from fractions import Fraction
 
@@ -8,6 +9,17 @@ import pytest
 
 from golden import reference
 from golden.datm import distances, kept, match, pair, reduced, update, weights
+from golden.quantization_engine import quantize
+from hw.orbis.datm import Datm
+from hw.orbis.datm_config import DatmConfig, Statistic, Status
+from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from hw.registry import find
+from sim import clips
+from sim.datm import SINKS, SOURCES, Job, run, statistics, wrong_statistics
+from sim.harness import simulate
+from sim.native import Native
+from sim.packing import pack, unpack
+from sim.tb_datm import bad, corner_jobs, expected_cycles, random_job
 
 
 def k_medoids(x, medoids, limit=1000):
@@ -228,3 +240,245 @@ def test_bad_arguments_are_named(change, message):
 def test_bad_scales_are_named(scales, bits, message):
     with pytest.raises(ValueError, match=message):
         weights(scales, bits)
+
+
+#: As many lanes as make a simulator's work of a job of 2,000 tokens of 64 channels: half a second.
+LARGE = DatmConfig(
+    max_tokens=2_000, max_slots=300, max_channels=64, dst_lanes=8, channel_lanes=16, tile_groups=20, flag_bits=32
+)
+
+
+#: Sizes of many small jobs for the same engine.
+SMALL = dataclasses.replace(LARGE, max_tokens=64, max_slots=63, max_channels=40)
+
+
+@pytest.fixture(scope="module")
+def built():
+    return Native.build(Datm(config=LARGE), "datm")
+
+
+@pytest.fixture
+def large(built):
+    built.reset()
+    return built
+
+
+def test_rtl():
+    assert simulate("datm", "default").vectors > 4000
+
+
+def test_rtl_of_one_lane():
+    simulate("datm", "small")
+
+
+def test_two_hundred_jobs_back_to_back(large):
+    """Every size at random, ties by small codes, caps from 1: every index, loss, count and address."""
+    c, rng = SMALL, np.random.default_rng(4)
+    jobs = []
+    for _ in range(200):
+        tokens = int(rng.integers(2, c.max_tokens + 1))
+        slots = int(rng.integers(1, min(c.max_slots, tokens - 1) + 1))
+        channels = int(rng.integers(1, c.max_channels + 1))
+        spread = int(rng.choice([1, 2, 3, 8]))
+        job = random_job(rng, c, tokens, slots, channels=channels, spread=spread, cap=int(rng.integers(1, 9)))
+        jobs.append(job)
+        if not len(jobs) % 3:
+            jobs.append(Job(job.codes, 0, slots=slots, seed=len(jobs), name="seeded"))
+    found = run(large, LARGE, jobs)
+    statuses = {Status(words[Statistic.STATUS]) for words in found}
+    assert statuses == {Status.CONVERGED, Status.CAP}
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_gaps_and_stalls_on_every_stream(large, rate):
+    rng = np.random.default_rng(5)
+    patterns = [rng.random(length) < rate for length in (997, 991, 983, 977, 971, 967, 953, 947)]
+    gaps = dict(zip(SOURCES, patterns))
+    stalls = dict(zip([*SINKS, "o_stats"], patterns[len(SOURCES) :]))
+    jobs = [*corner_jobs(rng, SMALL), *bad(rng, LARGE)]
+    run(large, LARGE, jobs, gaps=gaps, stalls=stalls, max_cycles=2_000_000)
+
+
+def played(native, c, job, latency):
+    """Statistics, pairs and dst of a job, as rows, with a memory that answers ``latency`` cycles after it is asked."""
+    sent = {name: list(SOURCES[name](job, c)) for name in ("i_job", "i_weights", "i_dst")}
+    words = iter(job.words(c))
+    got, answers, cycle = {"o_stats": [], "o_pairs": [], "o_dst": []}, [], 0
+    for name in got:
+        native.set(f"{name}__ready", 1)
+    native.set("o_read__ready", 1)
+
+    def value(row):
+        return int.from_bytes(row.tobytes(), "little")
+
+    while len(got["o_stats"]) < len(job.statistics()):
+        for name, rows in sent.items():
+            native.set(f"{name}__valid", bool(rows))
+            if rows:
+                native.set(f"{name}__payload", value(rows[0]))
+        due = bool(answers) and answers[0][0] <= cycle
+        native.set("i_data__valid", due)
+        if due:
+            native.set("i_data__payload", value(answers[0][1]))
+        if native.get("o_read__valid"):
+            answers.append((cycle + latency, next(words)))
+        if due and native.get("i_data__ready"):
+            answers.pop(0)
+        for name, rows in sent.items():
+            if rows and native.get(f"{name}__ready"):
+                rows.pop(0)
+        for name, rows in got.items():
+            if native.get(f"{name}__valid"):
+                rows.append(native.get(f"{name}__payload"))
+        native.tick()
+        cycle += 1
+        assert cycle < 20_000
+    return got
+
+
+@pytest.mark.parametrize("latency", [1, 2, 7, 60])
+def test_a_memory_that_answers_when_it_is_asked(large, latency):
+    """Results at any latency; the stated cycles up to the latency that the tokens asked for ahead cover."""
+    job = random_job(np.random.default_rng(9), SMALL, 50, 24, cap=2)
+    engine = Datm(config=LARGE)
+    got = played(large, LARGE, job, latency)
+    for name in ("o_pairs", "o_dst"):
+        assert got[name] == [int.from_bytes(row.tobytes(), "little") for row in SINKS[name](job, LARGE)]
+    size = (LARGE.statistic_layout.size + 7) // 8
+    words = statistics(np.array([list(n.to_bytes(size, "little")) for n in got["o_stats"]], np.uint8), LARGE)
+    assert not wrong_statistics(words, [job])
+    found = {kind: value for kind, value, _ in words}
+    sizes = job.tokens, job.slots, job.channels
+    if latency < 60:
+        assert found[Statistic.LOAD] == 2 * engine.load_cycles(job.slots, job.channels, latency)
+        assert found[Statistic.PAIR] == 2 * engine.pair_cycles(*sizes, latency)
+        assert found[Statistic.SUM] == engine.sum_cycles(job.tokens, job.channels, latency)
+        assert found[Statistic.UPDATE] == engine.update_cycles(*sizes, latency)
+
+
+def test_channels_that_share_a_weight():
+    """The form with one weight a word, with channels of the last word left over, and weights that differ in a word.
+
+    No size is a power of two, two tokens are outstanding, and the memory answers late and in bursts.
+    """
+    c = DatmConfig(
+        max_tokens=37,
+        max_slots=21,
+        max_channels=10,
+        dst_lanes=3,
+        channel_lanes=4,
+        tile_groups=2,
+        weight_bits=5,
+        form="word",
+        outstanding=2,
+        sort_lanes=1,
+        flag_bits=4,
+    )
+    native = Native.build(Datm(config=c), "datm")
+    rng = np.random.default_rng(8)
+    jobs = []
+    for channels in (1, 4, 6, 10, 3, 7):
+        job = random_job(rng, c, int(rng.integers(22, 38)), int(rng.integers(1, 22)), channels=channels)
+        jobs.append(Job(job.codes, job.k, dst=job.dst, weights=job.weights, word=c.channel_lanes, name=job.name))
+    run(native, c, jobs)
+    native.reset()
+    run(native, c, jobs, gaps={"i_data": np.arange(101) % 101 < 70}, max_cycles=500_000)
+
+
+def test_weights_are_kept_for_the_next_job(large):
+    rng = np.random.default_rng(10)
+    first = random_job(rng, SMALL, 50, 6)
+    second = Job(first.codes[::-1], 9, dst=[3, 1], weights=first.weights, resend=False, name="kept")
+    run(large, LARGE, [first, second, second])
+
+
+def test_behind_the_quantization_engine(large):
+    """FP16 tokens of the clip through the RTL of both: codes and weights go from one to the other as they come."""
+    config = QuantizationEngineConfig(lanes=LARGE.channel_lanes, max_tokens=300, max_channels=64, weight_bits=8)
+    v = clips.load().v
+    x = v.reshape(-1, v.shape[-1])[:300]
+    command = pack([len(x)], [x.shape[1]], widths=[f.width for _, f in config.command])
+    words = x.reshape(-1, LARGE.channel_lanes)
+    quantizer = Native.build(QuantizationEngine(config=config), "quantization_engine")
+    counts = {"o": len(words), "o_channels": x.shape[1], "o_status": 1}
+    got, *_ = quantizer.streams({"i_command": command, "i": np.concatenate([words, words])}, counts)
+    weight = unpack(got["o_channels"], [f.width for _, f in config.channel])[2]
+
+    codes, amax = quantize(x)
+    job = Job(codes, 120, slots=30, seed=3, weights=weights(amax), name="FP16")
+    np.testing.assert_array_equal(weight, job.weights)
+    memory = got["o"].reshape(len(x), -1, got["o"].shape[1])
+    np.testing.assert_array_equal(memory[job.visits(LARGE)].reshape(-1, got["o"].shape[1]), job.words(LARGE))
+    run(large, LARGE, [job])
+
+
+def test_a_code_of_minus_eight_is_minus_seven(large):
+    job = random_job(np.random.default_rng(6), LARGE, 20, 3, channels=LARGE.channel_lanes)
+    job.codes = np.where(job.codes == -7, -8, job.codes)  # what memory answers; the golden saw -7
+    assert (job.codes == -8).any()
+    run(large, LARGE, [job])
+
+
+@pytest.mark.parametrize("tokens, slots", [(400, 40), (400, 100), (2_000, 200), (2_000, 300)])
+def test_pairing_is_within_two_percent_of_its_bound(large, tokens, slots):
+    """Measured: (M - K) * ceil(K / dst lanes) * ceil(d / channel lanes) cycles and 2 % at most; and the formula exactly."""
+    rng = np.random.default_rng(tokens + slots)
+    job = random_job(rng, LARGE, tokens, slots, pairs=tokens // 2, cap=2)
+    (found,) = run(large, LARGE, [job], max_cycles=5_000_000)
+    bound = (tokens - slots) * -(-slots // LARGE.dst_lanes) * -(-LARGE.max_channels // LARGE.channel_lanes)
+    measured = found[Statistic.PAIR] / job.found.iterations
+    assert bound <= measured < 1.02 * bound
+    for kind, cycles in expected_cycles(Datm(config=LARGE), job).items():
+        assert found[kind] == cycles, kind
+
+
+def test_the_clip_to_convergence(large):
+    """2,000 tokens of V, as the quantization engine makes them, seeded dst, until nothing changes."""
+    v = clips.load().v
+    codes, amax = quantize(v.reshape(-1, v.shape[-1])[:2_000])
+    job = Job(codes, 900, slots=100, seed=7, weights=weights(amax), cap=50, name="clip")
+    assert job.found.converged and job.found.iterations > 3
+    (found,) = run(large, LARGE, [job], max_cycles=5_000_000)
+    assert found[Statistic.ITERATIONS] == job.found.iterations
+
+
+def test_widths_hold_the_largest_numbers(large):
+    """All weights and differences at their largest: the sums of distances, losses and keys reach their widths."""
+    c = LARGE
+    codes = np.full((c.max_tokens, c.max_channels), 7)
+    codes[: c.max_tokens // 2] = -7
+    largest = np.full(c.max_channels, (1 << c.weight_bits) - 1)
+    jobs = [Job(codes, 5, dst=[dst], weights=largest, name="ends") for dst in (0, c.max_tokens - 1)]
+    far = np.full((c.max_tokens, c.max_channels), 7)
+    far[3] = -7
+    jobs.append(Job(far, c.max_tokens - 1, dst=[3], weights=largest, name="one against all"))
+    assert jobs[-1].found.losses[0].bit_length() == c.loss_bits
+    run(large, c, jobs)
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"max_tokens": 1}, "max_tokens must be at least 2, not 1"),
+        ({"max_slots": 64}, "max_slots must be 1 to 63, not 64"),
+        ({"max_slots": 0}, "max_slots must be 1 to 63, not 0"),
+        ({"max_channels": 0}, "max_channels must be at least 1, not 0"),
+        ({"dst_lanes": 0}, "dst_lanes must be at least 1, not 0"),
+        ({"channel_lanes": 0}, "channel_lanes must be at least 1, not 0"),
+        ({"tile_groups": 0}, "tile_groups must be at least 1, not 0"),
+        ({"weight_bits": 17}, "weight_bits must be 1 to 16, not 17"),
+        ({"form": "lut"}, "form must be one of"),
+        ({"max_iterations": 0}, "max_iterations must be at least 1, not 0"),
+        ({"outstanding": 1}, "outstanding must be at least 2, not 1"),
+        ({"sort_lanes": 3}, "sort_lanes must be a power of two, not 3"),
+        ({"flag_bits": 12}, "flag_bits must be a power of two, not 12"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        DatmConfig(**config)
+
+
+def test_presets_are_sizes_of_the_papers():
+    paper = find("datm").config("paper")
+    assert (paper.max_tokens, paper.max_slots, paper.max_channels) == (13 * 1350, 13 * 135, 64)

@@ -15,7 +15,7 @@ from sim import clips
 from sim.harness import simulate
 from sim.native import Native
 from sim.packing import pack, unpack
-from sim.tb_prediction_unit import Head
+from sim.tb_prediction_unit import Head, normal
 
 
 @pytest.fixture(scope="module")
@@ -159,18 +159,22 @@ def test_rtl(preset):
 
 
 def test_the_whole_chain_on_the_whole_clip(clip):
-    """30 frames of Q and K through reduction, product, softmax, sort and buffer in RTL: every tile, and every cycle."""
+    """30 frames of Q and K through reduction, product, softmax, sort and buffer in RTL: every tile, and how long it takes.
+
+    Then a part of it, with gaps, and frames of 1,350 tokens, the last of them ragged.
+    """
     q, k, _, rows = clip
     config = find("prediction_unit").config("whole")
     unit = PredictionUnit(config=config)
     native = Native.build(unit, "prediction_unit")
     heads = [Head(config, q, k, rows, 0.65, text=True), Head(config, k[:1000], q[:1000], rows, 0.65)]
+    heads.append(Head(config, *normal(np.random.default_rng(8), 2 * 1350 + 226, 64), 1350, 0.65))
     gaps = np.random.default_rng(1).random(997) < 0.5
     for head in heads:
         tiles = len(head.map)
         sent, jobs = head.sent(config), head.job(config)
         got, cycles, _ = native.streams(
-            {"i_job": jobs, "i": sent}, {"o_map": 1}, gaps={"i": gaps} if head.text == 0 else None
+            {"i_job": jobs, "i": sent}, {"o_map": 1}, gaps={"i": gaps} if head is heads[1] else None
         )
         assert [int(x[0]) for x in unpack(got["o_map"], [6, 6, 1])] == [tiles, tiles, 0]
         reads = pack(np.arange(tiles), np.zeros(tiles, int), widths=[6, 6])
@@ -178,6 +182,11 @@ def test_the_whole_chain_on_the_whole_clip(clip):
         bits = np.array(unpack(got["o"], [1] * 32 + [1])).T[:, :tiles].astype(bool)
         np.testing.assert_array_equal(bits[head.text :], head.map[head.text :])
         assert bits[: head.text].all()
+        if head is heads[2]:
+            # Reading K and Q at a word a cycle, and what the last frame takes behind its last word.
+            tree, product, sort = unit.frame_cycles(1350, 64, 3, 3)
+            assert cycles["i"][-1] - cycles["i"][0] < 2 * (2 * 1350 + 226) * 16 + 6 * 64 + 32
+            assert cycles["o_map"][0] - cycles["i"][-1] < product + sort + 400
         if head is heads[0]:
             tree, product, sort = unit.frame_cycles(rows, 64, 30, int(head.map.sum(axis=1).max()))
             # A frame of 99 tokens is shorter than its 30 products a channel; one of 1,350 is not. What the last frame

@@ -6,7 +6,7 @@ import pytest
 from golden.float_add import float_add
 from golden.formats import FP16, FP32, fp16, fp32, to_float64
 from golden.reciprocal import reciprocal
-from golden.sfu import sfu, total
+from golden.sfu import sfu, tile, total
 from hw.formats import FP16 as HW_FP16
 from hw.formats import FP17 as HW_FP17
 from hw.registry import find
@@ -110,6 +110,36 @@ def test_a_long_row_is_nan_as_long_as_the_longest():
     np.testing.assert_array_equal(reciprocals, [FP32.nan] * 2)
 
 
+def test_tiles_by_hand():
+    half, one, nan = 0x3F000000, int(ONE), FP32.nan
+    inf, minus, negative = int(FP32.inf), int(FP32.inf | 1 << 31), int(ONE) | 1 << 31
+    cases = [
+        ([], [], minus, 0),
+        ([minus] * 5, [0] * 5, minus, 0),
+        ([minus, negative, minus], [0, 0x3C00, 0], negative, one),
+        ([1 << 31, 0], [0x3C00] * 2, 1 << 31, 0x40000000),
+        ([0, 1 << 31], [0x3C00] * 2, 0, 0x40000000),
+        ([half] * 5, [0x3C00] * 5, half, 0x40A00000),
+        ([inf, 0, minus], [FP16.nan] * 3, nan, nan),
+        ([0, 0xFFC12345, inf], [FP16.nan] * 3, nan, nan),
+    ]
+    for scores, expected, maximum, total_of_e in cases:
+        e, m, s = tile(np.array([scores], np.uint32).reshape(1, -1))
+        assert (e[0].tolist(), m.tolist(), s.tolist()) == (expected, [maximum], [total_of_e]), scores
+    e, m, s = tile(np.zeros((2, 9), np.uint32), max_row=8)
+    assert e.shape == (2, 8) and np.all(e == FP16.nan) and np.all(m == nan) and np.all(s == nan)
+
+
+def test_a_tile_has_the_exponentials_and_the_sum_of_its_softmax():
+    codes, scale = normal_scores(26, 50), fp32(np.array([-1 / np.sqrt(128)]))
+    e, m, s = tile(codes, scale)
+    same, inverse = sfu(codes, scale, normalise=False)
+    np.testing.assert_array_equal(e, same)
+    np.testing.assert_array_equal(reciprocal(s), inverse)
+    x = codes.view(np.float32) * scale.view(np.float32)
+    np.testing.assert_array_equal(m.view(np.float32), x.max(axis=1))
+
+
 def test_unnormalised_results_times_the_reciprocal_are_the_normalised_ones():
     codes = normal_scores(26, 50)
     p, inverse = sfu(codes)
@@ -188,6 +218,7 @@ def test_the_bench_has_every_kind_of_row():
         ({"multiply_stages": 9}, "multiply_stages must be 0 to 6, not 9"),
         ({"reciprocal_stages": -1}, "reciprocal_stages must be 0 to 8, not -1"),
         ({"convert_stages": 5}, "convert_stages must be 0 to 3, not 5"),
+        ({"scores": HW_FP16, "scaled": False, "tiles": True}, "tiles must be False where scores are kept in FP16"),
         ({"scores": HW_FP17}, "scores must be FP16 or FP32, not FP17"),
     ],
 )

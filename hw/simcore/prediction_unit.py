@@ -265,7 +265,7 @@ class PredictionUnit(wiring.Component):
     o_scores : Out(stream of the SFU's ``i_layout``), a row of Z_r for each frame of Q; not with ``sfu_inside``
     i_probabilities : In(stream of the SFU's ``o_layout``), their softmax; not with ``sfu_inside``
     o_map : Out(stream of ``rows``, ``columns``, ``error``), one a job
-    i_read, o : In, Out, see ``ScoreBuffer``
+    i_read, o : In, Out, see ``ScoreBuffer``; a place outside of the buffer is important, and no error of the job
     clear : In(1), resets ``error``
     error : Out(1), since reset or ``clear`` a job ended with an error
 

@@ -52,6 +52,7 @@ class SfuConfig:
     max_row: int = field(default=1350, metadata={"doc": "elements of the longest row"})
     scores: Float = field(default=FP32, metadata={"doc": "format of the scores: FP32 or FP16"})
     scaled: bool = field(default=True, metadata={"doc": "scores are multiplied by a factor that comes with them"})
+    tiles: bool = field(default=False, metadata={"doc": "a row may ask for its maximum and the sum in place of 1 / s"})
     rows: int = field(default=16, metadata={"doc": "rows between the first exp and the last result at one time"})
     memory_stages: int = field(
         default=1, metadata={"doc": "of a memory's read port: 1, or 2 with a register behind it"}
@@ -73,6 +74,8 @@ class SfuConfig:
             raise ValueError(f"memory_stages must be 1 or 2, not {self.memory_stages!r}")
         if self.scores not in (FP16, FP32):
             raise ValueError(f"scores must be FP16 or FP32, not {self.scores.name}")
+        if self.tiles and self.kept != FP32:
+            raise ValueError("tiles must be False where scores are kept in FP16: their maxima leave in FP32")
         for name in ("multiply", "add", "exp", "reciprocal", "convert"):
             try:
                 _ = getattr(self, name)
@@ -160,26 +163,33 @@ class SfuConfig:
             "last": 1,
             "normalise": 1,
         }
-        return data.StructLayout(fields | ({"scale": FP32.layout} if self.scaled else {}))
+        fields |= {"scale": FP32.layout} if self.scaled else {}
+        return data.StructLayout(fields | ({"tile": 1} if self.tiles else {}))
 
     @property
     def o_layout(self):
-        return data.StructLayout(
-            {
-                "results": data.ArrayLayout(FP16.layout, self.lanes),
-                "count": ceil_log2(self.lanes + 1),
-                "last": 1,
-                "error": 1,
-                "reciprocal": FP32.layout,
-            }
-        )
+        fields = {
+            "results": data.ArrayLayout(FP16.layout, self.lanes),
+            "count": ceil_log2(self.lanes + 1),
+            "last": 1,
+            "error": 1,
+            "reciprocal": FP32.layout,
+        }
+        return data.StructLayout(fields | ({"maximum": FP32.layout} if self.tiles else {}))
 
     @property
     def row_layout(self):
         """What is known of a row when its last word has come."""
-        return data.StructLayout(
-            {"last_word": range(max(2, self.words)), "count": ceil_log2(self.lanes + 1), "normalise": 1, "error": 1}
-        )
+        return data.StructLayout(self._row_fields | ({"tile": 1} if self.tiles else {}))
+
+    @property
+    def started_layout(self):
+        """What is known of a row when its last exponential is on its way."""
+        return data.StructLayout(self._row_fields | ({"tile": 1, "maximum": FP32.layout} if self.tiles else {}))
+
+    @property
+    def _row_fields(self):
+        return {"last_word": range(max(2, self.words)), "count": ceil_log2(self.lanes + 1), "normalise": 1, "error": 1}
 
 
 @dataclass(frozen=True)
@@ -354,6 +364,10 @@ class Sfu(wiring.Component):
     * ``normalise`` = 1: results are ``exp(x - m) * (1 / s)``, rounded to FP32 and then to FP16, subnormals kept.
     * ``normalise`` = 0: results are ``exp(x - m)`` in FP16; whoever multiplies by V then multiplies by ``reciprocal``. At
       35,100 tokens over half of the normalised results would be subnormal or zero.
+    * ``tile`` = 1, the last word's too, in a config with ``tiles``: a row of a tile of keys, for a softmax over several
+      (``hw.simcore.tile_merge_unit``). Results are ``exp(x - m)`` as above, ``reciprocal`` is s itself, and ``maximum`` is m
+      in FP32, of the scaled scores; without a score s is 0 and m -inf. Latency and intervals are the same. ``tiles`` adds
+      4 % to the default: 7 kGE, most of it the maxima of ``rows`` rows and delays of m and s.
 
     Out come as many words as went in, with the same ``count`` and ``last``; ``reciprocal`` (1 / s, FP32) and ``error`` are
     the same in all words of a row; results beyond ``count`` are +0.
@@ -380,15 +394,17 @@ class Sfu(wiring.Component):
 
     Members
     -------
-    i : In(stream of ``scores``: lanes x FP32 or FP16, ``count``, ``last``, ``normalise``, and FP32 ``scale`` if ``scaled``)
-    o : Out(stream of ``results``: lanes x FP16, ``count``, ``last``, ``error``, ``reciprocal``: FP32)
+    i : In(stream of ``scores``: lanes x FP32 or FP16, ``count``, ``last``, ``normalise``, FP32 ``scale`` if ``scaled``, and
+        ``tile`` if ``tiles``)
+    o : Out(stream of ``results``: lanes x FP16, ``count``, ``last``, ``error``, ``reciprocal``: FP32, and FP32
+        ``maximum`` if ``tiles``)
 
     Latency: from the last word of a row to its first word of results, W - 1 cycles for a row of W words and ``latency``
     for a row of one. Initiation interval: 1 cycle a word; equal rows follow each other in ``row_interval`` =
     max(W, (``inverse_latency`` + 2W - 1) / ``rows``) cycles, without gaps from ``gapless`` words on. Backpressure: yes.
     Errors: a row that is too long, as above. The next row is right again.
     Memories: ``words`` + latency of lanes x 32 bits, twice (``score_buffer``, ``exponential_buffer``).
-    Golden: ``golden.sfu.sfu``, with ``running`` = ``add_stages``.
+    Golden: ``golden.sfu.sfu``, with ``running`` = ``add_stages``; of a row of a tile ``golden.sfu.tile``.
     """
 
     def __init__(self, *, config):
@@ -442,15 +458,15 @@ class Sfu(wiring.Component):
         m.submodules[name] = queue = SyncFIFO(width=width, depth=depth)
         return queue
 
-    def _row_queue(self, m, name, depth):
+    def _row_queue(self, m, name, layout, depth):
         """A queue of rows, its head a register, and the words of the head counted down.
 
         Returns (queue, head, step, last): to say that a word of the head is read, and whether it is the last, which takes
         the head. Counting up to ``last_word`` would put a comparison in front of all that ``last`` decides.
         """
-        queue = self._queue(m, name, self.config.row_layout.size, depth - 1)
-        coming = Signal(self.config.row_layout, name=f"{name}_coming")
-        head = Signal(self.config.row_layout, name=f"{name}_head", reset_less=True)
+        queue = self._queue(m, name, layout.size, depth - 1)
+        coming = Signal(layout, name=f"{name}_coming")
+        head = Signal(layout, name=f"{name}_head", reset_less=True)
         shown = Signal(name=f"{name}_shown")
         left = Signal(coming.last_word.shape(), name=f"{name}_left", reset_less=True)
         last = Signal(name=f"{name}_is_last", reset_less=True)
@@ -477,7 +493,7 @@ class Sfu(wiring.Component):
         c = self.config
         advance = Signal(name="fill_advance")
         word = self._scaled_word(m, advance)
-        filled, *rows = self._row_queue(m, "filled", c.max_latency + 1)
+        filled, *rows = self._row_queue(m, "filled", c.row_layout, c.max_latency + 1)
         maxima = self._queue(m, "maxima", c.kept.width, c.max_latency + 1)
 
         # How many words have come; the one that exceeds the longest row, and all after it, cannot be right.
@@ -495,7 +511,7 @@ class Sfu(wiring.Component):
             self.i.ready.eq(advance if c.fill_latency else taken),
             row.last_word.eq(index),
             row.count.eq(Mux(exceeds, room, word.count)),
-            row.normalise.eq(word.normalise),
+            row.normalise.eq(word.normalise & ~word.tile if c.tiles else word.normalise),
             row.error.eq(exceeds),
             filled.w_data.eq(row),
             filled.w_en.eq(taken & word.last),
@@ -503,6 +519,8 @@ class Sfu(wiring.Component):
             scores.write.eq(taken & ~beyond),
             scores.w_data.eq(Cat(*word.scores)),
         ]
+        if c.tiles:
+            m.d.comb += row.tile.eq(word.tile)
         with m.If(taken):
             m.d.sync += [
                 over.eq(exceeds & ~word.last),
@@ -521,6 +539,7 @@ class Sfu(wiring.Component):
         count = Signal(i.count.shape(), name="i_count")
         m.d.comb += count.eq(Mux(i.last & (i.count < c.lanes), i.count, c.lanes))
         beside = {"valid": self.i.valid, "count": count, "last": i.last, "normalise": i.normalise}
+        beside |= {"tile": i.tile} if c.tiles else {}
         scores = [i.scores[k].as_value() for k in range(c.lanes)]
         if c.scaled:
             scale = i.scale.as_value()
@@ -581,7 +600,7 @@ class Sfu(wiring.Component):
     def _exponentiate(self, m, scores, exponentials, row, step, last, maxima):
         """Returns the same of the rows that were read, and the queue of the reciprocals of their sums."""
         c = self.config
-        started, *rows = self._row_queue(m, "started", c.rows)
+        started, *rows = self._row_queue(m, "started", c.started_layout, c.rows)
         inverses = self._queue(m, "inverses", 32, c.rows)
         issue = Signal(name="exp_issue")
         m.d.comb += [
@@ -591,8 +610,12 @@ class Sfu(wiring.Component):
             step.eq(issue),
             maxima.r_en.eq(issue & last),
             started.w_en.eq(issue & last),
-            started.w_data.eq(row),
+            started.w_data.eq(Cat(row, maxima.r_data) if c.tiles else row),
         ]
+        modes = None
+        if c.tiles:
+            modes = self._queue(m, "modes", 1, c.rows)
+            m.d.comb += [modes.w_en.eq(issue & last), modes.w_data.eq(row.tile)]
 
         # The scores arrive, and what is subtracted from them. From here on nothing waits: room is reserved.
         always = Const(1, 1)
@@ -623,13 +646,17 @@ class Sfu(wiring.Component):
             total.last.eq(last),
             total.word.eq(Cat(*results)),
         ]
-        self._inverse(m, total, inverses)
+        self._inverse(m, total, modes, inverses)
         return *rows, inverses
 
-    def _inverse(self, m, total, inverses):
-        """The reciprocal of a sum into the queue ``inverses``: 0 of a row without a score. Every other sum is at least 1."""
+    def _inverse(self, m, total, modes, inverses):
+        """The reciprocal of a sum into the queue ``inverses``: 0 of a row without a score. Every other sum is at least 1.
+
+        Of a tile's row the sum itself, at the same time, so that rows stay in order.
+        """
+        always, stages = Const(1, 1), self.config.reciprocal_stages
         reciprocal = self._operator(m, "reciprocal", Reciprocal, self.config.reciprocal)
-        done = delayed(m, Const(1, 1), total.done, self.config.reciprocal_stages, "inverse_valid")[-1]
+        done = delayed(m, always, total.done, stages, "inverse_valid")[-1]
         infinite = Signal(name="inverse_infinite")
         code = reciprocal.o
         m.d.comb += [
@@ -638,6 +665,12 @@ class Sfu(wiring.Component):
             inverses.w_en.eq(done),
             inverses.w_data.eq(Mux(infinite, 0, code.as_value())),
         ]
+        if modes is not None:
+            tile = delayed(m, always, modes.r_data, stages, "inverse_tile", reset_less=True)[-1]
+            total_late = delayed(m, always, total.total.as_value(), stages, "inverse_total", reset_less=True)[-1]
+            m.d.comb += modes.r_en.eq(total.done)
+            with m.If(tile):
+                m.d.comb += inverses.w_data.eq(total_late)
 
     # Out: multiply, round, send.
 
@@ -660,6 +693,11 @@ class Sfu(wiring.Component):
         factor = Signal(32, name="out_factor")
         m.d.comb += factor.eq(Mux(normalise, inverse[c.memory_stages], _ONE))
         beside = {"count": count, "last": last, "error": row.error}
+        if c.tiles:
+            # Of a row without a score 0 was subtracted; its sum, and no other, is 0.
+            maximum = Signal(32, name="out_maximum")
+            m.d.comb += maximum.eq(Mux(inverses.r_data.any(), row.maximum.as_value(), FP32.inf | 1 << 31))
+            beside |= {"maximum": maximum}
         late = {
             name: delayed(m, advance, signal, c.out_latency, f"out_{name}", reset_less=True)[-1]
             for name, signal in beside.items()
@@ -673,6 +711,8 @@ class Sfu(wiring.Component):
             o.error.eq(late["error"]),
             o.reciprocal.eq(inverse[-1]),
         ]
+        if c.tiles:
+            m.d.comb += o.maximum.eq(late["maximum"])
         for k in range(c.lanes):
             value = word.word_select(k, 32)
             convert = self._operator(m, f"convert_{k}", FloatConvert, c.convert, advance)

@@ -1,0 +1,439 @@
+"""One head of attention as SIMCORE computes it, from Q, K, V to A, in hardware order (SIMPICKER III, IV, V-A).
+
+Tokens are F frames of H x W (N = H W of each, row by row) and C text tokens before or after them: T in all, d channels. A
+*key tile* is the tokens of a frame, or the text; a *query tile* is the kept tokens of one. In order::
+
+    1  codes, scales of K and V; Qf = float16(Q * scale_K)              quantization_unit, scale_unit
+    2  map_p[f, g]: is key tile g important to query tile f             prediction_unit.importance_of_p
+    3  table: each token's root; Q_c = the kept rows of Q               sparsification_unit, reorder_recover_unit
+       a *slice* is up to t rows of Q_c, of one query tile; the last one of a tile may be shorter
+       for each slice, for each key tile g, in the order of the tokens:
+    4  S = sum over k of Q[r, k] K[j, k] on the FP16 array              array_product.fp_fp      where map_p[f, g]
+         = sum over k of Qf[r, k] codes_K[j, k] on the LUT array        array_product.fp_int     elsewhere
+    5  m_g, l_g, e = softmax of S / sqrt(d) over the tile               sfu.tile
+    6  map_a[slice, g, c]: is column c of A important                   prediction_unit.importance_of_a
+    7  A_g = sum over j of e[r, j] V[j, c] on the FP16 array                                     where map_a[slice, g, c]
+           = scale_V[c] * sum over j of e[r, j] codes_V[j, c]           scale_unit               elsewhere
+    8  m, l, A merged with m_g, l_g, A_g                                tile_merge_unit.merge
+    9  A_c = float16(A * (1 / l));  A = the row of each token's root    tile_merge_unit.finish, reorder_recover_unit
+
+What the parts leave open:
+
+* Text tokens are always kept and never another token's root: only video tokens are compared with each other. Text is
+  important as query and as key tile of P. It is one tile of C tokens, whatever C is. Columns of A are chosen there too.
+* ``map_p`` is found from all tokens of Q, not from Q_c: it is made while sparsification runs (V-A).
+* Step 6 sums the columns of e (not normalised; each row's largest is 1) over the slice's rows, exactly, times the FP32
+  number 1/t, t of the settings also where a slice is shorter. A sum is then at most 1, and a score overflows FP16 only
+  where n times the mean of e V exceeds 65,504, n tokens of a tile; its columns are then all important, as those of a
+  slice that scores 0 throughout. Neither is an error of the head.
+* Qf is checked where any tile is unimportant by right (``quantize`` and ``speculate_p``): a value of Q, of whatever
+  token, whose product with K's scale is beyond FP16 is an error.
+* An element of A can be infinite only where V comes within 2^-9 of 65,504.
+
+A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core; the time goes with the square of the tokens.
+
+The switches: ``sparsify`` off keeps every token; ``speculate_p`` off makes every key tile important, ``speculate_a`` off
+every column; ``quantize`` off does both and is the FP16-only machine, in which K and V have no codes.
+
+Error against float64 attention, ``golden.reference.attention``, with all off: for row r and channel c, x the scores,
+p the softmax of them, at most ``(2^-11 + b) sum_j p[j] |V[j, c]| + 2^-11 |A| + T 2^-24 max_j |V[j, c]|`` and
+b = 2 d 2^-24 max_j sum_k |Q K| / sqrt(d) + 2^-19: the FP16 of e, the FP32 of everything else, the FP16 of A, e below the
+normal numbers. On the sample clip, 2,970 tokens, the rms of the error is 0.02 % of A's. Speculation's and sparsification's
+own errors are measured: ``golden.quality``, ``golden.token_similarity``.
+
+Rejected: an importance of A's columns of a whole row of P, found before P V begins: A waits for a row that no buffer holds.
+P_c recovered for it: sums of rows that lie far apart, which the paper's adaptive grouping avoids (V-B). Slices across
+frames, which would fill the last slice of each: rows of different maps at one time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from golden.array_product import fp_fp, fp_int
+from golden.float_convert import float_convert
+from golden.formats import FP16, FP32, fp32, is_finite
+from golden.prediction_unit import importance_of_p
+from golden.quantization_unit import quantize
+from golden.reduction_tree import as_codes, inverse, reduction_tree
+from golden.reorder_recover_unit import recover
+from golden.scale_unit import fold_key_scales, scale_unit
+from golden.sfu import tile as tile_softmax
+from golden.sort_select import P_BITS, proportion, sort_select
+from golden.sparsification_unit import KEPT, sparsify
+from golden.tile_merge_unit import finish, merge, start
+
+
+def _whole(name, value, least):
+    if isinstance(value, bool) or int(value) != value or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the tokens are. ``ValueError`` for sizes below 1 (``text``: below 0) and what is no whole number."""
+
+    frames: int = field(metadata={"doc": "frames F"})
+    height: int = field(metadata={"doc": "rows of tokens in a frame, H"})
+    width: int = field(metadata={"doc": "tokens in a row of a frame, W"})
+    text: int = field(default=0, metadata={"doc": "text tokens C"})
+    text_first: bool = field(default=True, metadata={"doc": "text tokens stand before the frames, else after"})
+
+    def __post_init__(self):
+        for name, least in (("frames", 1), ("height", 1), ("width", 1), ("text", 0)):
+            _whole(name, getattr(self, name), least)
+
+    @property
+    def rows(self) -> int:
+        """Tokens of a frame, N."""
+        return self.height * self.width
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, T."""
+        return self.frames * self.rows + self.text
+
+    @property
+    def video(self) -> slice:
+        """Where the video tokens stand."""
+        start = self.text if self.text_first else 0
+        return slice(start, start + self.frames * self.rows)
+
+    @property
+    def tiles(self) -> list[slice]:
+        """The tokens of each tile, in the order of the tokens."""
+        frames = [slice(start, start + self.rows) for start in range(self.video.start, self.video.stop, self.rows)]
+        if not self.text:
+            return frames
+        if self.text_first:
+            return [slice(0, self.text), *frames]
+        return [*frames, slice(self.video.stop, self.tokens)]
+
+    @property
+    def text_tile(self) -> int | None:
+        """Which of ``tiles`` is text; None without text."""
+        return (0 if self.text_first else self.frames) if self.text else None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Feature switches, thresholds, and what of the machine decides an order. ``ValueError`` for what a part refuses."""
+
+    sparsify: bool = field(default=True, metadata={"doc": "rows of similar tokens of Q are skipped"})
+    speculate_p: bool = field(default=True, metadata={"doc": "unimportant tiles of P are FP-INT"})
+    speculate_a: bool = field(default=True, metadata={"doc": "unimportant columns of A are FP-INT"})
+    quantize: bool = field(default=True, metadata={"doc": "K and V have INT8 codes; off: everything is FP16"})
+    p_p: float = field(default=0.65, metadata={"doc": "proportion of a row's sum that P's important tiles exceed"})
+    p_a: float = field(default=0.65, metadata={"doc": "the same of A's important columns"})
+    tau: float = field(default=2.5, metadata={"doc": "threshold on the L2 distance of two tokens of Q"})
+    window: int = field(default=3, metadata={"doc": "side of the window in the frame before"})
+    group: int = field(default=4, metadata={"doc": "tokens of a group within a row of a frame"})
+    rows: int = field(default=16, metadata={"doc": "most rows of a slice, t"})
+    lanes: int = field(default=4, metadata={"doc": "lanes of the SFU"})
+    running: int = field(default=3, metadata={"doc": "running sums of the SFU"})
+    distance_lanes: int = field(default=8, metadata={"doc": "channels a word of the sparsification unit"})
+    p_bits: int = field(default=P_BITS, metadata={"doc": "fraction bits of p_p and p_a"})
+
+    def __post_init__(self):
+        for name in ("window", "group", "rows", "running"):
+            _whole(name, getattr(self, name), 1)
+        for name in ("lanes", "distance_lanes"):
+            _whole(name, getattr(self, name), 1)
+            if getattr(self, name) & (getattr(self, name) - 1):
+                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
+        for name in ("p_p", "p_a"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        if not self.tau >= 0:
+            raise ValueError(f"tau must be at least 0, not {self.tau}")
+        if not 1 <= self.p_bits <= 16:
+            raise ValueError(f"p_bits must be 1 to 16, not {self.p_bits}")
+
+    @property
+    def codes_of_k(self) -> bool:
+        """Tiles of P may be FP-INT."""
+        return self.quantize and self.speculate_p
+
+    @property
+    def codes_of_v(self) -> bool:
+        """Columns of A may be FP-INT."""
+        return self.quantize and self.speculate_a
+
+
+FP16_ONLY = Settings(sparsify=False, speculate_p=False, speculate_a=False, quantize=False)
+"""Dense attention on the FP16 array alone."""
+
+
+class Prepared(NamedTuple):
+    """What is known of a head before S. Codes and scales are None where the switches make no use of them."""
+
+    q: np.ndarray
+    """FP16 codes (T, d), as ``k`` and ``v``."""
+    k: np.ndarray
+    v: np.ndarray
+    q_folded: np.ndarray | None
+    """FP16 codes (T, d): Q times K's scales."""
+    k_codes: np.ndarray | None
+    """INT8 codes (T, d)."""
+    v_codes: np.ndarray | None
+    v_scales: np.ndarray | None
+    """FP32 codes (d,)."""
+    map_p: np.ndarray
+    """Boolean (tiles, tiles): query tile, key tile; true where important."""
+    table: np.ndarray
+    """The index table, ``int64`` (T,): each token's root."""
+    kind: np.ndarray
+    """``uint8`` (T,): ``KEPT``, ``TEMPORAL`` or ``SPATIAL`` of ``golden.sparsification_unit``."""
+
+
+class Slices(NamedTuple):
+    """The slices of a head in their order, each ``int64`` (slices,): query tile, first row in Q_c, number of rows."""
+
+    tile: np.ndarray
+    first: np.ndarray
+    rows: np.ndarray
+
+
+class Statistics(NamedTuple):
+    """Of one head. A product is one multiplication and its addition.
+
+    ``tokens`` T, of them ``temporal`` and ``spatial`` skipped; ``tiles``: of S, one a slice and key tile, of them
+    ``important``; products of Q K^T and P V on the FP16 and on the LUT array; ``dense``: products of either without any
+    skipped; ``predicted``: products of the scores of A's columns, in the prediction unit.
+    """
+
+    tokens: int
+    temporal: int
+    spatial: int
+    slices: int
+    tiles: int
+    important: int
+    qk_fp16: int
+    qk_lut: int
+    pv_fp16: int
+    pv_lut: int
+    dense: int
+    predicted: int
+
+    @property
+    def skipped(self) -> float:
+        """Share of the rows of Q that are skipped."""
+        return (self.temporal + self.spatial) / self.tokens
+
+    @property
+    def fp16(self) -> int:
+        """Products of the FP16 array."""
+        return self.qk_fp16 + self.pv_fp16
+
+    @property
+    def lut(self) -> int:
+        """Products of the LUT array."""
+        return self.qk_lut + self.pv_lut
+
+    @property
+    def qk_share(self) -> float:
+        """Share of the products of Q K^T that are FP-INT."""
+        return self.qk_lut / (self.qk_fp16 + self.qk_lut)
+
+    @property
+    def pv_share(self) -> float:
+        """Share of the products of P V that are FP-INT."""
+        return self.pv_lut / (self.pv_fp16 + self.pv_lut)
+
+    @property
+    def share(self) -> float:
+        """Share of all products that are FP-INT."""
+        return self.lut / (self.fp16 + self.lut)
+
+
+class Result(NamedTuple):
+    """``a``: ``float16`` (T, d); ``map_a``: boolean (slices, tiles, d); the others as in ``Prepared``."""
+
+    a: np.ndarray
+    map_p: np.ndarray
+    map_a: np.ndarray
+    table: np.ndarray
+    kind: np.ndarray
+    slices: Slices
+    statistics: Statistics
+
+
+def simcore(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    geometry: Geometry,
+    settings: Settings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """One head of attention.
+
+    ``q``, ``k``, ``v``: (T, d), ``float16`` or binary16 codes, tokens as ``geometry`` has them. ``progress`` is called
+    after each query tile with the number done and of all. ``ValueError``, naming the tensor, for another shape or type,
+    NaN or infinity, and for values of Q that K's scales bring beyond FP16.
+    """
+    settings = settings or Settings()
+    head = prepare(q, k, v, geometry, settings)
+    slices = slices_of(head.kind, geometry, settings.rows)
+    kept = np.flatnonzero(head.kind == KEPT)
+    compact, maps = [], []
+    for tile in range(len(geometry.tiles)):
+        here = slices.tile == tile
+        if here.any():
+            first = slices.first[here][0]
+            rows = kept[first : first + slices.rows[here].sum()]
+            a, important = attend(head, rows, tile, geometry, settings)
+            compact.append(a)
+            maps.append(important)
+        if progress:
+            progress(tile + 1, len(geometry.tiles))
+    a = recover(np.concatenate(compact), head.table).view(np.float16)
+    map_a = np.concatenate(maps)
+    counted = statistics(head, slices, map_a, geometry, settings)
+    return Result(a, head.map_p, map_a, head.table, head.kind, slices, counted)
+
+
+def prepare(q: np.ndarray, k: np.ndarray, v: np.ndarray, geometry: Geometry, settings: Settings) -> Prepared:
+    """Steps 1 to 3. Arguments and errors as ``simcore``."""
+    q, k, v = (_input(name, x, geometry.tokens) for name, x in (("q", q), ("k", k), ("v", v)))
+    if not q.shape == k.shape == v.shape:
+        raise ValueError(f"q, k and v must have the same channels, not {q.shape[1]}, {k.shape[1]} and {v.shape[1]}")
+    folded = k_codes = v_codes = v_scales = None
+    if settings.codes_of_k:
+        k_codes, k_scales = quantize(k)
+        folded = fold_key_scales(q, k_scales).view(np.uint16)
+        if not (good := is_finite(folded, FP16)).all():
+            token, channel = np.argwhere(~good)[0]
+            raise ValueError(f"q times K's scale is beyond FP16, first at ({token}, {channel}): scale q or k")
+    if settings.codes_of_v:
+        v_codes, v_scales = quantize(v)
+        v_scales = v_scales.view(np.uint32)
+    table, kind = _roots(q, geometry, settings)
+    map_p = _map_p(q, k, geometry, settings)
+    return Prepared(q, k, v, folded, k_codes, v_codes, v_scales, map_p, table, kind)
+
+
+def _roots(q, geometry, settings):
+    table, kind = np.arange(geometry.tokens), np.full(geometry.tokens, KEPT, np.uint8)
+    if settings.sparsify:
+        grid = (geometry.frames, geometry.height, geometry.width)
+        options = {"tau": settings.tau, "window": settings.window, "group": settings.group}
+        found = sparsify(q[geometry.video], grid, lanes=settings.distance_lanes, **options)
+        table[geometry.video] = found.table + geometry.video.start
+        kind[geometry.video] = found.kind
+    return table, kind
+
+
+def _map_p(q, k, geometry, settings):
+    tiles = len(geometry.tiles)
+    important = np.ones((tiles, tiles), bool)
+    if settings.codes_of_k:
+        video = geometry.video
+        options = {"lanes": settings.lanes, "running": settings.running, "p_bits": settings.p_bits}
+        found = importance_of_p(q[video], k[video], geometry.rows, settings.p_p, **options)
+        frames = np.array([tile for tile in range(tiles) if tile != geometry.text_tile])
+        important[np.ix_(frames, frames)] = found.map
+    return important
+
+
+def slices_of(kind: np.ndarray, geometry: Geometry, t: int) -> Slices:
+    """The kept tokens of each tile cut into slices of ``t`` rows, the last one of what is left."""
+    found, first = [], 0
+    for tile, place in enumerate(geometry.tiles):
+        count = int(np.count_nonzero(kind[place] == KEPT))
+        found += [(tile, first + start, min(t, count - start)) for start in range(0, count, t)]
+        first += count
+    return Slices(*np.array(found, np.int64).T)
+
+
+def attend(
+    head: Prepared, rows: np.ndarray, tile: int, geometry: Geometry, settings: Settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Steps 4 to 9 of the query ``tile``'s kept tokens ``rows``: A_c, FP16 codes (rows, d), and map_a (slices, tiles, d).
+
+    The slices of a tile have no part in each other but that they are computed at one time here: they may come one by one.
+    """
+    scale = fp32(np.array([1 / np.sqrt(head.q.shape[1])]))[0]
+    state, maps = start(len(rows), head.v.shape[1]), []
+    for g, place in enumerate(geometry.tiles):
+        s = tile_scores(head, rows, place, head.map_p[tile, g])
+        e, maximum, total = tile_softmax(s, scale, lanes=settings.lanes, running=settings.running)
+        important = important_columns(e, head.v[place], settings)
+        state = merge(state, maximum, total, tile_product(head, e, place, important, settings.rows))
+        maps.append(important)
+    return finish(state), np.stack(maps, axis=1)
+
+
+def tile_scores(head: Prepared, rows: np.ndarray, place: slice, important: bool) -> np.ndarray:
+    """Step 4: FP32 codes (rows, n) of the tokens ``rows`` and those at ``place``."""
+    if important:
+        return fp_fp(head.q[rows], head.k[place].T)
+    return fp_int(head.q_folded[rows], head.k_codes[place].T)
+
+
+def important_columns(e: np.ndarray, v: np.ndarray, settings: Settings) -> np.ndarray:
+    """Step 6: boolean (slices, d) of the rows ``e``, FP16 codes (rows, n), in slices of t, and the tile's values (n, d)."""
+    t = settings.rows
+    if not settings.codes_of_v:
+        return np.ones((-(-len(e) // t), v.shape[1]), bool)
+    sums, _ = reduction_tree(e, t, inverse(t))
+    scores = float_convert(fp_fp(sums, v), FP32, FP16)
+    taken, _ = sort_select(scores, proportion(settings.p_a, settings.p_bits), p_bits=settings.p_bits, magnitude=True)
+    return taken
+
+
+def tile_product(head: Prepared, e: np.ndarray, place: slice, important: np.ndarray, t: int) -> np.ndarray:
+    """Step 7: FP32 codes (rows, d) of the rows ``e`` of a key tile, ``important`` (slices, d) for slices of ``t`` rows."""
+    of_row = np.repeat(important, t, axis=0)[: len(e)]
+    a = np.empty(of_row.shape, np.uint32)
+    columns = important.any(axis=0)  # to some slice; what is another's is computed and not used
+    a[:, columns] = fp_fp(e, head.v[place][:, columns])
+    columns = ~important.all(axis=0)
+    if columns.any():
+        mixed = scale_unit(fp_int(e, head.v_codes[place][:, columns]), head.v_scales[columns], FP32)
+        a[:, columns] = np.where(of_row[:, columns], a[:, columns], mixed)
+    return a
+
+
+def statistics(head: Prepared, slices: Slices, map_a: np.ndarray, geometry: Geometry, settings: Settings) -> Statistics:
+    """Counted from the maps and the slices."""
+    d = head.q.shape[1]
+    columns = np.array([place.stop - place.start for place in geometry.tiles])
+    elements = slices.rows[:, None] * columns
+    of_slice = head.map_p[slices.tile]
+    kinds = np.bincount(head.kind, minlength=3)
+    qk_fp16 = int(elements[of_slice].sum()) * d
+    pv_fp16 = int((elements * map_a.sum(axis=2)).sum())
+    total = int(elements.sum()) * d
+    return Statistics(
+        tokens=geometry.tokens,
+        temporal=int(kinds[1]),
+        spatial=int(kinds[2]),
+        slices=len(slices.tile),
+        tiles=of_slice.size,
+        important=int(of_slice.sum()),
+        qk_fp16=qk_fp16,
+        qk_lut=total - qk_fp16,
+        pv_fp16=pv_fp16,
+        pv_lut=total - pv_fp16,
+        dense=geometry.tokens**2 * d,
+        predicted=len(slices.tile) * geometry.tokens * d * settings.codes_of_v,
+    )
+
+
+def _input(name, x, tokens):
+    x = np.asarray(x)
+    try:
+        codes = as_codes(x)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if len(codes) != tokens:
+        raise ValueError(f"{name} has {len(codes)} tokens, the geometry {tokens}")
+    if not (good := is_finite(codes, FP16)).all():
+        token, channel = np.argwhere(~good)[0]
+        raise ValueError(f"{name}: {np.count_nonzero(~good)} values are NaN or infinite, first at ({token}, {channel})")
+    return codes

@@ -1,0 +1,60 @@
+"""Bench of the minimum tree: the least key at every leaf, ties of every pair, then random keys of few and many values."""
+
+import numpy as np
+
+from golden.formats import FP32
+from golden.min_tree import min_tree
+from golden.sparsification_unit import squared_distance
+from sim.bench import bench_test
+from sim.outer_product import seeded_tensors
+from sim.packing import pack
+
+
+@bench_test()
+async def ties_and_corners(bench):
+    """Each leaf alone the least, each pair equal and least, all equal, all padding, FP32's infinity and NaN among keys."""
+    await _check(bench, corner_keys(bench.config.leaves, bench.config.width))
+
+
+@bench_test()
+async def random_keys(bench):
+    c = bench.config
+    few = bench.rng.integers(0, 3, (200, c.leaves), np.uint64)
+    many = bench.rng.integers(0, 1 << min(c.width, 63), (200, c.leaves), np.uint64)
+    await _check(bench, np.concatenate([few, many]) & np.uint64((1 << c.width) - 1))
+
+
+@bench_test(stalls=("none",))
+async def clip_distances(bench):
+    """Distances of tokens of the last frame of the clip to as many of the first; without a clip, of seeded tensors."""
+    c = bench.config
+    q = (bench.tensors or seeded_tensors(bench.rng))["q"]
+    leaves = np.arange(c.leaves) % q.shape[1]
+    keys = squared_distance(q[-1, :40, None], q[0, leaves])
+    await _check(bench, keys.astype(np.uint64) >> np.uint64(max(0, 32 - c.width)))
+
+
+async def _check(bench, keys):
+    c = bench.config
+    bench.send("i", pack(*keys.T, widths=[c.width] * c.leaves))
+    key, index = min_tree(keys)
+    got = await bench.collect("o", len(keys))
+    bench.compare(got, pack(key, index, widths=[c.width, c.index_bits]), describe=lambda i: f"keys {keys[i].tolist()}")
+    bench.measure(latency=("i", 0, "o", 0), interval="o")
+
+
+def corner_keys(leaves, width):
+    greatest = (1 << width) - 1
+    rows = [np.full(leaves, value) for value in (0, 1, greatest)]
+    for k in range(leaves):
+        for value in (0, 1, greatest - 1):
+            row = np.full(leaves, greatest)
+            row[k] = value
+            rows.append(row)
+    for a, b in zip(*np.triu_indices(leaves, 1)):
+        row = np.full(leaves, greatest)
+        row[[a, b]] = greatest // 2
+        rows.append(row)
+    special = np.array([FP32.nan, FP32.inf, FP32.inf - 1, FP32.nan, 0x3F800000]) >> max(0, 32 - width)
+    rows += [np.resize(np.roll(special, k), leaves) for k in range(5)]
+    return np.array(rows).astype(np.uint64)

@@ -1,0 +1,70 @@
+"""The budget of the matching engine: its formula against the papers' sizes, and what the cheap forms cost in quality."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from golden.quantization_unit import channel_amax
+from hw.registry import find
+from synth.datm_budget import ARRAY, INSTANCES, MODELS, engine_config, hiding_config, main, on_the_clip, shared_scales
+
+
+def test_lanes_of_a_pairing_by_hand():
+    """HunyuanVideo: 67,320 tokens of which 6,732 are dst, 3,072 channels; SDPA of 67,576 tokens on 38 arrays."""
+    _, hunyuan = MODELS
+    cycles = 2 * 67_576 * 67_576 * 3_072 / (38 * 64 * 64)
+    assert hunyuan.sdpa_cycles == pytest.approx(cycles)
+    assert cycles / 1e9 == pytest.approx(0.180, abs=5e-4)  # seconds a layer at 1 GHz
+    assert hunyuan.lanes(0.1, 1) == pytest.approx(60_588 * 6_732 * 3_072 / 38 / cycles)
+    assert (INSTANCES, ARRAY) == (38, 4096)
+
+
+@pytest.mark.parametrize("ratio", [0.05, 0.1, 0.3])
+def test_lanes_hardly_depend_on_the_model(ratio):
+    for model in MODELS:
+        assert model.lanes(ratio, 3) == pytest.approx(3 * ARRAY / 2 * ratio * (1 - ratio), rel=0.03)
+
+
+def test_the_whole_job_is_hidden():
+    """With the fewest lanes that do: a row of lanes less would not."""
+    for model in MODELS:
+        config = hiding_config(model, 0.1, 4)
+        assert model.busy(config, 0.1, 4) <= 1
+        fewer = dataclasses.replace(config, dst_lanes=config.dst_lanes - 1)
+        assert model.busy(fewer, 0.1, 4) > 1
+        assert model.lanes(0.1, 4) < config.distance.lanes < 1.2 * model.lanes(0.1, 4)
+
+
+def test_the_engine_has_the_lanes_that_are_needed():
+    for needed in (1, 16, 17, 719.3):
+        config = engine_config(needed)
+        assert needed <= config.distance.lanes < needed + config.channel_lanes
+    assert engine_config(700, "word", 4).distance.form == "word"
+    assert engine_config(48 * 16) == find("datm").config("paper")
+
+
+def test_matching_pays_and_the_cheap_forms_are_no_worse():
+    """On the clip: the loss falls by a quarter and more; 4-bit weights and weights of whole words are within 5 %."""
+    own, narrow, word = on_the_clip(0.1, tokens=990, seeds=6)
+    assert own["loss, first"] == 1
+    assert own["loss, all"] <= own["loss, 1 %"] * 1.01 < 0.78
+    for other in (narrow, word):
+        assert other["loss, all"] < 1.05 * own["loss, all"]
+    assert 2 < own["pairings, 1 %"] <= own["pairings, all"]
+
+
+def test_channels_that_share_a_scale():
+    x = np.array([[1, -8, 3, 0], [0.5, 2, -4, 0]], np.float16)
+    order, amax = shared_scales(x, 2)
+    assert order.tolist() == [1, 2, 0, 3]
+    assert amax.tolist() == [8, 8, 1, 1]
+    assert channel_amax(x).tolist() == [1, 8, 4, 0]
+
+
+@pytest.mark.parametrize("arguments", [["--ratio", "0"], ["--ratio", "1"], ["--pairings", "0"]])
+def test_bad_arguments_are_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -1,0 +1,424 @@
+"""The flow of a head: against the parts' goldens in plain loops, and against float64 written here from the definitions."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from golden import reference, tile_merge_unit
+from golden.formats import FP32, fp32
+from golden.fp16_pe import fp16_pe
+from golden.lut_pe import lut_pe
+from golden.prediction_unit import importance_of_a, importance_of_p
+from golden.quality import quality
+from golden.quantization_unit import quantize
+from golden.reduction_tree import inverse
+from golden.scale_unit import fold_key_scales, scale_unit
+from golden.sfu import tile
+from golden.simcore import FP16_ONLY, Geometry, Settings, attend, prepare, simcore, slices_of
+from golden.sparsification_unit import sparsify
+from sim import clips
+
+ALL = Settings(rows=4, tau=1.5)
+SWITCHES = ("sparsify", "speculate_p", "speculate_a", "quantize")
+
+
+def head(geometry, d, seed=0, spread=1.0):
+    """q, k, v ``float16`` whose frames differ, with tokens that repeat those of the frame before."""
+    rng = np.random.default_rng((seed, d, geometry.tokens))
+    made = []
+    for n in range(3):
+        x = rng.standard_normal((geometry.frames, geometry.rows, d))
+        x += spread * rng.standard_normal((geometry.frames, 1, d)) * (n < 2)
+        for f in range(1, geometry.frames):
+            same = rng.random(geometry.rows) < 0.4
+            x[f, same] = x[f - 1, same] + 0.05 * rng.standard_normal((same.sum(), d))
+        text = rng.standard_normal((geometry.text, d))
+        parts = [text, x.reshape(-1, d)]
+        made.append(np.concatenate(parts if geometry.text_first else parts[::-1]).astype(np.float16))
+    return made
+
+
+def codes(x):
+    return np.ascontiguousarray(x).view(np.uint16)
+
+
+# The flow once more, a slice and a key tile after the other, by the goldens of the units.
+
+
+def plain(q, k, v, g, s):
+    t, d = q.shape
+    video, tiles = g.video, g.tiles
+    table = np.arange(t)
+    if s.sparsify:
+        options = {"tau": s.tau, "window": s.window, "group": s.group, "lanes": s.distance_lanes}
+        found = sparsify(q[video], (g.frames, g.height, g.width), **options)
+        table[video] = found.table + video.start
+    on_p, on_a = s.quantize and s.speculate_p, s.quantize and s.speculate_a
+    k_codes, k_scales = quantize(k)
+    v_codes, v_scales = quantize(v)
+    folded = codes(fold_key_scales(q, k_scales))
+    order = {"lanes": s.lanes, "running": s.running}
+    seen = importance_of_p(q[video], k[video], g.rows, s.p_p, p_bits=s.p_bits, **order).map
+    scale, factor = fp32(np.array([1 / np.sqrt(d)])), inverse(s.rows)
+    a = np.zeros((t, d), np.uint16)
+    frames = [f for f, place in enumerate(tiles) if video.start <= place.start < video.stop]
+    for f, place in enumerate(tiles):
+        kept = [i for i in range(place.start, place.stop) if table[i] == i]
+        for start in range(0, len(kept), s.rows):
+            rows, found = kept[start : start + s.rows], []
+            for n, keys in enumerate(tiles):
+                video_pair = f in frames and n in frames
+                if not on_p or not video_pair or seen[frames.index(f), frames.index(n)]:
+                    scores = fp16_pe(codes(q)[rows], codes(k)[keys].T)
+                else:
+                    scores = lut_pe(folded[rows], k_codes[keys].T)
+                e, m, total = tile(scores, scale, **order)
+                exact = fp16_pe(e, codes(v)[keys])
+                if on_a:
+                    important = importance_of_a(e, v[keys], s.p_a, factor=factor, p_bits=s.p_bits).map
+                    mixed = scale_unit(lut_pe(e, v_codes[keys]), v_scales.view(np.uint32), FP32)
+                    exact = np.where(important, exact, mixed)
+                found.append((m, total, exact))
+            a[rows] = tile_merge_unit.tile_merge_unit(*(np.stack(each) for each in zip(*found)))
+    return a[table]
+
+
+GEOMETRIES = [
+    (Geometry(1, 1, 1), 1),
+    (Geometry(1, 1, 1, text=1), 3),
+    (Geometry(3, 1, 1), 2),
+    (Geometry(1, 3, 5), 8),
+    (Geometry(4, 2, 3), 63),
+    (Geometry(3, 3, 4, text=5), 64),
+    (Geometry(3, 2, 3, text=9, text_first=False), 16),
+    (Geometry(2, 1, 9), 128),
+]
+
+
+@pytest.mark.parametrize("geometry, d", GEOMETRIES)
+def test_the_flow_is_that_of_its_parts(geometry, d):
+    q, k, v = head(geometry, d)
+    for settings in (ALL, FP16_ONLY, replace(ALL, rows=5, p_p=0.2, p_a=0.3), replace(ALL, p_p=0, p_a=0, rows=1)):
+        found = simcore(q, k, v, geometry, settings)
+        np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, settings))
+        assert found.a.dtype == np.float16 and found.a.shape == q.shape
+
+
+@pytest.mark.parametrize("on", list(itertools.product((False, True), repeat=4)))
+def test_every_combination_of_switches(on):
+    geometry = Geometry(3, 2, 4, text=3)
+    q, k, v = head(geometry, 12, seed=1)
+    settings = replace(ALL, p_p=0.4, p_a=0.4, **dict(zip(SWITCHES, on)))
+    found = simcore(q, k, v, geometry, settings)
+    np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, settings))
+    counted = found.statistics
+    assert (counted.temporal + counted.spatial > 0) == settings.sparsify
+    assert (counted.qk_lut > 0) == (settings.quantize and settings.speculate_p)
+    assert (counted.pv_lut > 0) == (settings.quantize and settings.speculate_a)
+
+
+def test_other_orders_and_windows():
+    geometry = Geometry(3, 4, 5, text=2)
+    q, k, v = head(geometry, 24, seed=12)
+    other = Settings(rows=7, lanes=8, running=2, distance_lanes=4, p_bits=6, window=2, group=3, tau=2.0)
+    found = simcore(q, k, v, geometry, other)
+    np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, other))
+
+
+def test_codes_and_values_are_the_same_input():
+    geometry = Geometry(2, 2, 3)
+    q, k, v = head(geometry, 5)
+    a, b = (simcore(*x, geometry, ALL) for x in ((q, k, v), map(codes, (q, k, v))))
+    np.testing.assert_array_equal(codes(a.a), codes(b.a))
+
+
+def test_a_slice_alone_is_the_same_as_among_others():
+    geometry = Geometry(2, 3, 5)
+    prepared = prepare(*head(geometry, 7), geometry, ALL)
+    kept = np.flatnonzero(prepared.kind == 0)
+    slices = slices_of(prepared.kind, geometry, ALL.rows)
+    for f in range(2):
+        mine = np.flatnonzero(slices.tile == f)
+        rows = [kept[first : first + count] for first, count in zip(slices.first[mine], slices.rows[mine])]
+        together = attend(prepared, np.concatenate(rows), f, geometry, ALL)
+        alone = [attend(prepared, part, f, geometry, ALL) for part in rows]
+        for one, many in zip(together, zip(*alone)):
+            np.testing.assert_array_equal(one, np.concatenate(many))
+
+
+# Switches and settings that come to the same.
+
+
+def test_switches_that_come_to_the_same():
+    geometry = Geometry(4, 2, 4, text=3)
+    q, k, v = head(geometry, 16, seed=2)
+
+    def a(**options):
+        return codes(simcore(q, k, v, geometry, replace(ALL, **options)).a)
+
+    np.testing.assert_array_equal(a(quantize=False), a(speculate_p=False, speculate_a=False))
+    np.testing.assert_array_equal(a(p_p=1.0, p_a=1.0), a(quantize=False))
+    np.testing.assert_array_equal(a(p_p=1.0), a(speculate_p=False))
+    np.testing.assert_array_equal(a(p_a=1.0), a(speculate_a=False))
+    np.testing.assert_array_equal(a(tau=0.0), a(sparsify=False))
+    np.testing.assert_array_equal(a(window=1, group=1, tau=0.0), a(sparsify=False))
+    assert (a() != a(quantize=False)).any() and (a() != a(sparsify=False)).any()
+
+
+@pytest.mark.parametrize("options", [{"quantize": False}, {"speculate_a": False}])
+def test_rows_that_are_kept_do_not_notice_that_others_are_skipped(options):
+    """Where nothing depends on a slice: the importance of A's columns does, that of P's tiles does not."""
+    geometry = Geometry(3, 2, 5, text=2)
+    q, k, v = head(geometry, 9, seed=3)
+    sparse, dense = (simcore(q, k, v, geometry, replace(ALL, sparsify=on, **options)) for on in (True, False))
+    kept = sparse.kind == 0
+    assert 0 < kept.sum() < len(kept)
+    np.testing.assert_array_equal(codes(sparse.a)[kept], codes(dense.a)[kept])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_recovered_rows_are_their_roots(first):
+    geometry = Geometry(4, 3, 4, text=5, text_first=first)
+    q, k, v = head(geometry, 8, seed=4)
+    found = simcore(q, k, v, geometry, ALL)
+    np.testing.assert_array_equal(found.a, found.a[found.table])
+    np.testing.assert_array_equal(found.kind == 0, found.table == np.arange(geometry.tokens))
+    expected = reference.sparsify(codes(q[geometry.video]), (4, 3, 4), ALL.tau, ALL.window, ALL.group)
+    np.testing.assert_array_equal(found.table[geometry.video], expected + geometry.video.start)
+    text = np.delete(np.arange(geometry.tokens), geometry.video)
+    np.testing.assert_array_equal(found.table[text], text)
+
+
+def test_text_behind_is_text_in_front_but_for_the_order_of_tiles():
+    front, behind = (Geometry(3, 2, 4, text=6, text_first=first) for first in (True, False))
+    tensors = head(front, 16, seed=5)
+    moved = [np.concatenate([x[6:], x[:6]]) for x in tensors]
+    one, two = simcore(*tensors, front, ALL), simcore(*moved, behind, ALL)
+    np.testing.assert_array_equal(one.map_p, np.roll(two.map_p, (1, 1), (0, 1)))
+    assert one.map_p[0].all() and one.map_p[:, 0].all() and not one.map_p.all()
+    np.testing.assert_array_equal(one.table[6:], two.table[:-6] + 6)
+    assert one.statistics == two.statistics
+    np.testing.assert_allclose(np.roll(two.a, 6, axis=0).astype(float), one.a.astype(float), atol=0.01)
+
+
+def test_statistics_are_counted():
+    geometry = Geometry(4, 3, 5, text=4)
+    q, k, v = head(geometry, 6, seed=6)
+    found = simcore(q, k, v, geometry, ALL)
+    counted, tiles = found.statistics, geometry.tiles
+    sizes = [place.stop - place.start for place in tiles]
+    rows = [int((found.kind[place] == 0).sum()) for place in tiles]
+    assert counted.tokens == 64 and counted.dense == 64 * 64 * 6
+    assert counted.temporal + counted.spatial == 64 - sum(rows)
+    assert counted.slices == sum(-(-count // 4) for count in rows) == len(found.map_a)
+    assert counted.tiles == 5 * counted.slices
+    assert counted.qk_fp16 + counted.qk_lut == counted.pv_fp16 + counted.pv_lut == sum(rows) * 64 * 6
+    fp16 = sum(6 * rows[f] * sizes[g] for f in range(5) for g in range(5) if found.map_p[f, g])
+    assert counted.qk_fp16 == fp16
+    fp16 = 0
+    for count, columns in zip(found.slices.rows, found.map_a):
+        fp16 += sum(int(count * sizes[g] * columns[g].sum()) for g in range(5))
+    assert counted.pv_fp16 == fp16
+    assert counted.predicted == counted.slices * 64 * 6
+    assert counted.share == pytest.approx((counted.qk_share + counted.pv_share) / 2)
+    seen = []
+    simcore(q, k, v, geometry, ALL, lambda *now: seen.append(now))
+    assert seen == [(n, 5) for n in range(1, 6)]
+
+
+# Against float64.
+
+
+def ideal(q, k, v, found, geometry, settings):
+    """The flow in float64 with the golden's maps: (A, bound of the golden's error), both (tokens, d).
+
+    Rounded as in the hardware are only codes, since they are a matter of definition. A bound of the difference: a score is
+    off by x, so P by exp(2 x); e and a product of the LUT multiplier by 2^-11, and A; sums by their number times 2^-24.
+    """
+    q, k, v = (x.astype(np.float64) for x in (q, k, v))
+    t, d = q.shape
+    dequantized = [int8(x) for x in (k, v)]
+    slice_of = np.repeat(np.arange(len(found.slices.rows)), found.slices.rows)
+    a, bound = np.zeros((t, d)), np.zeros((t, d))
+    tile_of = np.zeros(t, int)
+    for n, place in enumerate(geometry.tiles):
+        tile_of[place] = n
+    for position, row in enumerate(np.flatnonzero(found.kind == 0)):
+        exact = found.map_p[tile_of[row]][tile_of]
+        keys = np.where(exact[:, None], k, dequantized[0])
+        scores = keys @ q[row] / np.sqrt(d)
+        size = np.abs(keys) @ np.abs(q[row]) / np.sqrt(d)
+        off = (size * np.where(exact, d * 2.0**-24, 2.0**-10 + d * 2.0**-23)).max() + 2.0**-20
+        p = np.exp(scores - scores.max())
+        p /= p.sum()
+        values = np.where(found.map_a[slice_of[position]][tile_of], v, dequantized[1])
+        a[row] = p @ values
+        relative = np.expm1(2 * off) + 2.0**-10 * (1 + 2.0**-6) + t * 2.0**-24
+        bound[row] = relative * (p @ np.abs(values)) + 2.0**-11 * np.abs(a[row]) + t * 2.0**-24 * np.abs(values).max()
+    return a[found.table], bound[found.table]
+
+
+def int8(x):
+    amax = np.abs(x).max(axis=0)
+    scale = np.where(amax > 0, amax / 127, 1)
+    return np.rint(x / scale) * scale
+
+
+@pytest.mark.parametrize("geometry, d", [*GEOMETRIES, (Geometry(6, 5, 7, text=11), 64)])
+@pytest.mark.parametrize("spread", [0.3, 3.0])
+def test_error_against_float64_is_within_its_bound(geometry, d, spread):
+    tensors = head(geometry, d, seed=7, spread=spread)
+    for settings in (ALL, replace(ALL, p_p=0.0, p_a=0.0), replace(ALL, speculate_a=False), FP16_ONLY):
+        found = simcore(*tensors, geometry, settings)
+        a, bound = ideal(*tensors, found, geometry, settings)
+        assert (np.abs(found.a - a) <= bound).all()
+
+
+@pytest.mark.parametrize("geometry, d", [*GEOMETRIES, (Geometry(6, 5, 7, text=11), 64)])
+def test_dense_attention_within_the_published_bound(geometry, d):
+    """All features off against ``softmax(Q K^T / sqrt(d)) V``, by the formula of ``golden.simcore``."""
+    q, k, v = (x.astype(np.float64) for x in head(geometry, d, seed=8))
+    found = simcore(*(x.astype(np.float16) for x in (q, k, v)), geometry, FP16_ONLY).a.astype(np.float64)
+    scores = q @ k.T / np.sqrt(d)
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    a = p @ v
+    np.testing.assert_allclose(reference.attention(q, k, v), a, rtol=1e-9, atol=1e-12)
+    b = 2 * d * 2.0**-24 * (np.abs(q) @ np.abs(k).T).max(axis=1) / np.sqrt(d) + 2.0**-19
+    bound = (2.0**-11 + b[:, None]) * (p @ np.abs(v)) + 2.0**-11 * np.abs(a)
+    bound += len(q) * 2.0**-24 * np.abs(v).max(axis=0)
+    assert (np.abs(found - a) <= bound).all()
+    if len(q) > 100:
+        assert np.sqrt(((found - a) ** 2).mean() / (a**2).mean()) < 4e-4
+
+
+def test_maps_are_those_of_float64():
+    geometry = Geometry(5, 4, 6)
+    q, k, v = head(geometry, 64, seed=9)
+    settings = replace(ALL, sparsify=False, rows=8)
+    found = simcore(q, k, v, geometry, settings)
+    expected, _ = reference.importance_of_p(codes(q), codes(k), 24, settings.p_p)
+    np.testing.assert_array_equal(found.map_p, expected)
+    wrong = 0
+    for f, first, count, important in zip(*found.slices, found.map_a):
+        for g, place in enumerate(geometry.tiles):
+            keys = k[place].astype(float) if expected[f, g] else int8(k.astype(float))[place]
+            x = q[first : first + count].astype(float) @ keys.T / 8
+            e = np.exp(x - x.max(axis=1, keepdims=True)).astype(np.float16)
+            wrong += (reference.importance_of_a(codes(e), codes(v[place]), settings.p_a)[0] != important[g]).sum()
+    assert wrong <= 0.01 * found.map_a.size  # scores within FP16's rounding of each other
+
+
+def test_share_of_q_k_is_that_of_golden_quality():
+    geometry = Geometry(5, 3, 4, text=7)
+    q, k, v = head(geometry, 16, seed=11)
+    counted = simcore(q, k, v, geometry, replace(ALL, sparsify=False)).statistics
+    assert counted.qk_share == pytest.approx(quality(q, k, v, 12, (0.65,), text=7)[0].p_products)
+
+
+def test_what_the_features_cost_on_the_clip():
+    """Six frames of the sample clip: what the rounding, speculation and skipping of rows do to A, in rms."""
+    tensors = clips.from_clip(frames=21)
+    geometry = Geometry(*tensors.grid)
+    q, k, v = (x.reshape(-1, x.shape[2]) for _, x in tensors.items())
+    a = reference.attention(q, k, v)
+
+    def error(settings):
+        found = simcore(q, k, v, geometry, settings).a.astype(np.float64)
+        return np.sqrt(((found - a) ** 2).mean() / (a**2).mean())
+
+    assert error(FP16_ONLY) < 3e-4
+    assert error(Settings(sparsify=False)) < 1e-3
+    assert 0.01 < error(Settings()) < 0.1
+
+
+# Extremes and errors.
+
+
+@pytest.mark.parametrize("size", [65504.0, 2.0**-24, 0.0])
+def test_extreme_values_stay_finite(size):
+    geometry = Geometry(2, 2, 2)
+    rng = np.random.default_rng(10)
+    q, k, v = (rng.choice([-1.0, 1.0], (8, 4)).astype(np.float16) for _ in range(3))
+    wide = np.float16(size)
+    for tensors in ((q * wide, k, v), (q, k * wide, v), (q, k, v * wide * np.float16(0.99))):
+        for settings in (FP16_ONLY, replace(ALL, p_p=0.0, p_a=0.0)):
+            found = simcore(*tensors, geometry, settings).a
+            assert np.isfinite(found).all() and np.abs(found).max() <= np.abs(tensors[2]).max() * 1.01
+            np.testing.assert_array_equal(codes(found), plain(*tensors, geometry, settings))
+
+
+def test_scores_of_columns_beyond_fp16_make_all_important():
+    geometry = Geometry(1, 3, 3)
+    q = np.zeros((9, 4), np.float16)
+    v = np.full((9, 4), 20000, np.float16)
+    v[:, 0] = 1
+    found = simcore(q, q, v, geometry, replace(ALL, sparsify=False))
+    np.testing.assert_array_equal(found.map_a[:, 0].sum(axis=1), [4, 4, 2])  # 1/4 also for the last slice, of one row
+    np.testing.assert_array_equal(found.a, v)
+
+
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_not_finite_is_refused_by_name(which, wrong):
+    geometry = Geometry(2, 1, 3)
+    tensors = head(geometry, 4)
+    tensors[which][4, 2] = wrong
+    with pytest.raises(ValueError, match=rf"^{'qkv'[which]}: 1 values are NaN or infinite, first at \(4, 2\)"):
+        simcore(*tensors, geometry)
+
+
+def test_q_that_the_scales_of_k_bring_beyond_fp16_is_refused():
+    geometry = Geometry(2, 1, 2)
+    q, k, v = (np.ones((4, 2), np.float16) for _ in range(3))
+    q[3, 1], k[0, 1] = 60000, 600
+    with pytest.raises(ValueError, match=r"q times K's scale is beyond FP16, first at \(3, 1\)"):
+        simcore(q, k, v, geometry, ALL)
+    assert np.isfinite(simcore(q, k, v, geometry, replace(ALL, speculate_p=False)).a).all()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"q": np.zeros((5, 4), np.float16)}, "q has 5 tokens, the geometry 6"),
+        ({"k": np.zeros((6, 3), np.float16)}, "same channels, not 4, 3 and 4"),
+        ({"v": np.zeros((6, 4), np.float32)}, "v: FP16 values must be float16"),
+        ({"v": np.zeros((6, 0), np.float16)}, "v: an array of 2 dimensions"),
+        ({"q": np.zeros((2, 3, 4), np.float16)}, "q: an array of 2 dimensions"),
+    ],
+)
+def test_tensors_that_do_not_fit(change, message):
+    tensors = dict(zip("qkv", np.zeros((3, 6, 4), np.float16))) | change
+    with pytest.raises(ValueError, match=message):
+        simcore(**tensors, geometry=Geometry(2, 1, 3))
+
+
+@pytest.mark.parametrize("name, wrong", [("frames", 0), ("height", 0), ("width", -1), ("width", 1.5), ("text", -1)])
+def test_bad_geometry(name, wrong):
+    sizes = {"frames": 1, "height": 1, "width": 1} | {name: wrong}
+    with pytest.raises(ValueError, match=name):
+        Geometry(**sizes)
+
+
+@pytest.mark.parametrize(
+    "name, wrong",
+    [
+        ("p_p", 1.1),
+        ("p_a", -0.1),
+        ("p_a", float("nan")),
+        ("tau", -1),
+        ("tau", float("nan")),
+        ("window", 0),
+        ("group", 0),
+        ("rows", 0),
+        ("lanes", 3),
+        ("running", 0),
+        ("distance_lanes", 6),
+        ("p_bits", 0),
+    ],
+)
+def test_bad_settings(name, wrong):
+    with pytest.raises(ValueError, match=name):
+        Settings(**{name: wrong})
