@@ -481,6 +481,11 @@ class ComputingEngine(wiring.Component):
     Operands at the full rate, L elements a cycle on each stream: an array is busy in every cycle but the first few when
     ``D >= A`` and ``D >= C`` (the LUT array), and when the loads of a job are no longer than its sums.
 
+    Limits: D of a tile of A is its columns over those of the array. Arrays wider than half a head meet a token of P with one
+    word: at d = 64 and 64 outputs a word the FP16 array is then busy 1 / A of its cycles, and the LUT array 1 / C, C up to t
+    slices. So it is for any engine of outer products, in which a value of P meets d weights and no more; narrow arrays of
+    many words do not have it, nor have tiles of S.
+
     One queue and one set of operand streams for both arrays would have to hold FP16 and INT8 weights in one memory, and
     stop both when one is full.
 
