@@ -44,7 +44,7 @@ async def smallest(bench):
             bench.measure(latency=("i_w_fp16", 0, "o_fp16", 0))
 
 
-@bench_test(stalls=("none", "both"))
+@bench_test()
 async def clip(bench):
     """Slices of the clip's last frames through S, softmax and A, tile by tile, as the importance maps of P and A say."""
     tensors = bench.tensors or seeded_tensors(bench.rng)

@@ -172,15 +172,7 @@ class TileArray(wiring.Component):
 
     Members
     -------
-    i_job : In(stream), a tile:
-
-        - ``kind``; ``slice`` and ``tile``, which its results bear
-        - ``rows``, 1 to t; ``operands`` (K) and ``outputs``: channels and keys of a tile of S, tokens and channels of a tile
-          of A
-        - ``mask``, of a tile of A: bit c, channel c of V is a column of this array. Others are neither kept nor multiplied.
-          A tile without any takes its operands and has no results
-        - ``keep_x``, ``keep_w``: the next job multiplies the same x, or the same w, and none is loaded for it. It must have
-          the same kind and operands; no more rows, or the same outputs. Its own mask is not looked at
+    i_job : In(stream), a tile; ``slice`` and ``tile`` are tags, the other fields are described below
     i_x : In(stream of L x FP16), Q or P of each job, row by row, each row beginning with a new word
     i_w : In(stream of L weights), K or V of each job, token by token, each token beginning with a new word
     o : Out(stream), the results: ``kind``, ``slice`` and ``tile`` of the job, ``row``, ``word`` of the row, ``last`` word of
@@ -191,6 +183,15 @@ class TileArray(wiring.Component):
     error : Out(1), since reset a job had no rows, operands or outputs, more than the config has, or did not fit what was
         kept for it. It is dropped: no operands are taken for it, and there are no results
     filled : Out(1), a LUT array only: the LUT buffer is complete
+
+    Fields of a job:
+
+    - ``kind``; ``slice`` and ``tile``, which its results bear
+    - ``rows``, 1 to t; ``operands`` (K) and ``outputs``: channels and keys of a tile of S, tokens and channels of one of A
+    - ``mask``, of a tile of A: bit c, channel c of V is a column of this array. Others are neither kept nor multiplied. A
+      tile without any takes its operands and has no results
+    - ``keep_x``, ``keep_w``: the next job multiplies the same x, or the same w, and none is loaded for it. It must have the
+      same kind and operands; no more rows, or the same outputs. Its own mask is not looked at
 
     Cycles of a job: loads ``rows * ceil(K / L)`` and ``tokens * ceil(channels / L)``, both at once and while the job before
     computes; sums ``sum over k of max(D, A, C_k)``, D = ceil(outputs / columns), A and C as in ``OuterProduct``; results
@@ -471,8 +472,19 @@ ARRAYS = ("fp16", "lut")
 class ComputingEngine(wiring.Component):
     """Two arrays side by side, each with its own jobs, operands and results: important tiles on one, others on the other.
 
-    Members, for each array ``fp16`` and ``lut``: those of ``TileArray``, ``i_job_fp16``, ``i_x_fp16``, ``i_w_fp16``,
-    ``o_fp16``, ``busy_fp16`` ... ``error_fp16``; and ``filled`` of the LUT array.
+    Members
+    -------
+    i_job_fp16, i_job_lut : In(stream), tiles for the FP16 array and for the LUT array; fields as in ``TileArray``
+    i_x_fp16, i_x_lut : In(stream of L x FP16), Q or P of each job, row by row; for the LUT array Q is folded with K's scales
+    i_w_fp16 : In(stream of L x FP16), K or V of each job, token by token
+    i_w_lut : In(stream of L x INT8), K's or V's codes of each job, token by token
+    o_fp16, o_lut : Out(stream), the results of each array, with tags; fields as in ``TileArray``
+    busy_fp16, busy_lut : Out(32), cycles in which weights were multiplied
+    waiting_fp16, waiting_lut : Out(32), cycles in which there was a job, and its operands had not come
+    stalled_fp16, stalled_lut : Out(32), cycles in which weights waited for slices, or for sums that are still in the adder
+    blocked_fp16, blocked_lut : Out(32), cycles in which weights waited because results were not taken
+    error_fp16, error_lut : Out(1), since reset an impossible job was dropped
+    filled : Out(1), the LUT buffer is complete; with a slice generator, always
 
     Of a tile of S the importance map says which array gets it, Q and K in FP16 or folded Q and K's codes; of a tile of A
     each array gets a job, with P twice, V in FP16 and V's codes, and the mask of its columns. Neither array waits for the
