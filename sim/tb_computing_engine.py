@@ -48,7 +48,7 @@ async def smallest(bench):
 async def clip(bench):
     """Slices of the clip's last frames through S, softmax and A, tile by tile, as the importance maps of P and A say."""
     tensors = bench.tensors or seeded_tensors(bench.rng)
-    tiles = clip_tiles(tensors, bench.config)
+    tiles = clip_tiles(tensors, bench.config, slices=2 if bench.stall == "none" else 1)
     await check(bench, scores_jobs(bench.config, *tiles))
     await bench.reset()
     await check(bench, values_jobs(bench.config, *tiles))

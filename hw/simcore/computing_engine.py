@@ -492,6 +492,9 @@ class ComputingEngine(wiring.Component):
 
     Operands at the full rate, L elements a cycle on each stream: an array is busy in every cycle but the first few when
     ``D >= A`` and ``D >= C`` (the LUT array), and when the loads of a job are no longer than its sums.
+    For a tile of S that is ``L >= outputs`` a word of the array; with fewer, K has to stay for ``outputs / L`` slices
+    (``keep_w``), which at the paper's size and L = 8 is 8 of a frame's 85. For a tile of A it is
+    ``ceil(channels / L) <= max(D, A, C)``.
 
     Limits: D of a tile of A is its columns over those of the array. Arrays wider than half a head meet a token of P with one
     word: at d = 64 and 64 outputs a word the FP16 array is then busy 1 / A of its cycles, and the LUT array 1 / C, C up to t
