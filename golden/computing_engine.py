@@ -20,8 +20,9 @@ from golden.formats import FP16, normalised
 #: Kinds of jobs: what the tile is of.
 S, A = 0, 1
 
-#: Cycles at most that the hardware takes for a job beyond ``cycles``.
-JOB_CYCLES = 1
+#: Cycles at most that the hardware takes for a job beyond ``cycles``. A half of an operand memory that is released, loaded
+#: and read again has three of commands and three of registers on its way, and two jobs share them.
+JOB_CYCLES = 3
 
 
 class Job(NamedTuple):

@@ -45,6 +45,18 @@ async def smallest(bench):
 
 
 @bench_test()
+async def short(bench):
+    """Jobs of one operand, whose loads take as long as their sums and results: every hand-over is on the way."""
+    c, rng = bench.config, bench.rng
+    jobs = {name: [] for name in ARRAYS}
+    for name in ARRAYS:
+        for _ in range(40):
+            rows, keys = int(rng.integers(1, getattr(c, name).rows + 1)), int(rng.integers(1, min(9, c.max_tokens) + 1))
+            jobs[name].append(Job(S, operands(rng, (rows, 1)), weights(bench, name, (keys, 1))))
+    await check(bench, jobs)
+
+
+@bench_test()
 async def clip(bench):
     """Slices of the clip's last frames through S, softmax and A, tile by tile, as the importance maps of P and A say."""
     tensors = bench.tensors or seeded_tensors(bench.rng)
