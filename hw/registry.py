@@ -21,6 +21,7 @@ from hw.board.uart import Uart, UartConfig
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
 from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
+from hw.memory.transpose_buffer import TransposeBuffer, TransposeBufferConfig
 from hw.orbis.datm import Datm
 from hw.orbis.datm_config import DatmConfig
 from hw.orbis.distance_accumulation_unit import DistanceAccumulationUnit, DistanceAccumulationUnitConfig
@@ -29,6 +30,7 @@ from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineC
 from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
+from hw.simcore.computing_engine import ComputingEngine, ComputingEngineConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from hw.simcore.local_table import LocalTable, LocalTableConfig
@@ -496,6 +498,19 @@ _ENTRIES = (
         "a row of entries by (key, index), a row a cycle",
     ),
     Block(
+        "transpose_buffer",
+        TransposeBuffer,
+        {
+            "default": TransposeBufferConfig(lanes=8, max_rows=16, max_channels=16),
+            "rows": TransposeBufferConfig(columns=3, lanes=4, max_operands=21, max_outputs=3),
+            "single": TransposeBufferConfig(
+                columns=1, lanes=3, max_operands=7, max_outputs=5, max_rows=5, max_channels=7, width=8, tag_bits=2
+            ),
+        },
+        "SIMPICKER IV, V-A",
+        "operands of an array, read by k from matrices that arrive by rows or columns, ping-pong",
+    ),
+    Block(
         "reduction_tree",
         ReductionTree,
         {
@@ -561,6 +576,28 @@ _ENTRIES = (
         },
         "SIMPICKER III-B, V-A, V-B",
         "which columns of A are important, from rows of P in flight",
+    ),
+    Block(
+        "computing_engine",
+        ComputingEngine,
+        {
+            "default": ComputingEngineConfig(),
+            "tiny": ComputingEngineConfig(
+                fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=5, ragged=True),
+                lut=LutPEConfig(rows=2, columns=1, lanes=2, words=6, copy_width=16, slices="generator", ragged=True),
+                max_channels=7,
+                max_tokens=10,
+                load_lanes=3,
+            ),
+            "paper": ComputingEngineConfig(
+                fp16=FP16PEConfig(rows=8, columns=8, words=22, ragged=True),
+                lut=LutPEConfig(rows=16, columns=8, words=22, copy_width=64, ragged=True),
+                max_tokens=1350,
+                load_lanes=8,
+            ),
+        },
+        "SIMPICKER IV-A, IV-B, V-A",
+        "the FP16 and the LUT array at work on different tiles, with operand memories and job queues",
     ),
     Block(
         "dst_chooser",

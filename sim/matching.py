@@ -46,8 +46,8 @@ CAP = 16
 
 SEED = 1
 
-#: Tokens among which similarities are compared, and elements of scores that are held at a time.
-SAMPLE, SCORES = 500, 1 << 23
+#: Tokens among which similarities are compared.
+SAMPLE = 500
 
 
 class Pairs(NamedTuple):
@@ -68,17 +68,6 @@ class Quality(NamedTuple):
     query_error: float
 
 
-def attention(q, k, v):
-    """Rows of softmax(q k^T / sqrt d) v in float64."""
-    out = np.empty((len(q), v.shape[1]))
-    step = max(1, SCORES // len(k))
-    for start in range(0, len(q), step):
-        scores = q[start : start + step] @ k.T / np.sqrt(q.shape[1])
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        out[start : start + step] = scores @ v / scores.sum(axis=1, keepdims=True)
-    return out
-
-
 def step_before(qkv, noise):
     """Q, K, V with noise: what stands in for the step before."""
     rng = np.random.default_rng(SEED)
@@ -87,7 +76,7 @@ def step_before(qkv, noise):
 
 def guides(qkv, out, noise):
     """The tensor that tokens are matched by, by name."""
-    before = attention(*step_before(qkv, noise))
+    before = reference.attention(*step_before(qkv, noise))
     return {"Q": qkv[0], "V": qkv[2], "output before": before, "output": out}
 
 
@@ -123,7 +112,7 @@ def quality(pairs, guide, qkv, out):
     rms = np.sqrt((out * out).mean())
     errors = []
     for keys, values in ((k, v), qkv[1:]):
-        restored = restore(attention(q, keys, values), len(out), *arguments)
+        restored = restore(reference.attention(q, keys, values), len(out), *arguments)
         errors.append(float(np.sqrt(((restored - out) ** 2).mean()) / rms))
     kept = float(loss[pairs.reduced].mean()) if len(pairs.reduced) else 0.0
     return Quality(float(loss.mean()), kept, *errors)
@@ -154,7 +143,7 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
     if not 0 <= ratio <= 1 or datm.reduced(tokens, ratio) > tokens - len(blocks):
         raise UserError(f"ratio must be 0 to {1 - len(blocks) / tokens:.3f} with {len(blocks)} dst tokens, not {ratio}")
     reduced = datm.reduced(tokens, ratio)
-    out = attention(*qkv)
+    out = reference.attention(*qkv)
     found, alike = {}, {}
     for name, guide in guides(qkv, out, noise).items():
         alike[name] = similarity(guide, out)

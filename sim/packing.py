@@ -31,3 +31,14 @@ def _integers(bits):
     padded = np.zeros((len(bits), 64), np.uint8)
     padded[:, : bits.shape[1]] = bits
     return np.packbits(padded, axis=1, bitorder="little").view("<u8").ravel()
+
+
+def integer(layout, **values):
+    """A payload of ``layout``, a ``data.StructLayout``, as an integer, from that of each of its fields."""
+    payload = 0
+    for name, field in layout:
+        value = int(values[name])
+        if value >> field.width:
+            raise ValueError(f"{name} has {field.width} bits: {value} does not fit")
+        payload |= value << field.offset
+    return payload

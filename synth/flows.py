@@ -35,7 +35,7 @@ FLOPS_BITS = 65536
 FLAT_CELLS = 100_000
 
 #: A design of more GE is not placed and routed: it takes longer than all smaller ones together, and soon does not fit.
-FPGA_GE = 100_000
+FPGA_GE = 50_000
 
 #: nextpnr's placement varies by several percent in Fmax from seed to seed.
 SEED = 1

@@ -55,8 +55,8 @@ def blocks(results):
             (
                 f"[`{block.name}`]({_source(block)})",
                 block.summary,
-                component.latency,
-                component.initiation_interval,
+                _cycles(component, "latency"),
+                _cycles(component, "initiation_interval"),
                 f"[golden]({_golden(block)}), [bench](sim/tb_{block.name}.py)",
                 f"{result['generic']['ge']:,.0f}",
                 f"{result['generic']['memory_bits']:,}",
@@ -66,6 +66,12 @@ def blocks(results):
             )
         )
     return markdown(header, rows) + _made("make synth", results)
+
+
+def _cycles(component, name):
+    """A property of ``component``, or what stands for cycles that depend on the job."""
+    found = getattr(component, name, None)
+    return "*" if found is None else found
 
 
 def operators(results):

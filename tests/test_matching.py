@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from golden import reference
+from golden.reference import attention
 from hw.errors import UserError
 from sim import clips, matching
-from sim.matching import Pairs, attention, quality, similarity, table
+from sim.matching import Pairs, quality, similarity, table
 
 FRAMES = 8
 
@@ -44,7 +46,7 @@ def test_attention_in_pieces_is_attention(monkeypatch):
     weights = np.exp(q @ k.T / 2)
     expected = weights @ v / weights.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(attention(q, k, v), expected)
-    monkeypatch.setattr(matching, "SCORES", 70)
+    monkeypatch.setattr(reference, "_ATTENTION_ROWS", 7)
     np.testing.assert_allclose(attention(q, k, v), expected)
 
 

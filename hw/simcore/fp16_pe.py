@@ -18,6 +18,7 @@ from hw.stream import register
 @dataclass(frozen=True)
 class FP16PEConfig(OuterProductConfig):
     product_stages: int = field(default=1, metadata={"doc": "register stages of the multipliers, 1 to 3"})
+    ragged: bool = field(default=False, metadata={"doc": "an operand says how many of the D words it meets"})
 
     def __post_init__(self):
         super().__post_init__()
@@ -51,6 +52,7 @@ class FP16RowOperands(RowOperands):
             held.ready.eq(self.release),
             self.loaded.eq(held.valid),
             self.last.eq(held.payload.last),
+            *(getattr(self, name).eq(held.payload[name]) for name in self.config.count_layout),
         ]
         m.d.comb += [self.row[r].eq(held.payload["values"][r]) for r in range(self.config.rows)]
         return m

@@ -44,6 +44,7 @@ class LutPEConfig(OuterProductConfig):
         default="multiplier",
         metadata={"doc": "multiplier: a local table each, as the paper; pe: one with a read port per multiplier"},
     )
+    ragged: bool = field(default=False, metadata={"doc": "an operand says how many of the D words it meets"})
 
     def __post_init__(self):
         super().__post_init__()
@@ -115,18 +116,19 @@ class LutRowOperands(RowOperands):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        held = data.StructLayout({"operands": data.ArrayLayout(OPERAND, c.rows), "last": 1})
+        held = data.StructLayout({"operands": data.ArrayLayout(OPERAND, c.rows), "last": 1, **c.count_layout})
 
         # What a slice does not bring waits in a queue until it is there: an operand for each cycle that a slice of one row
         # is on its way, and one whose slice arrives.
         m.submodules.queue = queue = fifo.SyncFIFO(width=held.size, depth=c.source_latency + 1)
         arriving = data.View(held, queue.r_data)
+        beside = ["last", *c.count_layout]
         decodes = [OperandDecode(config=c.decode) for _ in range(c.rows)]
         for r, decode in enumerate(decodes):
             m.submodules[f"decode_{r}"] = decode
             m.d.comb += decode.x.eq(self.i_x.payload.values[r])
         m.d.comb += [
-            queue.w_data.eq(Cat(*(decode.operand for decode in decodes), self.i_x.payload.last)),
+            queue.w_data.eq(Cat(*(decode.operand for decode in decodes), *(self.i_x.payload[name] for name in beside))),
             queue.w_en.eq(self.i_x.valid & self.i_x.ready),
         ]
         wanted, final = self._request(m, queue, [decode.significand[:-1] for decode in decodes])
@@ -163,7 +165,7 @@ class LutRowOperands(RowOperands):
         m.d.comb += [
             current.eq(Mux(read_bank, operands[1].as_value(), operands[0].as_value())),
             self.loaded.eq(full.bit_select(read_bank, 1)),
-            self.last.eq(current.last),
+            *(getattr(self, name).eq(current[name]) for name in beside),
             self.pending.eq(queue.r_rdy),
         ]
         with m.If(self.release):

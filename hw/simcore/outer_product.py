@@ -73,6 +73,9 @@ class OuterProductConfig:
     scale_bits = 0
     least = -24
 
+    #: Whether an operand says how many words it meets, 1 to D: a field of configs whose ``RowOperands`` keep that number.
+    ragged = False
+
     @property
     def fixed(self):
         return self.accumulator == "fixed"
@@ -112,7 +115,13 @@ class OuterProductConfig:
     @property
     def x_layout(self):
         """An operand of ``i_x``: x[k] of every row, and whether k is the last of its sums."""
-        return data.StructLayout({"values": data.ArrayLayout(FP16.layout, self.rows), "last": 1})
+        values = data.ArrayLayout(FP16.layout, self.rows)
+        return data.StructLayout({"values": values, "last": 1, **self.count_layout})
+
+    @property
+    def count_layout(self):
+        """The field of an operand that says how many words it meets, where it does."""
+        return {"words": range(self.words + 1)} if self.ragged else {}
 
     @property
     def w_layout(self):
@@ -136,6 +145,7 @@ class RowOperands(wiring.Component):
     i_x : In(stream of ``x_layout``)
     loaded : Out(1), the current operand is ready to be multiplied
     last : Out(1), the current operand ends its sums
+    words : Out, words that the current operand meets, where the config is ``ragged``
     pending : Out(1), an operand was taken and is not loaded yet
     release : In(1), the last word of the current operand is taken in this cycle
     en : In(1), the pipeline moves
@@ -153,6 +163,7 @@ class RowOperands(wiring.Component):
                 "release": In(1),
                 "en": In(1),
                 "row": Out(row).array(config.rows),
+                **{name: Out(shape) for name, shape in config.count_layout.items()},
                 **(ports or {}),
             }
         )
@@ -191,14 +202,21 @@ class OuterProductCell(wiring.Component):
             }
         )
 
+    def _accumulator(self):
+        component, _ = ACCUMULATORS[self.config.accumulator]
+        return component(config=self.config.sums)
+
+    @property
+    def accumulator_latency(self):
+        return self._accumulator().latency
+
     def products(self, m):
         """The products of the lanes, ``product_stages`` advances after ``w``, as a list."""
         raise NotImplementedError
 
     def elaborate(self, platform):
         m = Module()
-        component, _ = ACCUMULATORS[self.config.accumulator]
-        accumulator = component(config=self.config.sums)
+        accumulator = self._accumulator()
         m.submodules.accumulator = emit_once(accumulator)
         for name in ("en", "valid", "slot", "first", "last", "overlong"):
             m.d.comb += getattr(accumulator, name).eq(getattr(self, name))
@@ -223,6 +241,10 @@ class OuterProduct(wiring.Component):
         taken, and the PEs could not multiply it yet
     overflow : Out(1), since reset a sum had more than ``max_operands`` operands. Only a fixed-point sum can: it is then NaN.
         All its operands and words are taken, and the tiles after it are not touched.
+    blocked : Out(1), ``ragged`` only: the results are in the way, and nothing moves in this cycle
+
+    In a ``ragged`` config D is a number of each tile: every operand of ``i_x`` says in ``words`` how many it meets, from 1
+    to the config's D, the same for all operands of a tile. Elsewhere it is the config's.
 
     Latency: ``product_stages + add_stages`` cycles from a word of the last operand to its sums, and 3 more where they are
     converted (``fixed``); with more than one PE, two more from the last word of the last operand to the first sums.
@@ -245,6 +267,7 @@ class OuterProduct(wiring.Component):
                 "o": Out(stream.Signature(config.o_layout)),
                 "stalls": Out(32),
                 "overflow": Out(1),
+                **({"blocked": Out(1)} if config.ragged else {}),
                 **(ports or {}),
             }
         )
@@ -307,22 +330,15 @@ class OuterProduct(wiring.Component):
                 m.submodules[f"pe_{r}_{k}"] = emit_once(cell)
         done = cells[0, 0].done
 
-        # A slot a cycle: D words of the current operand, then empty slots until their sums can be read again.
-        slots = max(c.words, c.turnaround)
-        slot = Signal(range(max(2, slots)))
         advance = Signal()
-        empty = Signal()
         issue = Signal()
         release = Signal()
         first = Signal(init=1)
+        slot, empty = self._slots(m, operands, advance, issue, release)
         m.d.comb += [
-            empty.eq(slot >= c.words),
             issue.eq(advance & ~empty & operands.loaded & self.i_w.valid),
-            release.eq(issue & (slot == c.words - 1)),
             self.i_w.ready.eq(advance & ~empty & operands.loaded),
         ]
-        with m.If(issue | (advance & empty)):
-            m.d.sync += slot.eq(Mux(slot == slots - 1, 0, slot + 1))
         with m.If(release):
             m.d.sync += first.eq(operands.last)
 
@@ -357,6 +373,9 @@ class OuterProduct(wiring.Component):
             m.submodules.results = results = Results(config=c)
             m.d.comb += [advance.eq(~done | results.free), results.write.eq(done & results.free)]
             m.d.comb += [results.sums[r].eq(word) for r, word in enumerate(words)]
+            if c.ragged:
+                ended = ahead + cells[0, 0].accumulator_latency
+                m.d.comb += results.end.eq(delayed(m, advance, release, ended, "end", reset_less=True)[-1])
             connect(m, results.o, raw)
         if c.fixed:
             m.submodules.convert = convert = FixedToFloatStream(config=c.convert)
@@ -365,11 +384,40 @@ class OuterProduct(wiring.Component):
         else:
             connect(m, raw, self.o)
 
+        if c.ragged:
+            m.d.comb += self.blocked.eq(~advance)
         waits = Signal()
         m.d.comb += waits.eq(self.i_w.valid & advance & ~issue & (operands.loaded | operands.pending))
         with m.If(waits):
             m.d.sync += self.stalls.eq(self.stalls + 1)
         return m
+
+    def _slots(self, m, operands, advance, issue, release):
+        """A slot a cycle: the words of the current operand, then empty slots until their sums can be read again.
+
+        Drives ``release``, the last word is issued; returns the slot and whether it is empty.
+        """
+        c = self.config
+        slots = max(c.words, c.turnaround)
+        slot = Signal(range(max(2, slots)))
+        empty = Signal()
+        if not c.ragged:
+            m.d.comb += [empty.eq(slot >= c.words), release.eq(issue & (slot == c.words - 1))]
+            with m.If(issue | (advance & empty)):
+                m.d.sync += slot.eq(Mux(slot == slots - 1, 0, slot + 1))
+            return slot, empty
+        # Once the last word is issued the next operand, which may be of another tile, shows its own number of words.
+        again = Signal()
+        m.d.comb += [
+            release.eq(issue & (slot + 1 == operands.words)),
+            again.eq(slot >= c.turnaround - 1),
+        ]
+        with m.If(issue | (advance & empty)):
+            m.d.sync += [
+                empty.eq((empty | release) & ~again),
+                slot.eq(Mux((empty | release) & again, 0, slot + 1)),
+            ]
+        return slot, empty
 
     def _overlong(self, m, release, last):
         """Count the operands of a tile; whether the current one is beyond ``max_operands``."""
@@ -396,8 +444,9 @@ class Results(wiring.Component):
     -------
     write : In(1), ``sums`` are the next word of the tile; only while ``free``
     sums : In per row, a word of its sums
+    end : In(1), ``ragged`` only: with ``write``, the word is the tile's last
     free : Out(1), the tile before has been read
-    o : Out(stream of words of sums), rows x D words a tile
+    o : Out(stream of words of sums), rows x D words a tile; ``ragged``: rows x its own number
     """
 
     def __init__(self, *, config):
@@ -407,6 +456,7 @@ class Results(wiring.Component):
                 "write": In(1),
                 "sums": In(config.raw_layout).array(config.rows),
                 "free": Out(1),
+                **({"end": In(1)} if config.ragged else {}),
                 "o": Out(stream.Signature(config.raw_layout)),
             }
         )
@@ -424,11 +474,17 @@ class Results(wiring.Component):
         s1_row = Signal(range(max(2, c.rows)))
         m.d.comb += [
             self.free.eq(~full),
-            last.eq(word == c.words - 1),
             take.eq(~valid | self.o.ready),
             read.eq(full & take),
             self.o.valid.eq(valid),
         ]
+        if c.ragged:
+            final = Signal.like(word, reset_less=True)
+            m.d.comb += last.eq(Mux(full, word == final, self.end))
+            with m.If(self.write):
+                m.d.sync += final.eq(word)
+        else:
+            m.d.comb += last.eq(word == c.words - 1)
         # One counter of words: it walks up while the tile is written, and again for each row that is read.
         with m.If(self.write | read):
             m.d.sync += word.eq(Mux(last, 0, word + 1))

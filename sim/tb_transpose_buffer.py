@@ -1,0 +1,120 @@
+"""Bench of the transposing operand buffer: matrices of every shape in both orders, kept and read again, with any mask."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from golden.transpose_buffer import load_words, transpose_buffer
+from sim.bench import bench_test
+from sim.packing import integer, pack
+
+
+@dataclass
+class Matrix:
+    """A matrix (K, outputs) as it is loaded; ``reads`` times read."""
+
+    values: np.ndarray
+    straight: bool = False
+    mask: np.ndarray | None = None
+    reads: int = 1
+
+    def words(self, config):
+        kept = self.values.shape[1] if self.mask is None else int(self.mask.sum())
+        return -(-kept // config.columns)
+
+
+@bench_test()
+async def shapes(bench):
+    """Matrices of random sizes from 1 x 1 to the largest, masks of none, all and some, one to three reads each."""
+    await check(bench, some(bench.rng, bench.config, 24))
+
+
+@bench_test(stalls=("none",))
+async def throughput(bench):
+    """A word in and a word out a cycle; loads behind reads."""
+    c = bench.config
+    largest = Matrix(elements(bench.rng, c, (c.max_operands, c.max_outputs)))
+    loads = await check(bench, [largest] * 4)
+    reads = c.max_operands * largest.words(c)
+    bench.measure(latency=("i", loads - 1, "o", 0), interval=("o", 0, reads - 1))
+    span = bench.transfers("o")[-1] - bench.transfers("i")[0]
+    bench.equal("cycles", span, total_cycles(loads, reads, 4, bench.component.latency))
+
+
+def total_cycles(load, read, matrices, latency):
+    """From the first word in to the last word out, of ``matrices`` equal ones of ``load`` and ``read`` words."""
+    loaded, free, released = 0, [0, 0], 0
+    for k in range(matrices):
+        start = max(loaded + 1, free[k % 2]) if k else 0  # one cycle for the command
+        loaded = start + load
+        released = max(loaded + latency - 2, released) + read
+        free[k % 2] = released + 1
+    return released
+
+
+@bench_test(stalls=("none",))
+async def reset_within_a_matrix(bench):
+    """A reset while one matrix loads and one is read leaves nothing of them."""
+    c = bench.config
+    first = [Matrix(elements(bench.rng, c, (c.max_operands, c.max_outputs))) for _ in range(2)]
+    send(bench, first)
+    await bench.cycles(len(load_words(first[0].values, c.lanes)) + 10)
+    await bench.reset()
+    await check(bench, some(bench.rng, c, 4))
+
+
+def elements(rng, c, shape):
+    return rng.integers(0, 1 << c.width, shape, dtype=np.uint16 if c.width == 16 else np.uint8)
+
+
+def some(rng, c, count):
+    """Matrices of random sizes; every second one ``straight`` where the config has them."""
+    found = []
+    for k in range(count):
+        straight = bool(c.straight and k % 2)
+        most = (c.max_rows, c.max_channels) if straight else (c.max_operands, c.max_outputs)
+        shape = most if k // 2 == 1 else tuple(int(rng.integers(1, size + 1)) for size in most)
+        mask = (rng.random(shape[1]) < [0.5, 1.0, 0.0, 0.2][k // 2 % 4]) if straight else None
+        found.append(Matrix(elements(rng, c, shape), straight, mask, int(rng.integers(1, 4))))
+    return found
+
+
+def send(bench, matrices):
+    c = bench.config
+    for matrix in matrices:
+        operands, outputs = matrix.values.shape
+        words = matrix.words(c)
+        size = {"operands": operands, "words": words}
+        order = {"straight": matrix.straight, "mask": mask_bits(matrix.mask)} if c.straight else {}
+        bench.send("i_load", [integer(c.load_layout, outputs=outputs, **size, **order)])
+        sent = load_words(matrix.values, c.lanes, matrix.straight)
+        bench.send("i", pack(*sent.T, widths=[c.width] * c.lanes))
+        for read in range(matrix.reads):
+            tag = read & ((1 << c.tag_bits) - 1)
+            bench.send("i_read", [integer(c.read_layout, keep=read < matrix.reads - 1, tag=tag, **size)])
+
+
+def mask_bits(mask):
+    """A mask, or None for no bits, as an integer."""
+    return 0 if mask is None else sum(1 << int(k) for k in np.flatnonzero(mask))
+
+
+async def check(bench, matrices):
+    """Load and read ``matrices``; returns the words of ``i`` that the first of them takes."""
+    c = bench.config
+    send(bench, matrices)
+    expected, kept, last, tags = [], [], [], []
+    for matrix in matrices:
+        found = transpose_buffer(matrix.values, c.columns, matrix.mask)
+        operands, words, _ = found.values.shape
+        for read in range(matrix.reads):
+            expected.append(found.values.reshape(-1, c.columns))
+            kept.append(np.tile(found.kept, (operands, 1)))
+            last.append(np.arange(operands * words) >= (operands - 1) * words)
+            tags.append(np.full(operands * words, read & ((1 << c.tag_bits) - 1)))
+    expected, kept, last, tags = (np.concatenate(parts) for parts in (expected, kept, last, tags))
+    got = await bench.collect("o", len(expected))
+    widths = [c.width] * c.columns + [1, c.tag_bits]
+    undefined = pack(*np.where(kept, 0, -1 & ((1 << c.width) - 1)).T, last * 0, tags * 0, widths=widths)
+    bench.compare(got & ~undefined, pack(*expected.T, last, tags, widths=widths), unit="words")
+    return len(load_words(matrices[0].values, c.lanes, matrices[0].straight))
