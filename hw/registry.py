@@ -273,7 +273,9 @@ _ENTRIES = (
         Demonstrator,
         {
             "default": DemonstratorConfig(divisor=8, timeout=4000),
-            "smallest": DemonstratorConfig(units=("min_tree",), divisor=8, timeout=4000),
+            "smallest": DemonstratorConfig(
+                units=("min_tree",), min_tree=MinTreeConfig(stages=4), divisor=8, timeout=4000
+            ),
         },
         "no paper",
         "what goes on a board: a LUT PE, a plain PE and a min tree behind a UART",

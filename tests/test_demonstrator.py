@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,9 +226,9 @@ def test_another_version():
 def test_the_version_is_of_the_content_and_not_of_the_board():
     config = find("demonstrator").config("smallest")
     version = version_of(config)
-    same = DemonstratorConfig(units=config.units, divisor=100, timeout=7, version=5)
+    same = replace(config, divisor=100, timeout=7, version=5)
     assert version_of(same) == version
-    assert version_of(DemonstratorConfig(units=config.units, min_tree=MinTreeConfig(leaves=15))) != version
+    assert version_of(replace(config, min_tree=MinTreeConfig(leaves=15))) != version
 
 
 def test_ports_that_cannot_be_opened(tmp_path, capsys, monkeypatch):

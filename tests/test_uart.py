@@ -3,11 +3,25 @@
 import numpy as np
 import pytest
 
+from golden.uart import bits, received
 from hw.board.uart import Uart, UartConfig
 from hw.registry import find
 from sim.harness import simulate
 from sim.line import sampled
 from sim.native import Native
+
+
+def test_golden_by_hand():
+    assert bits(0b01000101).tolist() == [0, 1, 0, 1, 0, 0, 0, 1, 0, 1]
+    values = np.arange(256, dtype=np.uint8).reshape(2, 128)
+    levels = bits(values)
+    levels[0, 0, 9] = 0
+    levels[1, 1, 0] = 1
+    got, whole = received(levels)
+    np.testing.assert_array_equal(got, values)
+    assert np.argwhere(~whole).tolist() == [[0, 0], [1, 1]]
+    with pytest.raises(ValueError, match="levels must be"):
+        received(np.zeros(9))
 
 
 def test_levels_of_a_byte():

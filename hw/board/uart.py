@@ -66,6 +66,7 @@ class Uart(wiring.Component):
 
     Latency: of ``tx`` joined to ``rx``, ``9 * divisor + last_sample + 4`` cycles from a byte of ``i`` to that of ``o``.
     Initiation interval: ``10 * divisor`` cycles a byte. Backpressure: on ``i``; on ``o`` for one byte.
+    Golden: ``golden.uart.bits``, ``golden.uart.received``.
     """
 
     def __init__(self, *, config):
