@@ -13,6 +13,7 @@ Nothing here knows what the port is: anything with the ``read``, ``write``, ``re
 """
 
 import argparse
+import contextlib
 import errno
 import functools
 import struct
@@ -49,6 +50,14 @@ _PATIENCE = 2000
 
 #: Faults of the line, against which a request is sent again; all others are the request's own.
 _TRANSIENT = (link.CHECKSUM, link.TIMEOUT, link.LENGTH)
+
+
+#: What a port raises when its board was unplugged; pyserial lets through what is no OSError.
+_GONE = (OSError,)
+with contextlib.suppress(ImportError):
+    import termios
+
+    _GONE = (OSError, termios.error)
 
 
 class BoardError(UserError):
@@ -248,7 +257,6 @@ class Board:
         heard = None
         for attempt in range(ATTEMPTS):
             self.repeated += attempt > 0
-            self._port.reset_input_buffer()
             self._write(data)
             answer = self._answer()
             if answer is None:
@@ -270,8 +278,9 @@ class Board:
 
     def _write(self, data):
         try:
+            self._port.reset_input_buffer()
             self._port.write(data)
-        except OSError as error:
+        except _GONE as error:
             raise BoardError(f"{self._name} is gone: {error}") from None
         self.sent += len(data)
 
@@ -281,7 +290,7 @@ class Board:
         while True:
             try:
                 got = self._port.read(_missing(heard))
-            except OSError as error:
+            except _GONE as error:
                 raise BoardError(f"{self._name} is gone: {error}") from None
             if not got:
                 return None

@@ -15,6 +15,7 @@ from hw.board.byte_adapter import ByteAdapterConfig
 from hw.board.demonstrator import Demonstrator, DemonstratorConfig, version_of
 from hw.registry import find
 from hw.simcore.lut_pe import LutPEConfig
+from hw.simcore.plain_pe import PlainPEConfig
 from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 from sim import board as host
 from sim import clips
@@ -103,6 +104,20 @@ def test_shapes_and_numbers_of_a_users_own():
         board._request(17, bytes(100), 0)
     board.reset()
     np.testing.assert_array_equal(board.plain_pe(x[:1], w[:1]), lut_pe(x[:1], w[:1]))
+
+
+@pytest.mark.parametrize("leaves, width, lanes, words", [(1, 3, 1, 1), (5, 13, 3, 5)])
+def test_units_of_other_sizes(leaves, width, lanes, words):
+    """Words of one byte, of bits that fill no byte, records of one word."""
+    pe, tree = PlainPEConfig(lanes=lanes, words=words, add_stages=1), MinTreeConfig(leaves, width, stages=0)
+    config = DemonstratorConfig(("min_tree", "plain_pe"), plain_pe=pe, min_tree=tree, divisor=8, timeout=2000)
+    board = Board(Pins(config), versions={0: ("odd", config)})
+    rng = np.random.default_rng(4)
+    x, w = rng.integers(0, 0x7C00, (3, 2), np.uint16), rng.integers(0, 256, (3, 2, 7), dtype=np.uint8)
+    np.testing.assert_array_equal(board.plain_pe(x, w), lut_pe(x, w))
+    rows = rng.integers(0, 1 << width, (50, leaves), np.uint16)
+    for got, expected in zip(board.min_tree(rows), min_tree(rows)):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_requests_that_the_board_refuses(smallest):
@@ -214,6 +229,17 @@ class Silent:
 def test_a_board_that_does_not_answer():
     with pytest.raises(BoardError, match="no answer from the board to 5 requests: is the demonstrator loaded"):
         Board(Silent(), versions={0: ("none", None)})
+
+
+def test_a_board_that_is_unplugged(smallest, monkeypatch):
+    board, pins = smallest
+
+    def gone(*arguments):
+        raise OSError("[Errno 5] Input/output error")
+
+    monkeypatch.setattr(pins, "write", gone)
+    with pytest.raises(BoardError, match=r"the board is gone: .*Input/output error"):
+        assert_right(board)
 
 
 def test_another_version():
