@@ -39,7 +39,7 @@ class Uart(wiring.Component):
     """A transmitter and a receiver that share nothing but the divisor.
 
     *Receiver.* A low line begins a byte. Each bit is the majority of three samples around its middle, ``divisor // 8``
-    cycles apart, so that a disturbance shorter than that flips none. A start bit that is not low by majority was noise and
+    cycles apart, so that a disturbance no longer than that flips none. A start bit that is not low by majority was noise and
     is forgotten. A byte whose stop bit is low is dropped and sets ``framing``; then, as in a break, which is one such byte
     however long it lasts, nothing is received until the line is high. The search for the next start begins after the
     samples of the stop bit: a transmitter may be faster or slower by 2 % (at ``divisor`` 8 too: 9.5 bits drift by 0.19,
@@ -47,7 +47,7 @@ class Uart(wiring.Component):
 
     A byte that nobody took when the next is complete stays; the next is dropped and sets ``overrun``.
 
-    Rejected: 16 samples a bit from a second divider, as in the 16550: a divisor that is a multiple of 16, 75 kBd at most
+    Rejected: 16 samples a bit from a second divider, as in the 16550: a divisor that is a multiple of 16, 750 kBd at most
     from 12 MHz where this makes 1.5 MBd; one sample in the middle: smaller by a few gates, and any glitch there is a wrong
     bit.
 
