@@ -3,6 +3,7 @@
 ::
 
     python -m sim.board --port /dev/ttyUSB0 selftest
+    python -m sim.board --simulate default selftest
 
     board = Board("/dev/ttyUSB0")
     sums = board.lut_pe(x, w).view(np.float32)
@@ -19,7 +20,7 @@ import functools
 import struct
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -411,7 +412,9 @@ def table(results):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m sim.board", description="Check a board against the goldens.")
     parser.add_argument("command", choices=("selftest", "version"), help="what to do")
-    parser.add_argument("--port", required=True, help="the board's serial port, such as /dev/ttyUSB0")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0")
+    where.add_argument("--simulate", metavar="PRESET", help="no board: the pins of a simulated demonstrator instead")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the bitstream (default: %(default)s)")
     parser.add_argument("--unit", choices=UNITS, help="one unit instead of all that the board has")
     parser.add_argument("--seed", type=int, default=1, help="of the random vectors (default: %(default)s)")
@@ -421,8 +424,10 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.baud < 1 or options.queries < 1:
         raise UserError(f"--baud and --queries must be at least 1, not {options.baud} and {options.queries}")
-    with Board(options.port, baud=options.baud) as board:
-        print(f"{options.port}: demonstrator {board.name}, version {board.version:08x}, {', '.join(board.units)}")
+    port = _simulated(options.simulate) if options.simulate else options.port
+    with Board(port, baud=options.baud) as board:
+        place, units = options.port or "simulated", ", ".join(board.units)
+        print(f"{place}: demonstrator {board.name}, version {board.version:08x}, {units}")
         if options.command == "version":
             return 0
         tensors = dict(clips.load(clip=options.clip, tensors=options.tensors).items())
@@ -432,6 +437,13 @@ def main(arguments=None):
         failed = sum(r.mismatches for r in results)
         print(f"{sum(r.vectors for r in results):,} vectors, {failed:,} mismatches, {board.repeated} requests repeated")
     return 1 if failed else 0
+
+
+def _simulated(preset):
+    from sim.pins import Pins  # and a simulator, which a board does not need
+
+    config = registry.find("demonstrator").config(preset)
+    return Pins(replace(config, version=version_of(config)))
 
 
 if __name__ == "__main__":

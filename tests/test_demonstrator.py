@@ -295,6 +295,19 @@ def test_the_table(smallest):
     assert link.OVERHEAD == 8 and all(r.bytes > 0 for r in results)
 
 
+def test_the_command_on_a_simulated_board(tmp_path, capsys):
+    np.savez(tmp_path / "qkv.npz", **{name: np.ones((2, 4, 8), np.float16) for name in "qkv"})
+    assert not host.main(
+        ["--simulate", "smallest", "--tensors", str(tmp_path / "qkv.npz"), "--queries", "1", "selftest"]
+    )
+    told = capsys.readouterr().out
+    assert re.match(r"simulated: demonstrator smallest, version [0-9a-f]{8}, min_tree\n", told)
+    assert " 0 mismatches, 0 requests repeated" in told
+    with pytest.raises(SystemExit):
+        host.main(["--simulate", "huge", "version"])
+    assert "no preset 'huge'; it has: default, smallest" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "config, message",
     [
