@@ -180,7 +180,7 @@ def prepare(target, preset=None, baud=BAUD, seed=1):
     config, clock = configure(target, platform, preset, baud)
     text = emit.rtlil(Demonstrator(config=config), "demonstrator")
     platform.add_file("demonstrator.il", text)
-    options = f"--seed {seed} --report report.json"
+    options = f"--seed {seed} --router router2 --report report.json"
     plan = platform.prepare(Top(target, config, clock), "top", nextpnr_opts=options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
     commands = json.loads(files["build_top.json"])["commands"]
