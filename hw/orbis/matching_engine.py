@@ -103,6 +103,11 @@ class MatchingEngineConfig:
         """
         return (self.quantization_cycles(tokens, channels, memory) if tokens else 2) + 3 + given
 
+    def list_cycles(self, tokens, channels, given, memory=1):
+        """The same of a job with a wrong list of ``given`` tokens: at most so many, up to ``given`` less."""
+        flags = -(-tokens // self.datm.flag_bits)
+        return self.quantization_cycles(tokens, channels, memory) + flags + 2 * given + 1
+
 
 class MatchingEngine(wiring.Component):
     """Matching of one SDPA output after the other, tokens and results in memory.
@@ -133,7 +138,7 @@ class MatchingEngine(wiring.Component):
 
     Cycles without stalls, exact: ``config.cycles``, of which 2 M words + 2 d + 19 before the matching, ``words`` =
     ceil(d / channel_lanes), with a memory that answers in a cycle; the stages' by ``Datm.load_cycles`` and its like;
-    ``config.error_cycles``. A memory that answers in up to ``outstanding`` - 1 cycles costs its latency once.
+    ``config.error_cycles``; at most ``config.list_cycles`` where a given list is wrong. A memory that answers in up to ``outstanding`` - 1 cycles costs its latency once.
     Memory: codes, max_tokens * ceil(max_channels / channel_lanes) words of 4 * channel_lanes bits; those of the engines.
     Golden: ``golden.matching_engine.matching_engine``.
     """
