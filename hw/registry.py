@@ -664,7 +664,6 @@ _ENTRIES = (
                     weight_bits=5,
                     form="word",
                     max_iterations=9,
-                    outstanding=2,
                     sort_lanes=1,
                     flag_bits=4,
                 ),

@@ -118,8 +118,8 @@ class MatchingEngine(wiring.Component):
 
     Members
     -------
-    i_job : In(stream of ``tokens`` M, ``channels`` d, ``slots`` K, ``pairs`` k, ``eps``, ``cap``, ``seed``, ``given``), taken
-        when idle. ``given``: the dst come at ``i_dst``, else they are chosen by ``seed``
+    i_job : In(stream of ``tokens`` M, ``channels`` d, ``slots`` K, ``pairs`` k, ``eps``, ``cap``, ``seed``, ``given``),
+        taken when idle. ``given``: the dst come at ``i_dst``, else they are chosen by ``seed``
     i_dst : In(stream of ``token``, ``last``), K tokens of a job
     o_fetch : Out(stream of ``address``), 0 to M * ceil(d / channel_lanes) - 1, twice: words of a token-major matrix
     i_tokens : In(stream of channel_lanes x FP16), the words asked for, in order, at any latency; what the last word of a
@@ -127,8 +127,8 @@ class MatchingEngine(wiring.Component):
     o_write : Out(stream of ``table``, ``address``, ``data``): k pairs by ascending (distance, src), ``data`` from its least
         bit on ``src``, ``slot``, ``distance``; then the K dst by slot, ``data`` a token. In each table addresses are 0, 1,
         2, .., so below k and K
-    o_stats : Out(stream of ``value``, ``kind``: ``Statistic``, ``last``): those of the DATM engine; a job's status is the last
-        and comes when all its words are written
+    o_stats : Out(stream of ``value``, ``kind``: ``Statistic``, ``last``): those of the DATM engine; the status is the last
+        and comes when all words of the job have been taken
     idle : Out(1), no job
 
     Errors: those of ``Status``. Wrong sizes end a job before a token is read; NOT_FINITE (a NaN or an infinity) and CHANGED
@@ -136,9 +136,10 @@ class MatchingEngine(wiring.Component):
     are what is said. Nothing is written then, the status is the only word of ``o_stats``, a given list is taken up to
     ``last``, and the next job is right.
 
-    Cycles without stalls, exact: ``config.cycles``, of which 2 M words + 2 d + 19 before the matching, ``words`` =
-    ceil(d / channel_lanes), with a memory that answers in a cycle; the stages' by ``Datm.load_cycles`` and its like;
-    ``config.error_cycles``; at most ``config.list_cycles`` where a given list is wrong. A memory that answers in up to ``outstanding`` - 1 cycles costs its latency once.
+    Cycles without stalls: ``config.cycles``, exact, of which 2 M words + 2 d + 19 before the matching, ``words`` =
+    ceil(d / channel_lanes), with a memory that answers in a cycle, and the stages' by ``Datm.load_cycles`` and its like.
+    ``config.error_cycles``, exact; at most ``config.list_cycles`` where a given list is wrong. A memory that answers in up
+    to ``outstanding`` - 1 cycles costs its latency once.
     Memory: codes, max_tokens * ceil(max_channels / channel_lanes) words of 4 * channel_lanes bits; those of the engines.
     Golden: ``golden.matching_engine.matching_engine``.
     """
