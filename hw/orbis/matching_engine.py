@@ -15,7 +15,8 @@ the DATM engine knows how to end.
 
 Rejected:
 
-* Codes to the memory outside and back: an eighth of the traffic of the tokens, in each of two passes an iteration and more.
+* Codes to the memory outside and back: 4 bits a value to write and in each pass to read, three or more passes an iteration,
+  beside the 32 bits a value that the two passes of the tokens are.
 * Sizes checked here again: three comparators and a subtraction more, and two places that have to agree.
 * A memory of weights between the two: d words more, to start the DATM engine later by what it takes to clear its flags.
 """
@@ -140,8 +141,9 @@ class MatchingEngine(wiring.Component):
     ceil(d / channel_lanes), with a memory that answers in a cycle, and the stages' by ``Datm.load_cycles`` and its like.
     ``config.error_cycles``, exact; at most ``config.list_cycles`` where a given list is wrong. A memory that answers in up
     to ``outstanding`` - 1 cycles costs its latency once.
+    Area: 171 kGE in the default preset, of which 0.9 kGE are in neither engine.
     Memory: codes, max_tokens * ceil(max_channels / channel_lanes) words of 4 * channel_lanes bits; those of the engines.
-    Golden: ``golden.matching_engine.matching_engine``.
+    Golden: ``golden.matching_engine.matching_engine``, ``golden.matching_engine.tables``.
     """
 
     def __init__(self, *, config: MatchingEngineConfig):
