@@ -26,6 +26,7 @@ from hw.orbis.datm import Datm
 from hw.orbis.datm_config import DatmConfig
 from hw.orbis.distance_accumulation_unit import DistanceAccumulationUnit, DistanceAccumulationUnitConfig
 from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
+from hw.orbis.matching_engine import MatchingEngine, MatchingEngineConfig
 from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
@@ -678,6 +679,31 @@ _ENTRIES = (
         },
         "ORBIS 3.2, 3.3",
         "token matching: pair, check, update until converged, top-k; tokens in memory to index pairs",
+    ),
+    Block(
+        "matching_engine",
+        MatchingEngine,
+        {
+            "default": MatchingEngineConfig(),
+            "odd": MatchingEngineConfig(
+                datm=DatmConfig(
+                    max_tokens=37,
+                    max_slots=21,
+                    max_channels=5,
+                    dst_lanes=3,
+                    channel_lanes=2,
+                    tile_groups=2,
+                    weight_bits=5,
+                    form="word",
+                    max_iterations=9,
+                    sort_lanes=1,
+                    flag_bits=4,
+                ),
+                outstanding=3,
+            ),
+        },
+        "ORBIS 3.2, 3.3",
+        "an SDPA output in memory to index pairs in memory: quantization, codes kept, matching",
     ),
     Block(
         "reorder_recover_unit",

@@ -56,6 +56,7 @@ class Datm(wiring.Component):
     o_stats : Out(stream of ``value``, ``kind``: ``Statistic``, ``last``): a loss for each pairing, then cycles of the
         stages, the number of pairings, and the ``Status``. After an error the status is all that comes, at any stream
     idle : Out(1), no job
+    failed : Out(1), the job in work is wrong; sizes are checked in the cycle behind its transfer, so from 2 cycles behind on
 
     Errors: those of ``Status``, found before memory is read. What belongs to a job, weights and dst up to ``last``, is taken
     in any case, and the next job is right again.
@@ -82,6 +83,7 @@ class Datm(wiring.Component):
                 "o_dst": Out(stream.Signature(c.token_layout)),
                 "o_stats": Out(stream.Signature(c.statistic_layout)),
                 "idle": Out(1),
+                "failed": Out(1),
             }
         )
         self._pairing = Pairing(config=c)
@@ -143,7 +145,7 @@ class Datm(wiring.Component):
         self._memories(m)
         self._data(m)
         with m.FSM() as fsm:
-            m.d.comb += self.idle.eq(fsm.ongoing("IDLE"))
+            m.d.comb += [self.idle.eq(fsm.ongoing("IDLE")), self.failed.eq(self._failed)]
             self._accept(m)
             self._choose(m)
             self._pair(m)

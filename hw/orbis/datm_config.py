@@ -24,6 +24,8 @@ class Status(enum.Enum, shape=4):
     ITERATIONS = 6  #: error: no pairing allowed
     WEIGHTS = 7  #: error: more or fewer weights than channels
     LIST = 8  #: error: a given dst is out of range or repeated, or there are more or fewer than said
+    NOT_FINITE = 9  #: error, before the DATM engine: a token has a NaN or an infinity
+    CHANGED = 10  #: error, before the DATM engine: a token of the second pass is beyond the largest of the first
 
 
 class Statistic(enum.Enum, shape=4):
