@@ -102,6 +102,15 @@ def check_stages(stages, deepest):
         raise ValueError(f"stages must be 0 to {deepest}, not {stages!r}")
 
 
+def check_parts(config, *names):
+    """Make the configs of a unit's operators, properties of ``config``; a ``ValueError`` says whose stages are refused."""
+    for name in names:
+        try:
+            getattr(config, name)
+        except ValueError as error:
+            raise ValueError(f"{name}_{error}") from None
+
+
 class StreamOperator(wiring.Component):
     """A stream around an ``Operator``: one result a cycle, in order, held while the sink stalls.
 

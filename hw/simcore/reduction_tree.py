@@ -33,7 +33,7 @@ from hw.emit import emit_once
 from hw.formats import FP16, FP32
 from hw.memory.sram import Sram, SramConfig
 from hw.simcore.fixed_accumulator import FixedToFloat, FixedToFloatConfig
-from hw.stream import delayed, register
+from hw.stream import check_parts, delayed, register
 
 #: Bits of the magnitude of a finite FP16 in units of 2**-24.
 MAGNITUDE_BITS = 40
@@ -85,11 +85,7 @@ class ReductionTreeConfig:
             object.__setattr__(self, "outputs", self.lanes)
         if self.outputs not in (1 << k for k in range(self.lanes.bit_length())):
             raise ValueError(f"outputs must be a power of two up to lanes, {self.lanes}, not {self.outputs!r}")
-        for name in ("multiply", "convert"):
-            try:
-                _ = getattr(self, name)
-            except ValueError as error:
-                raise ValueError(f"{name}_{error}") from None
+        check_parts(self, "multiply", "convert")
 
     @property
     def multiply(self):

@@ -41,7 +41,7 @@ from hw.arith.reciprocal import Reciprocal, ReciprocalConfig
 from hw.emit import emit_once
 from hw.formats import FP16, FP32, Float
 from hw.memory.sram import Sram, SramConfig
-from hw.stream import delayed
+from hw.stream import check_parts, delayed
 
 _ONE = 0x3F800000
 
@@ -76,11 +76,7 @@ class SfuConfig:
             raise ValueError(f"scores must be FP16 or FP32, not {self.scores.name}")
         if self.tiles and self.kept != FP32:
             raise ValueError("tiles must be False where scores are kept in FP16: their maxima leave in FP32")
-        for name in ("multiply", "add", "exp", "reciprocal", "convert"):
-            try:
-                _ = getattr(self, name)
-            except ValueError as error:
-                raise ValueError(f"{name}_{error}") from None
+        check_parts(self, "multiply", "add", "exp", "reciprocal", "convert")
 
     @property
     def multiply(self):

@@ -58,7 +58,7 @@ from hw.simcore.squared_distance import (
     SumConfig,
     to_fp32,
 )
-from hw.stream import delayed
+from hw.stream import check_parts, delayed
 from hw.tree.min_tree import MinTree, MinTreeConfig
 
 
@@ -93,11 +93,7 @@ class SparsificationUnitConfig:
             raise ValueError(f"banks must be at least candidates, {self.candidates}, not {self.banks!r}")
         if self.slots < 2 * self.banks:
             raise ValueError(f"slots must be at least {2 * self.banks}, two a bank, not {self.slots!r}")
-        for name in ("difference", "square", "add", "tree"):
-            try:
-                _ = getattr(self, name)
-            except ValueError as error:
-                raise ValueError(f"{name}_{error}") from None
+        check_parts(self, "difference", "square", "add", "tree")
 
     @property
     def difference(self):

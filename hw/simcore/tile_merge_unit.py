@@ -46,7 +46,7 @@ from hw.arith.reciprocal import Reciprocal, ReciprocalConfig
 from hw.emit import emit_once
 from hw.formats import FP16, FP32
 from hw.memory.sram import Sram, SramConfig
-from hw.stream import delayed
+from hw.stream import check_parts, delayed
 
 _MINUS_INF = FP32.inf | 1 << 31
 _MINUS_ZERO = 1 << 31
@@ -68,11 +68,7 @@ class TileMergeUnitConfig:
         for name, least in (("lanes", 1), ("rows", 1), ("max_channels", 1), ("ahead", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
-        for name in ("multiply", "add", "exp", "reciprocal", "convert"):
-            try:
-                _ = getattr(self, name)
-            except ValueError as error:
-                raise ValueError(f"{name}_{error}") from None
+        check_parts(self, "multiply", "add", "exp", "reciprocal", "convert")
 
     @property
     def multiply(self):
