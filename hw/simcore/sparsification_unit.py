@@ -320,11 +320,6 @@ class SparsificationUnit(wiring.Component):
         c = self.config
         return c.distance_latency + c.add_stages + c.tree_stages + 5
 
-    @property
-    def initiation_interval(self):
-        """Of the lane groups: a word of as many candidates every cycle."""
-        return 1
-
     def packing(self, grid, window, group):
         """Beats that each frame of a clip adds, a list: what ``_walk`` and ``_build_beats`` do while no job waits."""
         frames, height, width = grid
