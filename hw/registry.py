@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.axi.axi_bursts import AxiBursts, AxiConfig
 from hw.axi.axi_master import AxiMaster
+from hw.axi.axi_read_arbiter import AxiReadArbiter, AxiReadArbiterConfig
 from hw.axi.axi_reader import AxiReader
 from hw.axi.axi_writer import AxiWriter
 from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
@@ -244,6 +245,17 @@ _ENTRIES = (
         _AXI,
         "no paper",
         "reader and writer under the standard pin names",
+    ),
+    Block(
+        "axi_read_arbiter",
+        AxiReadArbiter,
+        {
+            "default": AxiReadArbiterConfig(),
+            "three": AxiReadArbiterConfig(readers=3, outstanding=2, data_bits=32, address_bits=64),
+            "single": AxiReadArbiterConfig(readers=1, outstanding=1),
+        },
+        "no paper",
+        "AXI4 readers that share a bus, in turn",
     ),
     Block(
         "registers",
