@@ -72,7 +72,7 @@ class AxiReadArbiter(wiring.Component):
     o_r : Out(streams of ``data``, ``resp`` and ``last``, one a reader), as its ``i_r``
     o_ar, i_r : Out, In(streams), the channels, as ``hw.axi.channels`` has them
 
-    Latency: 1 cycle from ``i_ar`` to ``o_ar``, none from ``i_r`` to ``o_r``. Initiation interval: 1 cycle a burst and 1 cycle
+    Latency: 1 cycle from ``i_ar`` to ``o_ar``, none from ``i_r`` to ``o_r``. Initiation interval: 1 cycle a burst, 1 cycle
     a word, without gaps between bursts of whomever, where ``outstanding`` bursts hide the memory: with B words each and L
     cycles from AR to its first word, where (outstanding - 1) * B >= L + 1. With the sum of what its readers have outstanding
     it never holds them up. Backpressure: yes.
