@@ -1,14 +1,16 @@
 """One head of attention as SIMCORE computes it, from Q, K, V to A, in hardware order (SIMPICKER III, IV, V-A).
 
 Tokens are F frames of H x W (N = H W of each, row by row) and C text tokens before or after them: T in all, d channels. A
-*key tile* is the tokens of a frame, or the text; a *query tile* is the kept tokens of one. In order::
+*query tile* is the kept tokens of a frame, or the text. A *key tile* is up to ``keys`` tokens of a frame, or of the text:
+each of these is cut into key tiles of ``keys`` tokens, the last one of what is left. In order::
 
-    1  codes, scales of K and V; Qf = float16(Q * scale_K)              quantization_unit, scale_unit
-    2  map_p[f, g]: is key tile g important to query tile f             prediction_unit.importance_of_p
+    1  codes, scales of K and V                                         quantization_unit
+    2  map_p[f, h]: is frame h of K (or the text) important to f of Q   prediction_unit.importance_of_p
     3  table: each token's root; Q_c = the kept rows of Q               sparsification_unit, reorder_recover_unit
+       Qf = float16(Q_c * scale_K)                                      scale_unit
        a *slice* is up to t rows of Q_c, of one query tile; the last one of a tile may be shorter
-       for each slice, for each key tile g, in the order of the tokens:
-    4  S = sum over k of Q[r, k] K[j, k] on the FP16 array              array_product.fp_fp      where map_p[f, g]
+       for each slice, for each key tile g, of frame h, in the order below:
+    4  S = sum over k of Q[r, k] K[j, k] on the FP16 array              array_product.fp_fp      where map_p[f, h]
          = sum over k of Qf[r, k] codes_K[j, k] on the LUT array        array_product.fp_int     elsewhere
     5  m_g, l_g, e = softmax of S / sqrt(d) over the tile               sfu.tile
     6  map_a[slice, g, c]: is column c of A important                   prediction_unit.importance_of_a
@@ -17,20 +19,36 @@ Tokens are F frames of H x W (N = H W of each, row by row) and C text tokens bef
     8  m, l, A merged with m_g, l_g, A_g                                tile_merge_unit.merge
     9  A_c = float16(A * (1 / l));  A = the row of each token's root    tile_merge_unit.finish, reorder_recover_unit
 
+**Key tiles** are smaller than frames because an operand memory of the arrays holds two, one that is loaded while the other
+is multiplied: frames of 1,350 tokens and 64 channels are 338 KiB in FP16, tiles of 64 tokens 16 KiB. Steps 5 to 8 see the
+cuts: maxima and column sums are those of a key tile. Its bit of the map is that of its frame.
+
+**Their order** alternates between the two kinds, so that both arrays have scores to make at any time. With J key tiles of
+which I are important, step by step::
+
+    acc = acc + I
+    if acc >= J:  acc = acc - J;  the next important tile, in the order of the tokens
+    else:         the next one of the others, in the order of the tokens
+
+from acc = 0: of the first k tiles floor(k I / J) are important. It is the order of the tokens where all or none are, and
+the same for all slices of a query tile.
+
 What the parts leave open:
 
-* Text tokens are always kept and never another token's root: only video tokens are compared with each other. Text is
-  important as query and as key tile of P. It is one tile of C tokens, whatever C is. Columns of A are chosen there too.
+* K's and V's scales are those of all T tokens. Text tokens are always kept and never another token's root: only video tokens
+  are compared with each other, and averaged in step 2. Text is important as query and as key of P. It is one query tile of C
+  tokens, whatever C is. Columns of A are chosen there too.
 * ``map_p`` is found from all tokens of Q, not from Q_c: it is made while sparsification runs (V-A).
 * Step 6 sums the columns of e (not normalised; each row's largest is 1) over the slice's rows, exactly, times the FP32
   number 1/t, t of the settings also where a slice is shorter. A sum is then at most 1, and a score overflows FP16 only
   where n times the mean of e V exceeds 65,504, n tokens of a tile; its columns are then all important, as those of a
   slice that scores 0 throughout. Neither is an error of the head.
-* Qf is checked where any tile is unimportant by right (``quantize`` and ``speculate_p``): a value of Q, of whatever
-  token, whose product with K's scale is beyond FP16 is an error.
+* Qf is made of all rows of Q_c, those of text too, and of no others, where tiles may be unimportant (``quantize`` and
+  ``speculate_p``): a value of a kept token of Q whose product with K's scale is beyond FP16 is an error.
 * An element of A can be infinite only where V comes within 2^-9 of 65,504.
 
-A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core; the time goes with the square of the tokens.
+A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core; the time goes with the square of the tokens, and grows where
+key tiles are of few tokens.
 
 The switches: ``sparsify`` off keeps every token; ``speculate_p`` off makes every key tile important, ``speculate_a`` off
 every column; ``quantize`` off does both and is the FP16-only machine, in which K and V have no codes.
@@ -43,7 +61,10 @@ own errors are measured: ``golden.quality``, ``golden.token_similarity``.
 
 Rejected: an importance of A's columns of a whole row of P, found before P V begins: A waits for a row that no buffer holds.
 P_c recovered for it: sums of rows that lie far apart, which the paper's adaptive grouping avoids (V-B). Slices across
-frames, which would fill the last slice of each: rows of different maps at one time.
+frames, which would fill the last slice of each: rows of different maps at one time. Key tiles in the order of the tokens:
+important frames are neighbours, and the LUT array would wait while the FP16 array makes their scores, or the results of
+as many tiles would have to be kept. All important ones first: the same, always. A map of key tiles in place of frames:
+as many times the sums, products and sorts of step 2, for means that no longer are those of a frame.
 """
 
 from __future__ import annotations
@@ -105,7 +126,7 @@ class Geometry:
 
     @property
     def tiles(self) -> list[slice]:
-        """The tokens of each tile, in the order of the tokens."""
+        """The tokens of each frame, and the text, in the order of the tokens: query tiles before rows are skipped."""
         frames = [slice(start, start + self.rows) for start in range(self.video.start, self.video.stop, self.rows)]
         if not self.text:
             return frames
@@ -117,6 +138,34 @@ class Geometry:
     def text_tile(self) -> int | None:
         """Which of ``tiles`` is text; None without text."""
         return (0 if self.text_first else self.frames) if self.text else None
+
+
+class KeyTile(NamedTuple):
+    """``place``: its tokens; ``tile``: which of ``Geometry.tiles`` they are of."""
+
+    place: slice
+    tile: int
+
+
+def key_tiles(geometry: Geometry, keys: int | None = None) -> list[KeyTile]:
+    """The key tiles of at most ``keys`` tokens, in the order of the tokens; None: whole frames and the whole text."""
+    if keys is not None:
+        _whole("keys", keys, 1)
+    found = []
+    for tile, whole in enumerate(geometry.tiles):
+        starts = range(whole.start, whole.stop, keys or geometry.tokens)
+        found += [KeyTile(slice(start, min(start + starts.step, whole.stop)), tile) for start in starts]
+    return found
+
+
+def order_of(important: np.ndarray) -> np.ndarray:
+    """The order in which a query tile meets its key tiles, ``int64`` (J,), of the boolean ``important`` (J,)."""
+    important = np.asarray(important, bool)
+    taken = np.arange(len(important) + 1) * np.count_nonzero(important) // max(1, len(important))
+    turn = np.diff(taken) > 0
+    order = np.empty(len(important), np.int64)
+    order[turn], order[~turn] = np.flatnonzero(important), np.flatnonzero(~important)
+    return order
 
 
 @dataclass(frozen=True)
@@ -133,13 +182,14 @@ class Settings:
     window: int = field(default=3, metadata={"doc": "side of the window in the frame before"})
     group: int = field(default=4, metadata={"doc": "tokens of a group within a row of a frame"})
     rows: int = field(default=16, metadata={"doc": "most rows of a slice, t"})
+    keys: int | None = field(default=None, metadata={"doc": "most tokens of a key tile; None: a whole frame, or text"})
     lanes: int = field(default=4, metadata={"doc": "lanes of the SFU"})
     running: int = field(default=3, metadata={"doc": "running sums of the SFU"})
     distance_lanes: int = field(default=8, metadata={"doc": "channels a word of the sparsification unit"})
     p_bits: int = field(default=P_BITS, metadata={"doc": "fraction bits of p_p and p_a"})
 
     def __post_init__(self):
-        for name in ("window", "group", "rows", "running"):
+        for name in ("window", "group", "rows", "running", *(["keys"] if self.keys is not None else [])):
             _whole(name, getattr(self, name), 1)
         for name in ("lanes", "distance_lanes"):
             _whole(name, getattr(self, name), 1)
@@ -176,14 +226,14 @@ class Prepared(NamedTuple):
     k: np.ndarray
     v: np.ndarray
     q_folded: np.ndarray | None
-    """FP16 codes (T, d): Q times K's scales."""
+    """FP16 codes (T, d): Q times K's scales, finite in the kept rows."""
     k_codes: np.ndarray | None
     """INT8 codes (T, d)."""
     v_codes: np.ndarray | None
     v_scales: np.ndarray | None
     """FP32 codes (d,)."""
     map_p: np.ndarray
-    """Boolean (tiles, tiles): query tile, key tile; true where important."""
+    """Boolean (tiles, tiles): of the queries, of the keys, both of ``Geometry.tiles``; true where important."""
     table: np.ndarray
     """The index table, ``int64`` (T,): each token's root."""
     kind: np.ndarray
@@ -251,7 +301,8 @@ class Statistics(NamedTuple):
 
 
 class Result(NamedTuple):
-    """``a``: ``float16`` (T, d); ``map_a``: boolean (slices, tiles, d); the others as in ``Prepared``."""
+    """``a``: ``float16`` (T, d); ``map_a``: boolean (slices, key tiles, d), key tiles in the order of the tokens; the others
+    as in ``Prepared``."""
 
     a: np.ndarray
     map_p: np.ndarray
@@ -274,7 +325,7 @@ def simcore(
 
     ``q``, ``k``, ``v``: (T, d), ``float16`` or binary16 codes, tokens as ``geometry`` has them. ``progress`` is called
     after each query tile with the number done and of all. ``ValueError``, naming the tensor, for another shape or type,
-    NaN or infinity, and for values of Q that K's scales bring beyond FP16.
+    NaN or infinity, and for values of kept tokens of Q that K's scales bring beyond FP16.
     """
     settings = settings or Settings()
     head = prepare(q, k, v, geometry, settings)
@@ -302,17 +353,17 @@ def prepare(q: np.ndarray, k: np.ndarray, v: np.ndarray, geometry: Geometry, set
     q, k, v = (_input(name, x, geometry.tokens) for name, x in (("q", q), ("k", k), ("v", v)))
     if not q.shape == k.shape == v.shape:
         raise ValueError(f"q, k and v must have the same channels, not {q.shape[1]}, {k.shape[1]} and {v.shape[1]}")
+    table, kind = _roots(q, geometry, settings)
     folded = k_codes = v_codes = v_scales = None
     if settings.codes_of_k:
         k_codes, k_scales = quantize(k)
         folded = fold_key_scales(q, k_scales).view(np.uint16)
-        if not (good := is_finite(folded, FP16)).all():
-            token, channel = np.argwhere(~good)[0]
+        if (wrong := (kind == KEPT)[:, None] & ~is_finite(folded, FP16)).any():
+            token, channel = np.argwhere(wrong)[0]
             raise ValueError(f"q times K's scale is beyond FP16, first at ({token}, {channel}): scale q or k")
     if settings.codes_of_v:
         v_codes, v_scales = quantize(v)
         v_scales = v_scales.view(np.uint32)
-    table, kind = _roots(q, geometry, settings)
     map_p = _map_p(q, k, geometry, settings)
     return Prepared(q, k, v, folded, k_codes, v_codes, v_scales, map_p, table, kind)
 
@@ -353,19 +404,27 @@ def slices_of(kind: np.ndarray, geometry: Geometry, t: int) -> Slices:
 def attend(
     head: Prepared, rows: np.ndarray, tile: int, geometry: Geometry, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Steps 4 to 9 of the query ``tile``'s kept tokens ``rows``: A_c, FP16 codes (rows, d), and map_a (slices, tiles, d).
+    """Steps 4 to 9 of the query ``tile``'s kept tokens ``rows``.
 
+    Returns A_c, FP16 codes (rows, d), and map_a, boolean (slices, key tiles, d), key tiles in the order of the tokens.
     The slices of a tile have no part in each other but that they are computed at one time here: they may come one by one.
     """
     scale = fp32(np.array([1 / np.sqrt(head.q.shape[1])]))[0]
-    state, maps = start(len(rows), head.v.shape[1]), []
-    for g, place in enumerate(geometry.tiles):
-        s = tile_scores(head, rows, place, head.map_p[tile, g])
+    places, of_p = key_tiles(geometry, settings.keys), importance_of_keys(head.map_p, geometry, settings.keys)[tile]
+    state = start(len(rows), head.v.shape[1])
+    map_a = np.empty((-(-len(rows) // settings.rows), len(places), head.v.shape[1]), bool)
+    for g in order_of(of_p):
+        place = places[g].place
+        s = tile_scores(head, rows, place, of_p[g])
         e, maximum, total = tile_softmax(s, scale, lanes=settings.lanes, running=settings.running)
-        important = important_columns(e, head.v[place], settings)
-        state = merge(state, maximum, total, tile_product(head, e, place, important, settings.rows))
-        maps.append(important)
-    return finish(state), np.stack(maps, axis=1)
+        map_a[:, g] = important_columns(e, head.v[place], settings)
+        state = merge(state, maximum, total, tile_product(head, e, place, map_a[:, g], settings.rows))
+    return finish(state), map_a
+
+
+def importance_of_keys(map_p: np.ndarray, geometry: Geometry, keys: int | None) -> np.ndarray:
+    """``map_p`` with a column for each key tile: boolean (query tiles, key tiles)."""
+    return map_p[:, [key.tile for key in key_tiles(geometry, keys)]]
 
 
 def tile_scores(head: Prepared, rows: np.ndarray, place: slice, important: bool) -> np.ndarray:
@@ -402,9 +461,9 @@ def tile_product(head: Prepared, e: np.ndarray, place: slice, important: np.ndar
 def statistics(head: Prepared, slices: Slices, map_a: np.ndarray, geometry: Geometry, settings: Settings) -> Statistics:
     """Counted from the maps and the slices."""
     d = head.q.shape[1]
-    columns = np.array([place.stop - place.start for place in geometry.tiles])
+    columns = np.array([place.stop - place.start for place, _ in key_tiles(geometry, settings.keys)])
     elements = slices.rows[:, None] * columns
-    of_slice = head.map_p[slices.tile]
+    of_slice = importance_of_keys(head.map_p, geometry, settings.keys)[slices.tile]
     kinds = np.bincount(head.kind, minlength=3)
     qk_fp16 = int(elements[of_slice].sum()) * d
     pv_fp16 = int((elements * map_a.sum(axis=2)).sum())

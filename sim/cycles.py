@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.simcore import Geometry, Result
+from golden.simcore import Geometry, Result, importance_of_keys, key_tiles
 from golden.sparsification_unit import KEPT
 
 
@@ -118,19 +118,20 @@ class Work(NamedTuple):
         return fp16.sum(axis=1), (np.where(self.important, 0, scores[1]) + values[1]).sum(axis=1)
 
 
-def work(result: Result, geometry: Geometry) -> Work:
-    """That of the golden's result."""
-    tokens = np.array([place.stop - place.start for place in geometry.tiles])
+def work(result: Result, geometry: Geometry, keys: int | None = None) -> Work:
+    """That of the golden's result in key tiles of ``keys``, those of its settings."""
+    tokens = np.array([place.stop - place.start for place, _ in key_tiles(geometry, keys)])
     slices = result.slices
-    return Work(slices.rows, tokens, result.a.shape[1], result.map_p[slices.tile], result.map_a.sum(axis=2))
+    important = importance_of_keys(result.map_p, geometry, keys)[slices.tile]
+    return Work(slices.rows, tokens, result.a.shape[1], important, result.map_a.sum(axis=2))
 
 
-def ungrouped(result: Result, geometry: Geometry, t: int) -> Work:
+def ungrouped(result: Result, geometry: Geometry, t: int, keys: int | None = None) -> Work:
     """The same head without grouping: a slice is t tokens of a frame as they stand, left out only if all are skipped.
 
     A skipped token's row is then idle, and counted. Importance is that of the grouped slice with the first row kept.
     """
-    grouped = work(result, geometry)
+    grouped = work(result, geometry, keys)
     of_row = np.repeat(np.arange(len(grouped.rows)), grouped.rows)
     rows, like, first = [], [], 0
     for place in geometry.tiles:

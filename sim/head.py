@@ -1,8 +1,9 @@
 """One head of attention through the whole flow of SIMCORE: error, what goes FP-INT, rows skipped, and modelled cycles.
 
-``python -m sim.head [--clip PATH | --tensors NPZ] [--frames N] [--rows T] [--p P] [--tau TAU] [--out SVG]`` computes a head
-bit for bit as the hardware does (``golden.simcore``) with each of the paper's ablations, compares it with dense attention in
-float64, and draws the importance map of P and the tokens that are skipped. Cycles are a model (``sim.cycles``).
+``python -m sim.head [--clip PATH | --tensors NPZ] [--frames N] [--rows T] [--keys N] [--p P] [--tau TAU] [--out SVG]``
+computes a head bit for bit as the hardware does (``golden.simcore``) with each of the paper's ablations, compares it with
+dense attention in float64, and draws the importance map of P and the tokens that are skipped. Cycles are a model
+(``sim.cycles``).
 """
 
 import argparse
@@ -66,6 +67,8 @@ class Head(NamedTuple):
     """Tokens whose error was taken."""
     t: int
     """Most rows of a slice."""
+    keys: int | None
+    """Most tokens of a key tile."""
 
 
 def measured(tensors: clips.Tensors, settings: Settings | None = None, frames: int | None = None) -> Head:
@@ -82,9 +85,9 @@ def measured(tensors: clips.Tensors, settings: Settings | None = None, frames: i
     for name, switches in ABLATIONS.items():
         results[name] = _run(q, k, v, geometry, replace(settings, **switches), f"{name}, of {count}")
         errors[name] = _rms(results[name].a[chosen].astype(np.float64) - exact, exact)
-    work = {name: cycles.work(result, geometry) for name, result in results.items()}
-    work[UNGROUPED] = cycles.ungrouped(results["all"], geometry, settings.rows)
-    return Head(geometry, results, errors, work, len(chosen), settings.rows)
+    work = {name: cycles.work(result, geometry, settings.keys) for name, result in results.items()}
+    work[UNGROUPED] = cycles.ungrouped(results["all"], geometry, settings.rows, settings.keys)
+    return Head(geometry, results, errors, work, len(chosen), settings.rows, settings.keys)
 
 
 def _run(q, k, v, geometry, settings, what):
@@ -102,7 +105,8 @@ def _rms(x, of):
 def quality_table(head: Head) -> Table:
     """What the features do to the work and to the output."""
     g = head.geometry
-    table = _table(f"one head: {g.tokens:,} tokens, {g.frames} frames of {g.height} x {g.width}")
+    keys = f", key tiles of up to {head.keys:,}" if head.keys else ""
+    table = _table(f"one head: {g.tokens:,} tokens, {g.frames} frames of {g.height} x {g.width}{keys}")
     heads = (
         "rows\nskipped",
         "\nslices",
@@ -207,7 +211,7 @@ def plot(head: Head, path: Path):
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
     shades = {"FP16 x INT8": "#d9e6f2", "FP16 x FP16": "#1f4e79"}
     left.imshow(result.map_p, cmap=ListedColormap(list(shades.values())), vmin=0, vmax=1, interpolation="nearest")
-    left.set(xlabel="key tile (frame of K)", ylabel="query tile (frame of Q)")
+    left.set(xlabel="frame of K", ylabel="query tile (frame of Q)")
     left.set_title(f"importance map of P: {result.map_p.mean():.0%} of the tiles important")
     colours = {KEPT: "#1f4e79", TEMPORAL: "#f2c48d", SPATIAL: "#c0504d"}
     picture = mosaic(result.kind[g.video], g)
@@ -248,6 +252,7 @@ def _options(argv):
     parser.add_argument(
         "--rows", type=int, default=ROWS, choices=(1, 2, 4, 8, 16, 32, 64), help="rows of a slice, t (default 32)"
     )
+    parser.add_argument("--keys", type=int, help="tokens of a key tile at most (default: a whole frame)")
     parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
     parser.add_argument("--tau", type=float, default=Settings.tau, help="threshold on the distance (default 2.5)")
     parser.add_argument("--out", type=Path, default=RESULTS / "head.svg", help="picture, .svg or .png")
@@ -257,7 +262,7 @@ def _options(argv):
     if options.out.suffix not in (".svg", ".png"):
         raise UserError(f"--out must end in .svg or .png, not {options.out.name}")
     try:
-        return options, Settings(rows=options.rows, p_p=options.p, p_a=options.p, tau=options.tau)
+        return options, Settings(rows=options.rows, keys=options.keys, p_p=options.p, p_a=options.p, tau=options.tau)
     except ValueError as error:
         raise UserError(str(error)) from error
 

@@ -1,6 +1,7 @@
 """The model of the arrays' cycles against counting tile by tile."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from golden.simcore import FP16_ONLY, Geometry, Settings, simcore
 from sim import cycles
 from sim.cycles import Array, Machine
 
+#: Tokens of a key tile: frames have 12, the text 5.
+KEYS = 5
 SMALL = Machine(fp16=Array(2, 1, 4, turnaround=3), lut=Array(4, 2, 2, parts=3, turnaround=2, copy=2))
 
 
@@ -21,16 +24,24 @@ def found():
     q[29:41:2] = q[17:29:2]
     q, k, v = (x.astype(np.float16) for x in (q, k, v))
     settings = Settings(rows=5, p_p=0.4, tau=1.0)
-    return geometry, simcore(q, k, v, geometry, settings), simcore(q, k, v, geometry, FP16_ONLY)
+    others = (FP16_ONLY, replace(settings, keys=KEYS))
+    return geometry, simcore(q, k, v, geometry, settings), *(simcore(q, k, v, geometry, each) for each in others)
 
 
-def counted(geometry, result, machine):
+def places(geometry, keys):
+    """(tokens, tile) of each key tile."""
+    for g, place in enumerate(geometry.tiles):
+        n = place.stop - place.start
+        for start in range(0, n, keys or n):
+            yield min(keys or n, n - start), g
+
+
+def counted(geometry, result, machine, keys=None):
     """(products, passes times length) of the FP16 and the LUT array, with loops."""
     products, taken, d = [0, 0], [0, 0], result.a.shape[1]
     for tile, rows, columns in zip(result.slices.tile, result.slices.rows, result.map_a):
-        for g, place in enumerate(geometry.tiles):
-            n = place.stop - place.start
-            on_fp16 = int(columns[g].sum())
+        for (n, g), mask in zip(places(geometry, keys), columns, strict=True):
+            on_fp16 = int(mask.sum())
             jobs = [(0 if result.map_p[tile, g] else 1, n, d), (0, on_fp16, n), (1, d - on_fp16, n)]
             for which, outputs, length in jobs:
                 array = machine[which]
@@ -43,11 +54,11 @@ def counted(geometry, result, machine):
 
 
 @pytest.mark.parametrize("machine", [SMALL, cycles.PAPER, cycles.SPLIT, cycles.of_rows(4, 1)])
-@pytest.mark.parametrize("dense", [False, True])
-def test_cycles_are_those_counted(found, machine, dense):
-    geometry, result = found[0], found[1 + dense]
-    products, taken = counted(geometry, result, machine)
-    work = cycles.work(result, geometry)
+@pytest.mark.parametrize("which, keys", [(1, None), (2, None), (3, KEYS)])
+def test_cycles_are_those_counted(found, machine, which, keys):
+    geometry, result = found[0], found[which]
+    products, taken = counted(geometry, result, machine, keys)
+    work = cycles.work(result, geometry, keys)
     statistics = result.statistics
     assert products == [statistics.fp16, statistics.lut] == [int(each.sum()) for each in work.products()]
     expected = [math.ceil(each / array.multipliers) for each, array in zip(products, machine)]
@@ -57,7 +68,7 @@ def test_cycles_are_those_counted(found, machine, dense):
 
 
 def test_without_grouping_skipped_rows_are_counted(found):
-    geometry, result, dense = found
+    geometry, result, dense, tiled = found
     work = cycles.ungrouped(result, geometry, 5)
     rows, first = [], []
     for place in geometry.tiles:
@@ -72,6 +83,10 @@ def test_without_grouping_skipped_rows_are_counted(found):
     np.testing.assert_array_equal(work.columns, result.map_a[slices].sum(axis=2))
     np.testing.assert_array_equal(work.important, result.map_p[result.slices.tile[slices]])
     assert sum(result.slices.rows) < sum(rows)
+    smaller = cycles.ungrouped(tiled, geometry, 5, KEYS)
+    np.testing.assert_array_equal(smaller.columns, tiled.map_a[slices].sum(axis=2))
+    np.testing.assert_array_equal(smaller.rows, rows)
+    assert smaller.products()[0].sum() + smaller.products()[1].sum() == sum(rows) * geometry.tokens * 20
     everything = cycles.ungrouped(dense, geometry, Settings.rows)
     np.testing.assert_array_equal(everything.rows, dense.slices.rows)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from golden.simcore import Geometry
+from golden.simcore import Geometry, Settings
 from sim import clips, head
 
 
@@ -54,6 +54,14 @@ def test_command(tmp_path, capsys):
     assert pictures[0].read_text() == pictures[1].read_text() and pictures[0].read_text().startswith("<?xml")
 
 
+def test_command_with_smaller_key_tiles(tmp_path, capsys):
+    head.main(["--frames", "2", "--keys", "40", "--out", str(tmp_path / "head.svg")])
+    assert "198 tokens, 2 frames of 9 x 11, key tiles of up to 40" in capsys.readouterr().out
+    found = head.measured(clips.from_clip(frames=5), Settings(rows=head.ROWS, keys=40))
+    assert found.geometry.frames == 2 and found.keys == 40
+    np.testing.assert_array_equal(found.work["all"].tokens, [40, 40, 19] * 2)
+
+
 def test_command_on_tensors_without_a_grid(tmp_path, capsys):
     rng = np.random.default_rng(5)
     tensors = {name: rng.standard_normal((2, 6, 5)).astype(np.float16) for name in "qkv"}
@@ -70,6 +78,7 @@ def test_command_on_tensors_without_a_grid(tmp_path, capsys):
         (["--frames", "0"], "--frames must be at least 1"),
         (["--out", "head.pdf"], "--out must end in .svg or .png"),
         (["--p", "2"], "p_p must be between 0 and 1"),
+        (["--keys", "0"], "keys must be a whole number of at least 1, not 0"),
         (["--tau", "-1"], "tau must be at least 0"),
         (["--rows", "12"], "--rows: invalid choice: 12"),
     ],

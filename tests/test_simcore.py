@@ -16,7 +16,17 @@ from golden.quantization_unit import quantize
 from golden.reduction_tree import inverse
 from golden.scale_unit import fold_key_scales, scale_unit
 from golden.sfu import tile
-from golden.simcore import FP16_ONLY, Geometry, Settings, attend, prepare, simcore, slices_of
+from golden.simcore import (
+    FP16_ONLY,
+    Geometry,
+    Settings,
+    attend,
+    key_tiles,
+    order_of,
+    prepare,
+    simcore,
+    slices_of,
+)
 from golden.sparsification_unit import sparsify
 from sim import clips
 
@@ -47,6 +57,29 @@ def codes(x):
 # The flow once more, a slice and a key tile after the other, by the goldens of the units.
 
 
+def cut(tiles, keys):
+    """(first token, end, tile) of each key tile."""
+    found = []
+    for n, place in enumerate(tiles):
+        tokens = list(range(place.start, place.stop))
+        while tokens:
+            now, tokens = tokens[:keys], tokens[keys:] if keys else []
+            found.append((now[0], now[-1] + 1, n))
+    return found
+
+
+def in_turn(important):
+    """Numbers of the key tiles in their order, step by step as it is defined."""
+    waiting = {kind: [n for n, bit in enumerate(important) if bit == kind] for kind in (True, False)}
+    most, total, acc, order = len(important), len(waiting[True]), 0, []
+    for _ in important:
+        acc += total
+        now = acc >= most
+        acc -= most * now
+        order.append(waiting[now].pop(0))
+    return order
+
+
 def plain(q, k, v, g, s):
     t, d = q.shape
     video, tiles = g.video, g.tiles
@@ -60,17 +93,22 @@ def plain(q, k, v, g, s):
     v_codes, v_scales = quantize(v)
     folded = codes(fold_key_scales(q, k_scales))
     order = {"lanes": s.lanes, "running": s.running}
+    cuts = cut(tiles, s.keys)
     seen = importance_of_p(q[video], k[video], g.rows, s.p_p, p_bits=s.p_bits, **order).map
     scale, factor = fp32(np.array([1 / np.sqrt(d)])), inverse(s.rows)
     a = np.zeros((t, d), np.uint16)
     frames = [f for f, place in enumerate(tiles) if video.start <= place.start < video.stop]
     for f, place in enumerate(tiles):
         kept = [i for i in range(place.start, place.stop) if table[i] == i]
+        bits = []
+        for _, _, n in cuts:
+            video_pair = f in frames and n in frames
+            bits.append(bool(not on_p or not video_pair or seen[frames.index(f), frames.index(n)]))
         for start in range(0, len(kept), s.rows):
             rows, found = kept[start : start + s.rows], []
-            for n, keys in enumerate(tiles):
-                video_pair = f in frames and n in frames
-                if not on_p or not video_pair or seen[frames.index(f), frames.index(n)]:
+            for g in in_turn(bits):
+                keys = slice(*cuts[g][:2])
+                if bits[g]:
                     scores = fp16_pe(codes(q)[rows], codes(k)[keys].T)
                 else:
                     scores = lut_pe(folded[rows], k_codes[keys].T)
@@ -100,7 +138,8 @@ GEOMETRIES = [
 @pytest.mark.parametrize("geometry, d", GEOMETRIES)
 def test_the_flow_is_that_of_its_parts(geometry, d):
     q, k, v = head(geometry, d)
-    for settings in (ALL, FP16_ONLY, replace(ALL, rows=5, p_p=0.2, p_a=0.3), replace(ALL, p_p=0, p_a=0, rows=1)):
+    low = replace(ALL, rows=5, p_p=0.2, p_a=0.3)
+    for settings in (ALL, FP16_ONLY, low, replace(low, keys=4), replace(ALL, p_p=0, p_a=0, rows=1)):
         found = simcore(q, k, v, geometry, settings)
         np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, settings))
         assert found.a.dtype == np.float16 and found.a.shape == q.shape
@@ -125,6 +164,120 @@ def test_other_orders_and_windows():
     other = Settings(rows=7, lanes=8, running=2, distance_lanes=4, p_bits=6, window=2, group=3, tau=2.0)
     found = simcore(q, k, v, geometry, other)
     np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, other))
+
+
+# Key tiles and their order.
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("keys", [1, 3, 4, 5, 7, 9])
+def test_key_tiles_smaller_than_a_frame(keys, first):
+    """A frame of 8 tokens, and text of 5: ragged last tiles of either, neither, or no cut at all."""
+    geometry = Geometry(3, 2, 4, text=5, text_first=first)
+    q, k, v = head(geometry, 6, seed=13)
+    settings = replace(ALL, keys=keys, p_p=0.4)
+    found = simcore(q, k, v, geometry, settings)
+    np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, settings))
+    parts = [[min(keys, n - start) for start in range(0, n, keys)] for n in ([5] if first else []) + [8] * 3 + [5]]
+    sizes = [size for part in parts[:4] for size in part]
+    made = key_tiles(geometry, keys)
+    assert [place.stop - place.start for place, _ in made] == sizes
+    assert [token for place, _ in made for token in range(place.start, place.stop)] == list(range(29))
+    assert [of for _, of in made] == [n for n, part in enumerate(parts[:4]) for _ in part]
+    counted = found.statistics
+    of_tile = found.map_p[:, [of for _, of in made]]
+    assert found.map_p.shape == (4, 4) and found.map_a.shape == (counted.slices, len(sizes), 6)
+    assert counted.tiles == counted.slices * len(sizes)
+    assert counted.important == sum(of_tile[f].sum() for f in found.slices.tile)
+    assert 0 < counted.important < counted.tiles
+    assert counted.pv_fp16 == sum(
+        int(rows) * size * int(columns.sum())
+        for rows, of_slice in zip(found.slices.rows, found.map_a)
+        for size, columns in zip(sizes, of_slice)
+    )
+    whole = simcore(q, k, v, geometry, replace(settings, keys=None))
+    np.testing.assert_array_equal(found.map_p, whole.map_p)
+    assert (counted.qk_fp16, counted.qk_lut) == (whole.statistics.qk_fp16, whole.statistics.qk_lut)
+    assert counted.predicted == whole.statistics.predicted and counted.dense == whole.statistics.dense
+    if keys >= 8:
+        np.testing.assert_array_equal(codes(found.a), codes(whole.a))
+        np.testing.assert_array_equal(found.map_a, whole.map_a)
+        assert counted == whole.statistics
+
+
+def test_frames_are_whole_where_only_text_is_cut():
+    geometry = Geometry(2, 1, 3, text=8)
+    assert key_tiles(geometry, 5) == [(slice(0, 5), 0), (slice(5, 8), 0), (slice(8, 11), 1), (slice(11, 14), 2)]
+    assert [place for place, _ in key_tiles(geometry, 8)] == geometry.tiles
+    assert key_tiles(geometry) == key_tiles(geometry, 8)
+
+
+def test_order_of_all_patterns():
+    for count in range(1, 10):
+        for important in itertools.product((False, True), repeat=count):
+            order = order_of(np.array(important))
+            np.testing.assert_array_equal(order, in_turn(important))
+            np.testing.assert_array_equal(np.sort(order), np.arange(count))
+            taken = np.array(important)[order]
+            for kind in (False, True):
+                assert (np.diff(order[taken == kind]) > 0).all()
+            total = sum(important)
+            assert [int(taken[:k].sum()) for k in range(count + 1)] == [k * total // count for k in range(count + 1)]
+            if total in (0, count):
+                np.testing.assert_array_equal(order, np.arange(count))
+
+
+@pytest.mark.parametrize("count, total", [(26, 1), (26, 25), (27, 9), (573, 200), (1000, 999)])
+def test_order_of_many(count, total):
+    rng = np.random.default_rng((14, count))
+    important = rng.permutation(np.arange(count) < total)
+    order = order_of(important)
+    np.testing.assert_array_equal(order, in_turn(important.tolist()))
+    np.testing.assert_array_equal(np.cumsum(important[order]), np.arange(1, count + 1) * total // count)
+
+
+@pytest.mark.parametrize("keys", [None, 2])
+def test_the_order_shows_in_the_result(keys):
+    """Large values cancel: what is left of the small ones depends on which of them the large ones have met before."""
+    geometry = Geometry(8, 1, 3)
+    rng = np.random.default_rng(15)
+    q = np.zeros((24, 16), np.float16)
+    v = rng.standard_normal((8, 3, 16))
+    v[[1, 4]] += np.array([30000.0, -30000.0])[:, None, None]
+    v = v.reshape(q.shape).astype(np.float16)
+    settings = replace(ALL, keys=keys, p_p=0.4, speculate_a=False)
+    found = simcore(q, q, v, geometry, settings)
+    np.testing.assert_array_equal(found.map_p, np.arange(8) < np.full((8, 1), 4))  # each tile is 1/8: four exceed 0.4
+    total = np.zeros((1, 16), np.float32)
+    cuts = cut(geometry.tiles, keys)
+    for g in in_turn([n < 4 for _, _, n in cuts]):
+        part = np.zeros((1, 16), np.float32)
+        for row in v[slice(*cuts[g][:2])].astype(np.float32):
+            part += row
+        total += part
+    a = (total * (np.float32(1) / np.float32(24))).astype(np.float16)
+    np.testing.assert_array_equal(codes(found.a), codes(np.repeat(a, 24, axis=0)))
+    tokens = simcore(q, q, v, geometry, replace(settings, speculate_p=False)).a
+    assert (codes(found.a) != codes(tokens)).mean() > 0.5
+
+
+def test_text_has_a_part_in_the_scales_and_in_nothing_else_that_is_made_before():
+    geometry = Geometry(3, 2, 4, text=3)
+    q, k, v = head(geometry, 6, seed=16)
+    before = prepare(q, k, v, geometry, ALL)
+    q[:3], k[1, 2], v[2, 4] = 2 * q[:3], 100, -200
+    after = prepare(q, k, v, geometry, ALL)
+    np.testing.assert_array_equal(after.map_p, before.map_p)
+    np.testing.assert_array_equal(after.table, before.table)
+    assert not after.map_p.all() and (after.table != np.arange(27)).any()
+    for x, made in ((k, after.k_codes), (v, after.v_codes)):
+        np.testing.assert_array_equal(made, quantize(x)[0])
+    assert (after.k_codes[3:, 2] != before.k_codes[3:, 2]).any() and (
+        after.k_codes[3:, 3] == before.k_codes[3:, 3]
+    ).all()
+    assert (
+        after.v_scales[4] == np.float32(200 / 127).view(np.uint32) and (after.v_scales[:4] == before.v_scales[:4]).all()
+    )
 
 
 def test_codes_and_values_are_the_same_input():
@@ -242,9 +395,11 @@ def ideal(q, k, v, found, geometry, settings):
     dequantized = [int8(x) for x in (k, v)]
     slice_of = np.repeat(np.arange(len(found.slices.rows)), found.slices.rows)
     a, bound = np.zeros((t, d)), np.zeros((t, d))
-    tile_of = np.zeros(t, int)
+    tile_of, key_of = np.zeros(t, int), np.zeros(t, int)
     for n, place in enumerate(geometry.tiles):
         tile_of[place] = n
+    for n, (first, end, _) in enumerate(cut(geometry.tiles, settings.keys)):
+        key_of[first:end] = n
     for position, row in enumerate(np.flatnonzero(found.kind == 0)):
         exact = found.map_p[tile_of[row]][tile_of]
         keys = np.where(exact[:, None], k, dequantized[0])
@@ -253,7 +408,7 @@ def ideal(q, k, v, found, geometry, settings):
         off = (size * np.where(exact, d * 2.0**-24, 2.0**-10 + d * 2.0**-23)).max() + 2.0**-20
         p = np.exp(scores - scores.max())
         p /= p.sum()
-        values = np.where(found.map_a[slice_of[position]][tile_of], v, dequantized[1])
+        values = np.where(found.map_a[slice_of[position]][key_of], v, dequantized[1])
         a[row] = p @ values
         relative = np.expm1(2 * off) + 2.0**-10 * (1 + 2.0**-6) + t * 2.0**-24
         bound[row] = relative * (p @ np.abs(values)) + 2.0**-11 * np.abs(a[row]) + t * 2.0**-24 * np.abs(values).max()
@@ -270,7 +425,7 @@ def int8(x):
 @pytest.mark.parametrize("spread", [0.3, 3.0])
 def test_error_against_float64_is_within_its_bound(geometry, d, spread):
     tensors = head(geometry, d, seed=7, spread=spread)
-    for settings in (ALL, replace(ALL, p_p=0.0, p_a=0.0), replace(ALL, speculate_a=False), FP16_ONLY):
+    for settings in (ALL, replace(ALL, p_p=0.0, p_a=0.0), replace(ALL, speculate_a=False, keys=7), FP16_ONLY):
         found = simcore(*tensors, geometry, settings)
         a, bound = ideal(*tensors, found, geometry, settings)
         assert (np.abs(found.a - a) <= bound).all()
@@ -379,6 +534,24 @@ def test_q_that_the_scales_of_k_bring_beyond_fp16_is_refused():
     assert np.isfinite(simcore(q, k, v, geometry, replace(ALL, speculate_p=False)).a).all()
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_q_beyond_fp16_is_no_matter_in_rows_that_are_skipped(first):
+    """Token 2 of frame 0 repeats its group's first one where tau is infinite. Text repeats nothing."""
+    geometry = Geometry(2, 1, 3, text=2, text_first=first)
+    q, k, v = (np.ones((8, 2), np.float16) for _ in range(3))
+    token, text = (4, 1) if first else (2, 7)
+    q[token, 1], k[5, 1] = 60000, 600
+    everything = replace(ALL, tau=np.inf, p_p=0.0)
+    found = simcore(q, k, v, geometry, everything)
+    assert found.kind[token] == 2 and np.isfinite(found.a).all()
+    np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, everything))
+    with pytest.raises(ValueError, match=rf"beyond FP16, first at \({token}, 1\)"):
+        simcore(q, k, v, geometry, replace(everything, sparsify=False))
+    q[text, 1] = 60000
+    with pytest.raises(ValueError, match=rf"beyond FP16, first at \({text}, 1\)"):
+        simcore(q, k, v, geometry, everything)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -413,6 +586,9 @@ def test_bad_geometry(name, wrong):
         ("window", 0),
         ("group", 0),
         ("rows", 0),
+        ("keys", 0),
+        ("keys", 2.5),
+        ("keys", True),
         ("lanes", 3),
         ("running", 0),
         ("distance_lanes", 6),
