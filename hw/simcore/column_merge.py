@@ -211,14 +211,15 @@ class ColumnMerge(wiring.Component):
         bits = Signal(c.lanes, name="s0_bits")
         padded = Signal(c.words * c.lanes, name="s0_mask")
         m.d.comb += [
-            too_many.eq(row.channels > c.max_channels),
             channels.eq(Mux(too_many, c.max_channels, row.channels)),
             left.eq(channels - before),
-            last.eq(left <= c.lanes),
+            last.eq(left <= c.lanes if c.words > 1 else 1),
             count.eq(Mux(last, left, c.lanes)),
             padded.eq(row.mask),
             bits.eq(padded.word_select(index, c.lanes)),
         ]
+        if c.max_channels + 1 != 1 << len(row.channels):  # otherwise no number of channels is too large
+            m.d.comb += too_many.eq(row.channels > c.max_channels)
         # Columns of the FP16 array below each lane; those of the LUT array are the others.
         below = [Const(0, 1)]
         live = Signal(c.lanes, name="s0_live")
@@ -239,9 +240,10 @@ class ColumnMerge(wiring.Component):
         with m.If(taken):
             m.d.sync += [index.eq(Mux(last, 0, index + 1)), before.eq(Mux(last, 0, before + c.lanes))]
 
-        values, factors = [], Signal(c.lanes, name="s1_scaled", reset_less=True)
+        values = []
+        scaled = Signal(c.lanes, name="s1_scaled", reset_less=True)
         with m.If(advance):
-            m.d.sync += factors.eq(~bits)
+            m.d.sync += scaled.eq(~bits & live)
         for k in range(c.lanes):
             other = Signal(range(k + 1), name=f"s0_others_{k}")
             value = Signal(32, name=f"s0_value_{k}")
@@ -257,7 +259,7 @@ class ColumnMerge(wiring.Component):
         with m.If(scales.dropped | (taken & (too_many | unequal))):
             m.d.sync += self.wrong_length.eq(1)
         return SimpleNamespace(
-            advance=advance, taken=taken, index=index, last=last, count=count, values=values, factors=factors
+            advance=advance, taken=taken, index=index, last=last, count=count, values=values, scaled=scaled
         )
 
     def _source(self, m, name, words, outputs, wanted, taken, last):
@@ -312,6 +314,6 @@ class ColumnMerge(wiring.Component):
             m.d.comb += [
                 multiply.en.eq(advance),
                 multiply.i.a.eq(word.values[k]),
-                multiply.i.b.eq(Mux(word.factors[k], sram.r_data[0].word_select(k, 32), _ONE)),
+                multiply.i.b.eq(Mux(word.scaled[k], sram.r_data[0].word_select(k, 32), _ONE)),
                 o.values[k].eq(multiply.o),
             ]
