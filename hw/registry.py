@@ -40,6 +40,7 @@ from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
+from hw.simcore.prologue import Prologue, PrologueConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
 from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
@@ -443,6 +444,35 @@ _ENTRIES = (
         },
         "SIMPICKER III-C, IV-C",
         "similar tokens in time and space: distances, comparison trees, index buffer",
+    ),
+    Block(
+        "prologue",
+        Prologue,
+        {
+            "default": PrologueConfig(),
+            "narrow": PrologueConfig(
+                lanes=2,
+                max_channels=9,
+                max_tokens=300,
+                prediction=PredictionUnitConfig(
+                    lanes=2, max_channels=9, max_rows=24, max_tiles=7, sfu=SfuConfig(lanes=2, max_row=7)
+                ),
+                sparsification=SparsificationUnitConfig(
+                    candidates=2,
+                    banks=4,
+                    lanes=2,
+                    max_words=8,
+                    max_height=6,
+                    max_width=7,
+                    max_window=5,
+                    slots=64,
+                    tokens=200,
+                ),
+                length_bits=12,
+            ),
+        },
+        "SIMPICKER V-A",
+        "channel maxima of K and V, map of P and index table of a head, read side by side",
     ),
     Block(
         "quantization_unit",

@@ -32,14 +32,14 @@ from types import SimpleNamespace
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2, exact_log2
+from amaranth.utils import bits_for, exact_log2
 
 from hw.emit import emit_once
 from hw.formats import FP16, FP32
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
 from hw.simcore.quantization_unit import QuantizationUnitConfig
 from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
-from hw.stream import register
+from hw.stream import connect, register
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,17 @@ class PrologueConfig:
         return -(-self.max_channels // self.lanes)
 
     @property
+    def word_bytes(self):
+        return self.lanes * FP16.width // 8
+
+    @property
     def max_matrix_words(self):
         return self.max_tokens * self.max_words
+
+    def size_cycles(self, width, frames, channels):
+        """Of ``HeadSizes``."""
+        words = -(-channels // self.lanes)
+        return 1 + sum(2 + factor.bit_length() for factor in (width, frames, words, words, words))
 
     @property
     def tail_bits(self):
@@ -162,6 +171,84 @@ class PrologueConfig:
         the last of these, ``video_end`` in its last; ``end`` of the matrix."""
         flags = {name: 1 for name in ("last", "video", "video_token", "video_end", "end")}
         return data.StructLayout({"values": data.ArrayLayout(FP16.layout, self.lanes), **flags})
+
+
+class HeadSizes(wiring.Component):
+    """Numbers of tokens and words of a head, by one adder: products of the sizes in a job.
+
+    Members
+    -------
+    start : In(1), the sizes below stand from the next cycle on
+    height, width, frames, text, words : In, ``words`` of a token
+    frame_tokens, video_tokens : Out
+    frame_words, video_words, text_words : Out
+    done : Out(1), for a cycle: all are there, and stay until the next ``start``
+
+    Latency: ``PrologueConfig.size_cycles`` from ``start`` to ``done``.
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        job = config.job_layout
+        fields = {name: job[name].width for name in ("height", "width", "frames", "text")}
+        fields["words"] = bits_for(config.max_words)
+        frame = fields["height"] + fields["width"]
+        video = frame + fields["frames"]
+        results = {"frame_tokens": frame, "video_tokens": video}
+        for name, bits in (("frame", frame), ("video", video), ("text", fields["text"])):
+            results[f"{name}_words"] = bits + fields["words"]
+        super().__init__(
+            {
+                "start": In(1),
+                **{name: In(bits) for name, bits in fields.items()},
+                **{name: Out(bits) for name, bits in results.items()},
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        products = (
+            (self.height, self.width, self.frame_tokens),
+            (self.frame_tokens, self.frames, self.video_tokens),
+            (self.video_tokens, self.words, self.video_words),
+            (self.frame_tokens, self.words, self.frame_words),
+            (self.text, self.words, self.text_words),
+        )
+        widest = max(len(result) for _, _, result in products)
+        step = Signal(range(len(products)))
+        shifted = Signal(widest)
+        total = Signal(widest)
+        factor = Signal(max(len(each) for _, each, _ in products))
+        with m.FSM():
+            with m.State("WAIT"):
+                m.d.sync += step.eq(0)
+                with m.If(self.start):
+                    m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.sync += total.eq(0)
+                with m.Switch(step):
+                    for k, (left, right, _) in enumerate(products):
+                        with m.Case(k):
+                            m.d.sync += [shifted.eq(left), factor.eq(right)]
+                m.next = "ADD"
+            with m.State("ADD"):
+                m.d.sync += [shifted.eq(shifted << 1), factor.eq(factor >> 1)]
+                with m.If(factor[0]):
+                    m.d.sync += total.eq(total + shifted)
+                with m.If(~factor.any()):
+                    with m.Switch(step):
+                        for k, (_, _, result) in enumerate(products):
+                            with m.Case(k):
+                                m.d.sync += result.eq(total)
+                    m.d.sync += step.eq(step + 1)
+                    m.next = "LOAD"
+                    with m.If(step == len(products) - 1):
+                        m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "WAIT"
+        return m
 
 
 class MatrixWords(wiring.Component):
@@ -345,22 +432,243 @@ class Prologue(wiring.Component):
 
     def setup_cycles(self, width, frames, channels):
         """Cycles from a job's transfer to its first commands'."""
+        return 1 + self.config.size_cycles(width, frames, channels)
+
+    def measure_cycles(self, tokens, channels):
+        """Cycles from V's command to ``o_done`` where nothing else is asked for and nothing waits."""
+        return tokens * -(-channels // self.config.lanes) + 3
+
+    def key_cycles(self, frames, rows, text, channels):
+        """Cycles from K's command until Q is taken, where nothing waits; text in front."""
         words = -(-channels // self.config.lanes)
-        return 2 + sum(2 + factor.bit_length() for factor in (width, frames, words, words, words))
+        return (frames * rows + text) * words + frames * (channels - words)
+
+    def sparsification_beats(self, grid, window, group):
+        return SparsificationUnit(config=self.config.sparsification).packing(grid, window, group)
+
+    def prediction_frame(self, rows, channels, frames):
+        return PredictionUnit(config=self.config.prediction).frame_cycles(rows, channels, frames, frames)
 
     def elaborate(self, platform):
         m = Module()
         c = self.config
         u = SimpleNamespace(
-            prediction=PredictionUnit(config=c.prediction), sparsification=SparsificationUnit(config=c.sparsification)
+            sizes=HeadSizes(config=c),
+            prediction=PredictionUnit(config=c.prediction),
+            sparsification=SparsificationUnit(config=c.sparsification),
+            q=MatrixWords(config=c),
+            previous=MatrixWords(config=c),
+            k=MatrixWords(config=c),
+            v=MatrixWords(config=c),
         )
-        u.q, u.previous, u.k, u.v = (MatrixWords(config=c) for _ in range(4))
         for name, unit in vars(u).items():
             m.submodules[name] = emit_once(unit)
         job = Signal(c.job_layout, reset_less=True)
         start = Signal()
-        sizes = self._control(m, u, job, start)
-        self._read(m, u, job, start, sizes)
+        sent = self._send(m, u, job, start)
         self._distribute(m, u, job, start)
+        ended = self._ended(m, u, job, start, sent)
+        self._control(m, u, job, start, ended)
         self._pass(m, u)
         return m
+
+    def _send(self, m, u, job, start):
+        """Commands to the readers and jobs to the units, each as soon as it is taken. Returns whether all were."""
+        c = self.config
+        words = Signal(range(c.max_words + 1), name="token_words")
+        total = Signal(range(c.max_matrix_words + 1), name="matrix_words")
+        previous = Signal.like(total, name="previous_words")
+        lead = Signal.like(total, name="lead_words")  # those of the text before the video tokens
+        video = Signal(c.address_bits, name="video_address")
+        wants_q = Signal()
+        m.d.comb += [
+            words.eq((job.channels + (c.lanes - 1)) >> c.tail_bits),
+            *(getattr(u.sizes, name).eq(job[name]) for name in ("height", "width", "frames", "text")),
+            u.sizes.words.eq(words),
+            total.eq(u.sizes.video_words + u.sizes.text_words),
+            previous.eq(u.sizes.video_words - u.sizes.frame_words),
+            lead.eq(Mux(job.text_first, u.sizes.text_words, 0)),
+            video.eq(job.q + (lead << exact_log2(c.word_bytes))),
+            wants_q.eq(job.sparsify | job.predict),
+        ]
+        plans = {
+            "q": (wants_q, video, u.sizes.video_words, 0, 1),
+            "previous": (job.sparsify & previous.any(), video, previous, 0, 1),
+            "k": (job.predict, job.k, total, lead, 1),
+            "v": (job.quantize_v, job.v, total, lead, ~u.k.busy),
+        }
+        waiting = []
+        for name, (wanted, address, count, before, allowed) in plans.items():
+            reader = getattr(u, name)
+            command = getattr(self, f"o_command_{name}")
+            m.d.comb += [
+                command.payload.address.eq(address),
+                command.payload.length.eq(count << c.tail_bits),
+                reader.start.eq(start),
+                reader.counts.token.eq(words),
+                reader.counts.before.eq(before),
+                reader.counts.video.eq(u.sizes.video_words),
+                reader.counts.total.eq(Mux(wanted, count, 0)),
+                reader.counts.tail.eq(job.channels[: c.tail_bits]),
+            ]
+            waiting.append(_once(m, command, start, wanted, allowed, f"command_{name}"))
+
+        clip, head = u.sparsification.i_config, u.prediction.i_job
+        m.d.comb += [
+            *(clip.payload[name].eq(job[name]) for name in ("threshold", "frames", "height", "width", "window", "group")),
+            clip.payload.words.eq(words),
+            head.payload.rows.eq(u.sizes.frame_tokens),
+            *(head.payload[name].eq(job[name]) for name in ("channels", "factor", "scale", "p")),
+            # No frame is ragged, and what the map says of text is not asked here.
+            head.payload.last_factor_k.eq(job.factor),
+            head.payload.last_factor_q.eq(job.factor),
+            head.payload.text.eq(0),
+        ]
+        waiting.append(_once(m, clip, start, job.sparsify, 1, "clip"))
+        waiting.append(_once(m, head, start, job.predict, 1, "head"))
+        return ~Cat(*waiting).any()
+
+    def _distribute(self, m, u, job, start):
+        """The words to all who want them. The prediction unit has one input, for K's video tokens and then for Q."""
+        c = self.config
+        measures = {"k": self.o_measure_k, "v": self.o_measure_v}
+        for name, measure in measures.items():
+            word = getattr(u, name).o.payload
+            m.d.comb += [
+                *(measure.payload.x[lane].eq(word.values[lane]) for lane in range(c.lanes)),
+                measure.payload.count.eq(getattr(u, name).counts.tail if c.tail_bits else 0),
+                measure.payload.last.eq(word.last),
+                measure.payload.end.eq(word.end),
+                measure.payload.encode.eq(0),
+            ]
+        m.d.comb += [self.o_measure_v.valid.eq(u.v.o.valid), u.v.o.ready.eq(self.o_measure_v.ready)]
+
+        unit = u.prediction.i
+        queries = Signal(name="prediction_has_keys")
+        key_valid = Signal()
+        key_ready = Signal()
+        query_valid = Signal()
+        query_ready = Signal()
+        key, query = u.k.o.payload, u.q.o.payload
+        m.d.comb += [
+            key_ready.eq(~queries & unit.ready),
+            query_ready.eq(queries & unit.ready),
+            unit.valid.eq(Mux(queries, query_valid, key_valid)),
+            unit.payload.values.eq(Mux(queries, query.values, key.values)),
+            unit.payload.last.eq(Mux(queries, query.video_token, key.video_token)),
+        ]
+        with m.If(start):
+            m.d.sync += queries.eq(0)
+        with m.Elif(key_valid & key_ready & key.video_end):
+            m.d.sync += queries.eq(1)
+        measured = (1, self.o_measure_k.valid, self.o_measure_k.ready)
+        fork(m, u.k.o, [measured, (key.video, key_valid, key_ready)], "k")
+
+        clip = u.sparsification
+        m.d.comb += [
+            *(clip.i.payload.channels[lane].eq(query.values[lane]) for lane in range(c.lanes)),
+            clip.i.payload.last.eq(query.end),
+            *(clip.i_previous.payload[lane].eq(u.previous.o.payload.values[lane]) for lane in range(c.lanes)),
+            clip.i_previous.valid.eq(u.previous.o.valid),
+            u.previous.o.ready.eq(clip.i_previous.ready),
+        ]
+        compared = (job.sparsify, clip.i.valid, clip.i.ready)
+        fork(m, u.q.o, [compared, (job.predict, query_valid, query_ready)], "q")
+
+    def _ended(self, m, u, job, start, sent):
+        """Whether all is done, and the units' errors: (ended, map_error, table_error)."""
+        clip, found = u.sparsification, u.prediction.o_map
+        ended = Signal(name="all_ended")
+        map_ended = Signal()
+        map_error = Signal()
+        table_error = Signal()
+        entries = Signal(range(self.config.max_tokens + 1), name="entries_left")
+        busy = Signal(name="reading")
+        m.d.comb += [
+            clip.o.ready.eq(1),
+            found.ready.eq(1),
+            table_error.eq(clip.error_threshold | clip.error_geometry | clip.error_tokens),
+            busy.eq(u.q.busy | u.previous.busy | u.k.busy | u.v.busy),
+            ended.eq(sent & ~busy & (map_ended | ~job.predict) & (~entries.any() | table_error)),
+        ]
+        with m.If(start):
+            m.d.sync += [map_ended.eq(0), map_error.eq(0), entries.eq(Mux(job.sparsify, u.sizes.video_tokens, 0))]
+        with m.Else():
+            with m.If(found.valid):
+                m.d.sync += [map_ended.eq(1), map_error.eq(found.payload.error)]
+            with m.If(clip.o.valid):
+                m.d.sync += entries.eq(entries - 1)
+        return ended, map_error, table_error
+
+    def _control(self, m, u, job, start, ends):
+        """One job after the other."""
+        c = self.config
+        ended, map_error, table_error = ends
+        new, done = self.i_job.payload, self.o_done.payload
+        asked = Signal(name="anything_asked")
+        wrong = Signal(name="sizes_refused")
+        tokens = Signal(len(u.sizes.video_tokens) + 1, name="head_tokens")
+        m.d.comb += [
+            asked.eq(new.sparsify | new.predict | new.quantize_v),
+            tokens.eq(u.sizes.video_tokens + job.text),
+            wrong.eq(
+                ~u.sizes.video_tokens.any()
+                | ~job.channels.any()
+                | (job.channels > c.max_channels)
+                | (tokens > c.max_tokens)
+                | (job.predict & (u.sizes.frame_tokens > c.prediction.max_rows))
+            ),
+            u.sizes.start.eq(self.i_job.valid & self.i_job.ready & asked),
+            start.eq(u.sizes.done & ~wrong),
+        ]
+        with m.FSM():
+            with m.State("WAIT"):
+                m.d.comb += self.i_job.ready.eq(1)
+                with m.If(self.i_job.valid):
+                    m.d.sync += [job.eq(new), done.eq(0)]
+                    m.next = "DONE"
+                    with m.If(asked):
+                        m.next = "SIZES"
+            with m.State("SIZES"):
+                with m.If(start):
+                    m.next = "RUN"
+                with m.Elif(u.sizes.done):
+                    m.d.sync += [done.refused.eq(1), done.map_error.eq(job.predict), done.table_error.eq(job.sparsify)]
+                    m.next = "DONE"
+            with m.State("RUN"):
+                with m.If(ended):
+                    m.d.sync += [done.map_error.eq(map_error), done.table_error.eq(job.sparsify & table_error)]
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.o_done.valid.eq(1)
+                with m.If(self.o_done.ready):
+                    m.next = "WAIT"
+
+    def _pass(self, m, u):
+        """What is a unit's own."""
+        connect(m, u.prediction.o_scores, self.o_scores)
+        connect(m, self.i_probabilities, u.prediction.i_probabilities)
+        connect(m, self.i_read, u.prediction.i_read)
+        connect(m, u.prediction.o, self.o)
+        for name in ("q", "previous", "k", "v"):
+            connect(m, getattr(self, f"i_{name}"), getattr(u, name).i)
+        m.d.comb += [
+            u.sparsification.r_en.eq(self.r_en),
+            u.sparsification.r_addr.eq(self.r_addr),
+            self.r_ready.eq(u.sparsification.r_ready),
+            self.r_data.eq(u.sparsification.r_data),
+            self.not_finite_q.eq(u.q.not_finite),
+            self.not_finite_k.eq(u.k.not_finite),
+            self.not_finite_v.eq(u.v.not_finite),
+        ]
+
+
+def _once(m, sink, start, wanted, allowed, name):
+    """A payload into ``sink`` after ``start``, if ``wanted``, once it is ``allowed``. Returns whether it is still to go."""
+    waiting = Signal(name=f"{name}_waiting")
+    m.d.comb += sink.valid.eq(waiting & allowed)
+    with m.If(start):
+        m.d.sync += waiting.eq(wanted)
+    with m.Elif(sink.valid & sink.ready):
+        m.d.sync += waiting.eq(0)
+    return waiting
