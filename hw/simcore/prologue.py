@@ -29,7 +29,7 @@ Rejected:
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
@@ -308,7 +308,8 @@ class MatrixWords(wiring.Component):
             tail = self.counts.tail
             value = Signal(FP16.layout, name=f"value_{k}")
             m.d.comb += [
-                counts.eq(~o.last | ~tail.any() | (tail > k)),
+                # The first one always does, the last one only where all do.
+                counts.eq(~o.last | ~tail.any() | (tail > k if k < c.lanes - 1 else 0) if k else 1),
                 value.eq(code & counts.replicate(FP16.width)),
                 o.values[k].eq(value),
                 wrong[k].eq(value.exponent == FP16.exponent_max),
@@ -393,7 +394,7 @@ class Prologue(wiring.Component):
         that were read and count
 
     Cycles: ``setup_cycles`` from a job to its commands. With words that come as fast as they are taken, V alone takes
-    T W + 3 from its command to ``o_done``; ``predict`` T W for K, then what the prediction unit takes for Q; ``sparsify``
+    T W + 1 from its command to ``o_done``; ``predict`` T W for K, then what the prediction unit takes for Q; ``sparsify``
     what the sparsification unit takes, see there, and with ``predict`` T W more: both take Q at the pace of the slower one.
     From one memory port of a word a cycle a head with all three takes at least 4 T W cycles.
     There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
@@ -436,7 +437,7 @@ class Prologue(wiring.Component):
 
     def measure_cycles(self, tokens, channels):
         """Cycles from V's command to ``o_done`` where nothing else is asked for and nothing waits."""
-        return tokens * -(-channels // self.config.lanes) + 3
+        return tokens * -(-channels // self.config.lanes) + 1
 
     def key_cycles(self, frames, rows, text, channels):
         """Cycles from K's command until Q is taken, where nothing waits; text in front."""
@@ -614,9 +615,9 @@ class Prologue(wiring.Component):
             wrong.eq(
                 ~u.sizes.video_tokens.any()
                 | ~job.channels.any()
-                | (job.channels > c.max_channels)
-                | (tokens > c.max_tokens)
-                | (job.predict & (u.sizes.frame_tokens > c.prediction.max_rows))
+                | _exceeds(job.channels, c.max_channels)
+                | _exceeds(tokens, c.max_tokens)
+                | (job.predict & _exceeds(u.sizes.frame_tokens, c.prediction.max_rows))
             ),
             u.sizes.start.eq(self.i_job.valid & self.i_job.ready & asked),
             start.eq(u.sizes.done & ~wrong),
@@ -672,3 +673,8 @@ def _once(m, sink, start, wanted, allowed, name):
     with m.Elif(sink.valid & sink.ready):
         m.d.sync += waiting.eq(0)
     return waiting
+
+
+def _exceeds(value, most):
+    """Whether ``value`` is above ``most``; constant where it has too few bits to be."""
+    return value > most if most < (1 << len(value)) - 1 else Const(0, 1)
