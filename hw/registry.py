@@ -32,6 +32,7 @@ from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineC
 from hw.orbis.top_k import TopK, TopKConfig
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
+from hw.simcore.column_merge import ColumnMerge, ColumnMergeConfig
 from hw.simcore.computing_engine import ComputingEngine, ComputingEngineConfig
 from hw.simcore.ewu import Ewu, EwuConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -41,9 +42,11 @@ from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig
 from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
+from hw.simcore.prologue import Prologue, PrologueConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
 from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
+from hw.simcore.row_writer import RowWriter, RowWriterConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
@@ -457,6 +460,35 @@ _ENTRIES = (
         "similar tokens in time and space: distances, comparison trees, index buffer",
     ),
     Block(
+        "prologue",
+        Prologue,
+        {
+            "default": PrologueConfig(),
+            "narrow": PrologueConfig(
+                lanes=2,
+                max_channels=9,
+                max_tokens=300,
+                prediction=PredictionUnitConfig(
+                    lanes=2, max_channels=9, max_rows=24, max_tiles=7, sfu=SfuConfig(lanes=2, max_row=7)
+                ),
+                sparsification=SparsificationUnitConfig(
+                    candidates=2,
+                    banks=4,
+                    lanes=2,
+                    max_words=8,
+                    max_height=6,
+                    max_width=7,
+                    max_window=5,
+                    slots=64,
+                    tokens=200,
+                ),
+                length_bits=12,
+            ),
+        },
+        "SIMPICKER V-A",
+        "channel maxima of K and V, map of P and index table of a head, read side by side",
+    ),
+    Block(
         "quantization_unit",
         QuantizationUnit,
         {
@@ -499,6 +531,30 @@ _ENTRIES = (
         },
         "SIMPICKER V-A",
         "softmax over key tiles: running maximum, sum and output rescaled, then divided",
+    ),
+    Block(
+        "column_merge",
+        ColumnMerge,
+        {
+            "default": ColumnMergeConfig(),
+            "odd": ColumnMergeConfig(fp16_outputs=6, lut_outputs=3, lanes=3, max_channels=7, multiply_stages=0),
+            "single": ColumnMergeConfig(fp16_outputs=1, lut_outputs=2, lanes=1, max_channels=1, multiply_stages=1),
+        },
+        "SIMPICKER V-A",
+        "columns of a row of A from both arrays side by side, V's scales on those of the LUT array",
+    ),
+    Block(
+        "row_writer",
+        RowWriter,
+        {
+            "default": RowWriterConfig(),
+            "odd": RowWriterConfig(
+                lanes=3, elements=6, rows=5, max_channels=20, queue_rows=3, address_bits=33, length_bits=5
+            ),
+            "single": RowWriterConfig(lanes=1, elements=1, rows=1, max_channels=2, address_bits=12, length_bits=2),
+        },
+        "SIMPICKER V-A",
+        "rows of A packed into words of a bus, each written by a command when it is whole",
     ),
     Block(
         "bitonic_sorter",

@@ -167,8 +167,9 @@ async def check(bench, jobs):
         bench.set("clear", 0)
 
 
-async def check_scores(bench, job):
-    c = bench.config
+async def check_scores(bench, job, config=None):
+    """The words to the SFU; ``config`` of the unit where it is a part of another block."""
+    c = config or bench.config
     lanes, expected = c.sfu.lanes, job.scores(c)
     got = await bench.collect("o_scores", len(expected.count), timeout=40_000)
     beyond = np.arange(lanes) >= expected.count[:, None]
@@ -178,8 +179,8 @@ async def check_scores(bench, job):
     bench.compare(got, pack(*fields, widths=[32] * lanes + [lanes.bit_length(), 1, 1, 32]), unit="words of scores")
 
 
-async def check_map(bench, job):
-    c = bench.config
+async def check_map(bench, job, config=None):
+    c = config or bench.config
     bits = c.max_tiles.bit_length()
     rows, columns = job.map.shape
     bench.send("i_read", pack(np.arange(rows), np.zeros(rows, int), widths=[bits, bits]))

@@ -1,0 +1,680 @@
+"""Prologue of a head (SIMPICKER V-A): all that must be known of Q, K and V before the first tile of S.
+
+::
+
+                 +--> o_measure_k: maxima of K's channels
+    i_k --> words+
+                 +--> video tokens --+
+                                     +--> prediction unit --> map of P
+              +----- once K is in ---+        | ^
+    i_q --> words                    o_scores v | i_probabilities
+              +--> sparsification unit --> index table
+    i_previous --> words --^
+    i_v --> words --> o_measure_v: maxima of V's channels
+
+Four readers of memory work side by side, and the map, the table and the maxima are made from one reading of K, one of V and
+two of Q: the sparsification unit meets a frame and the one before it.
+
+Rejected:
+
+* Q read a third time for the prediction unit, behind K, so that sparsification need not wait for K: one word a cycle is all
+  that a memory port has, and T tokens of W words then take 5 T W cycles in place of 4 T W. It would be faster with a
+  sparsification unit that takes more than 4 cycles a word, as 4 candidates do from a window of 5 on: by T W at most.
+* V beside K: K alone has the port, so that what waits for it begins sooner. V comes while Q does, which is slower anyway.
+* Products of the sizes (tokens of a frame, words of a matrix) by a multiplier: they are made once a head, by one adder in
+  some 40 cycles.
+* A queue between the two who take Q: the one that is slower on average sets the pace, and either of them has its own.
+"""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for, exact_log2
+
+from hw.emit import emit_once
+from hw.formats import FP16, FP32
+from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
+from hw.simcore.quantization_unit import QuantizationUnitConfig
+from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
+from hw.stream import connect, register
+
+
+@dataclass(frozen=True)
+class PrologueConfig:
+    lanes: int = field(default=4, metadata={"doc": "B, FP16 elements of a word of memory; a power of two"})
+    max_channels: int = field(default=128, metadata={"doc": "most channels of a head, d"})
+    max_tokens: int = field(default=10_000, metadata={"doc": "most tokens of a head, text included"})
+    prediction: PredictionUnitConfig = field(
+        default=PredictionUnitConfig(), metadata={"doc": "config of the prediction unit; its SFU is outside"}
+    )
+    sparsification: SparsificationUnitConfig = field(
+        default=SparsificationUnitConfig(), metadata={"doc": "config of the sparsification unit"}
+    )
+    address_bits: int = field(default=32, metadata={"doc": "of an address, in bytes"})
+    length_bits: int = field(default=24, metadata={"doc": "of a command's length, in elements"})
+
+    def __post_init__(self):
+        if self.lanes < 1 or self.lanes & (self.lanes - 1):
+            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
+        for name in ("max_channels", "max_tokens", "address_bits", "length_bits"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        for name in ("prediction", "sparsification"):
+            if (lanes := getattr(self, name).lanes) != self.lanes:
+                raise ValueError(f"{name}.lanes must be lanes, {self.lanes}, not {lanes}")
+        if self.prediction.sfu_inside:
+            raise ValueError("prediction.sfu_inside must be False: the SFU is outside of the prologue")
+        if self.prediction.max_channels < self.max_channels:
+            raise ValueError(
+                f"prediction.max_channels must be at least max_channels, {self.max_channels}, "
+                f"not {self.prediction.max_channels}"
+            )
+        if self.sparsification.max_words < self.max_words:
+            raise ValueError(
+                f"sparsification.max_words must be at least {self.max_words}, for max_channels {self.max_channels}, "
+                f"not {self.sparsification.max_words}"
+            )
+        if (longest := self.max_matrix_words * self.lanes) >> self.length_bits:
+            raise ValueError(
+                f"length_bits must be at least {longest.bit_length()}, for {self.max_tokens} tokens of "
+                f"{self.max_channels} channels, not {self.length_bits}"
+            )
+
+    @property
+    def max_words(self):
+        """Words of the longest token."""
+        return -(-self.max_channels // self.lanes)
+
+    @property
+    def word_bytes(self):
+        return self.lanes * FP16.width // 8
+
+    @property
+    def max_matrix_words(self):
+        return self.max_tokens * self.max_words
+
+    def size_cycles(self, width, frames, channels):
+        """Of ``HeadSizes``."""
+        words = -(-channels // self.lanes)
+        return 1 + sum(2 + factor.bit_length() for factor in (width, frames, words, words, words))
+
+    @property
+    def tail_bits(self):
+        """Of the number of elements that count in a token's last word, 0 for all of them."""
+        return exact_log2(self.lanes)
+
+    @property
+    def job_layout(self):
+        s = self.sparsification
+        return data.StructLayout(
+            {
+                "frames": range(self.prediction.max_tiles + 1),
+                "height": range(s.max_height + 2),
+                "width": range(s.max_width + 2),
+                "text": range(self.max_tokens + 1),
+                "text_first": 1,
+                "channels": range(self.max_channels + 1),
+                "window": range(s.max_window + 2),
+                "group": range(s.max_width + 2),
+                "threshold": FP32.layout,
+                "factor": FP32.layout,
+                "scale": FP32.layout,
+                "p": self.prediction.p_bits + 1,
+                "sparsify": 1,
+                "predict": 1,
+                "quantize_v": 1,
+                "q": self.address_bits,
+                "k": self.address_bits,
+                "v": self.address_bits,
+            }
+        )
+
+    @property
+    def command_layout(self):
+        """Of the AXI reader: ``address`` of the first byte, ``length`` in elements."""
+        return data.StructLayout({"address": self.address_bits, "length": self.length_bits})
+
+    @property
+    def data_layout(self):
+        """Of the AXI reader: a word, the first element lowest."""
+        return data.StructLayout({"data": self.lanes * FP16.width, "last": 1})
+
+    @property
+    def measure_layout(self):
+        """Of the quantization units' input."""
+        return QuantizationUnitConfig(lanes=self.lanes, max_channels=self.max_channels).i_layout
+
+    @property
+    def done_layout(self):
+        return data.StructLayout({"map_error": 1, "table_error": 1, "refused": 1})
+
+    @property
+    def counts_layout(self):
+        """Words of a matrix: of a token, before the video tokens, of these, and of all; elements of a token's last word."""
+        words = range(self.max_matrix_words + 1)
+        return data.StructLayout(
+            {
+                "token": range(self.max_words + 1),
+                "before": words,
+                "video": words,
+                "total": words,
+                "tail": max(1, self.tail_bits),
+            }
+        )
+
+    @property
+    def word_layout(self):
+        """A word of a matrix and its place: ``last`` of a token; of a ``video`` token; ``video_token`` in the first word of
+        the last of these, ``video_end`` in its last; ``end`` of the matrix."""
+        flags = {name: 1 for name in ("last", "video", "video_token", "video_end", "end")}
+        return data.StructLayout({"values": data.ArrayLayout(FP16.layout, self.lanes), **flags})
+
+
+class HeadSizes(wiring.Component):
+    """Numbers of tokens and words of a head, by one adder: products of the sizes in a job.
+
+    Members
+    -------
+    start : In(1), the sizes below stand from the next cycle on
+    height, width, frames, text, words : In, ``words`` of a token
+    frame_tokens, video_tokens : Out
+    frame_words, video_words, text_words : Out
+    done : Out(1), for a cycle: all are there, and stay until the next ``start``
+
+    Latency: ``PrologueConfig.size_cycles`` from ``start`` to ``done``.
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        job = config.job_layout
+        fields = {name: job[name].width for name in ("height", "width", "frames", "text")}
+        fields["words"] = bits_for(config.max_words)
+        frame = fields["height"] + fields["width"]
+        video = frame + fields["frames"]
+        results = {"frame_tokens": frame, "video_tokens": video}
+        for name, bits in (("frame", frame), ("video", video), ("text", fields["text"])):
+            results[f"{name}_words"] = bits + fields["words"]
+        super().__init__(
+            {
+                "start": In(1),
+                **{name: In(bits) for name, bits in fields.items()},
+                **{name: Out(bits) for name, bits in results.items()},
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        products = (
+            (self.height, self.width, self.frame_tokens),
+            (self.frame_tokens, self.frames, self.video_tokens),
+            (self.video_tokens, self.words, self.video_words),
+            (self.frame_tokens, self.words, self.frame_words),
+            (self.text, self.words, self.text_words),
+        )
+        widest = max(len(result) for _, _, result in products)
+        step = Signal(range(len(products)))
+        shifted = Signal(widest)
+        total = Signal(widest)
+        factor = Signal(max(len(each) for _, each, _ in products))
+        with m.FSM():
+            with m.State("WAIT"):
+                m.d.sync += step.eq(0)
+                with m.If(self.start):
+                    m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.sync += total.eq(0)
+                with m.Switch(step):
+                    for k, (left, right, _) in enumerate(products):
+                        with m.Case(k):
+                            m.d.sync += [shifted.eq(left), factor.eq(right)]
+                m.next = "ADD"
+            with m.State("ADD"):
+                m.d.sync += [shifted.eq(shifted << 1), factor.eq(factor >> 1)]
+                with m.If(factor[0]):
+                    m.d.sync += total.eq(total + shifted)
+                with m.If(~factor.any()):
+                    with m.Switch(step):
+                        for k, (_, _, result) in enumerate(products):
+                            with m.Case(k):
+                                m.d.sync += result.eq(total)
+                    m.d.sync += step.eq(step + 1)
+                    m.next = "LOAD"
+                    with m.If(step == len(products) - 1):
+                        m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "WAIT"
+        return m
+
+
+class MatrixWords(wiring.Component):
+    """The words of a matrix as a reader delivers them, one register later: elements behind d are +0, and places are known.
+
+    Members
+    -------
+    i : In(stream of the reader's ``data_layout``); its ``last`` is not looked at
+    o : Out(stream of ``word_layout``)
+    counts : In, at ``start``; a ``total`` of 0 is no matrix
+    start : In(1), a matrix begins; the one before has left
+    busy : Out(1), words are still to leave
+    not_finite : Out(1), since reset a word with a NaN or an infinity has left
+
+    Latency: 1 cycle. Initiation interval: 1. Backpressure: yes.
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(config.data_layout)),
+                "o": Out(stream.Signature(config.word_layout)),
+                "counts": In(config.counts_layout),
+                "start": In(1),
+                "busy": Out(1),
+                "not_finite": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        held = register(m, c.data_layout, self.i.payload, self.i.valid, self.i.ready, "word")
+        words = range(c.max_matrix_words + 1)
+        before = Signal(words, name="words_before")  # the video tokens
+        video = Signal(words, name="words_of_video")  # left
+        left = Signal(words, name="words_left")
+        in_token = Signal(range(c.max_words + 1), name="words_in_token")  # left
+        take = Signal()
+        wrong = Signal(c.lanes)
+        o = self.o.payload
+        m.d.comb += [
+            self.busy.eq(left.any()),
+            self.o.valid.eq(held.valid & self.busy),
+            held.ready.eq(self.o.ready & self.busy),
+            take.eq(self.o.valid & self.o.ready),
+            o.last.eq(in_token == 1),
+            o.video.eq(~before.any() & video.any()),
+            o.video_token.eq(o.video & (video == self.counts.token)),
+            o.video_end.eq(o.video & (video == 1)),
+            o.end.eq(left == 1),
+        ]
+        for k in range(c.lanes):
+            code = held.payload.data.word_select(k, FP16.width)
+            counts = Signal(name=f"counts_{k}")
+            tail = self.counts.tail
+            value = Signal(FP16.layout, name=f"value_{k}")
+            m.d.comb += [
+                # The first one always does, the last one only where all do.
+                counts.eq(~o.last | ~tail.any() | (tail > k if k < c.lanes - 1 else 0) if k else 1),
+                value.eq(code & counts.replicate(FP16.width)),
+                o.values[k].eq(value),
+                wrong[k].eq(value.exponent == FP16.exponent_max),
+            ]
+        with m.If(take):
+            m.d.sync += [left.eq(left - 1), in_token.eq(Mux(o.last, self.counts.token, in_token - 1))]
+            with m.If(before.any()):
+                m.d.sync += before.eq(before - 1)
+            with m.Elif(o.video):
+                m.d.sync += video.eq(video - 1)
+            with m.If(wrong.any()):
+                m.d.sync += self.not_finite.eq(1)
+        with m.If(self.start):
+            m.d.sync += [
+                before.eq(self.counts.before),
+                video.eq(self.counts.video),
+                left.eq(self.counts.total),
+                in_token.eq(self.counts.token),
+            ]
+        return m
+
+
+def fork(m, source, branches, name):
+    """Hand each payload of ``source`` to every one of ``branches`` that wants it: (wanted, valid, ready) signals.
+
+    None waits for another with the payload at hand, and none gets the next one before all have had this.
+    """
+    had = []
+    for k, (wanted, valid, ready) in enumerate(branches):
+        done = Signal(name=f"{name}_{k}_done")
+        m.d.comb += valid.eq(source.valid & wanted & ~done)
+        had.append(done | ~wanted | ready)
+        with m.If(source.valid & source.ready):
+            m.d.sync += done.eq(0)
+        with m.Elif(valid & ready):
+            m.d.sync += done.eq(1)
+    m.d.comb += source.ready.eq(Cat(*had).all())
+
+
+class Prologue(wiring.Component):
+    """Maxima of K's and V's channels, the map of P and the index table of a head, as far as its job asks for them.
+
+    A head has ``frames`` F of ``height`` x ``width`` video tokens and ``text`` tokens C, before them with ``text_first`` and
+    behind them without, T in all, of d = ``channels`` in W = ceil(d / B) words of B = ``lanes`` elements; token t of a
+    matrix is at ``q``, ``k`` or ``v`` + 2 B W t bytes. ``factor`` is 1 / (height * width), ``scale`` 1 / sqrt(d),
+    ``threshold`` tau squared, all FP32; ``p`` is in units of 2**-p_bits; ``window`` and ``group`` are those of the
+    sparsification unit. What is read, a command a matrix:
+
+    ============  ==============================================  =================================================
+    by            what                                            where asked for
+    ============  ==============================================  =================================================
+    k             K, T tokens                                     ``predict``: to ``o_measure_k``; video tokens to the
+                                                                  prediction unit
+    v             V, T tokens, when K has come                    ``quantize_v``: to ``o_measure_v``
+    q             Q, video tokens                                 ``predict`` or ``sparsify``: to either unit
+    previous      the same without the last frame                 ``sparsify``, with more than one frame
+    ============  ==============================================  =================================================
+
+    Elements behind d in a token's last word may be anything. With ``predict`` and ``sparsify`` both units take Q in step, and
+    not before K's video tokens have come. The map is of video tiles only, row and column f for frame f.
+
+    ``o_done`` ends a job: all words were handed over, the map is in the score buffer and the table in the index buffer;
+    at once if nothing is asked for. ``map_error`` and ``table_error`` are the units'. ``refused``: there is no video token
+    or no channel, or more than ``max_channels`` or ``max_tokens``; nothing is read, and each unit that was asked has an error.
+
+    Parameters
+    ----------
+    config : PrologueConfig
+
+    Members
+    -------
+    i_job : In(stream of ``job_layout``), one a head; the next is taken when ``o_done`` has been
+    o_command_q, o_command_previous, o_command_k, o_command_v : Out(streams of ``address``, ``length``), see ``AxiReader``
+    i_q, i_previous, i_k, i_v : In(streams of ``data``, ``last``), what was read; ``last`` is not looked at
+    o_measure_k, o_measure_v : Out(streams of the quantization unit's ``i_layout``), ``encode`` = 0
+    o_scores : Out(stream of the SFU's ``i_layout``)
+    i_probabilities : In(stream of the SFU's ``o_layout``)
+    i_read, o : In, Out, the map: see ``ScoreBuffer``; a tile that is not in it, as before the first job, is important
+    r_en, r_addr, r_ready, r_data : the read port of the index buffer, entry t for video token t
+    o_done : Out(stream of ``map_error``, ``table_error``, ``refused``)
+    not_finite_q, not_finite_k, not_finite_v : Out(1), since reset a NaN or an infinity was among the elements of Q, K or V
+        that were read and count
+
+    Cycles: ``setup_cycles`` from a job to its commands. With words that come as fast as they are taken, V alone takes
+    T W + 1 from its command to ``o_done``; ``predict`` T W for K, then what the prediction unit takes for Q; ``sparsify``
+    what the sparsification unit takes, see there, and with ``predict`` T W more: both take Q at the pace of the slower one.
+    From one memory port of a word a cycle a head with all three takes at least 4 T W cycles.
+    There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
+    Errors: NaN and infinities as above, and as either unit says. After ``table_error`` the sparsification unit waits for a
+    reset; all that was to be read is read and dropped. A reader that refuses a command, because its address is misaligned or
+    its end beyond memory, delivers nothing: then the job does not end.
+    Golden: ``golden.prologue.prologue``.
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        prediction, sparsification = config.prediction, config.sparsification
+        matrices = ("q", "previous", "k", "v")
+        index_bits = sparsification.index.index_bits
+        super().__init__(
+            {
+                "i_job": In(stream.Signature(config.job_layout)),
+                **{f"o_command_{name}": Out(stream.Signature(config.command_layout)) for name in matrices},
+                **{f"i_{name}": In(stream.Signature(config.data_layout)) for name in matrices},
+                "o_measure_k": Out(stream.Signature(config.measure_layout)),
+                "o_measure_v": Out(stream.Signature(config.measure_layout)),
+                "o_scores": Out(stream.Signature(prediction.sfu.i_layout)),
+                "i_probabilities": In(stream.Signature(prediction.sfu.o_layout)),
+                "i_read": In(stream.Signature(prediction.buffer.read_layout)),
+                "o": Out(stream.Signature(prediction.buffer.o_layout)),
+                "r_en": In(1),
+                "r_addr": In(index_bits),
+                "r_ready": Out(1),
+                "r_data": Out(index_bits),
+                "o_done": Out(stream.Signature(config.done_layout)),
+                "not_finite_q": Out(1),
+                "not_finite_k": Out(1),
+                "not_finite_v": Out(1),
+            }
+        )
+
+    def setup_cycles(self, width, frames, channels):
+        """Cycles from a job's transfer to its first commands'."""
+        return 1 + self.config.size_cycles(width, frames, channels)
+
+    def measure_cycles(self, tokens, channels):
+        """Cycles from V's command to ``o_done`` where nothing else is asked for and nothing waits."""
+        return tokens * -(-channels // self.config.lanes) + 1
+
+    def key_cycles(self, frames, rows, text, channels):
+        """Cycles from K's command until Q is taken, where nothing waits; text in front."""
+        words = -(-channels // self.config.lanes)
+        return (frames * rows + text) * words + frames * (channels - words)
+
+    def sparsification_beats(self, grid, window, group):
+        return SparsificationUnit(config=self.config.sparsification).packing(grid, window, group)
+
+    def prediction_frame(self, rows, channels, frames):
+        return PredictionUnit(config=self.config.prediction).frame_cycles(rows, channels, frames, frames)
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        u = SimpleNamespace(
+            sizes=HeadSizes(config=c),
+            prediction=PredictionUnit(config=c.prediction),
+            sparsification=SparsificationUnit(config=c.sparsification),
+            q=MatrixWords(config=c),
+            previous=MatrixWords(config=c),
+            k=MatrixWords(config=c),
+            v=MatrixWords(config=c),
+        )
+        for name, unit in vars(u).items():
+            m.submodules[name] = emit_once(unit)
+        job = Signal(c.job_layout, reset_less=True)
+        start = Signal()
+        sent = self._send(m, u, job, start)
+        self._distribute(m, u, job, start)
+        ended = self._ended(m, u, job, start, sent)
+        self._control(m, u, job, start, ended)
+        self._pass(m, u)
+        return m
+
+    def _send(self, m, u, job, start):
+        """Commands to the readers and jobs to the units, each as soon as it is taken. Returns whether all were."""
+        c = self.config
+        words = Signal(range(c.max_words + 1), name="token_words")
+        total = Signal(range(c.max_matrix_words + 1), name="matrix_words")
+        previous = Signal.like(total, name="previous_words")
+        lead = Signal.like(total, name="lead_words")  # those of the text before the video tokens
+        video = Signal(c.address_bits, name="video_address")
+        wants_q = Signal()
+        m.d.comb += [
+            words.eq((job.channels + (c.lanes - 1)) >> c.tail_bits),
+            *(getattr(u.sizes, name).eq(job[name]) for name in ("height", "width", "frames", "text")),
+            u.sizes.words.eq(words),
+            total.eq(u.sizes.video_words + u.sizes.text_words),
+            previous.eq(u.sizes.video_words - u.sizes.frame_words),
+            lead.eq(Mux(job.text_first, u.sizes.text_words, 0)),
+            video.eq(job.q + (lead << exact_log2(c.word_bytes))),
+            wants_q.eq(job.sparsify | job.predict),
+        ]
+        plans = {
+            "q": (wants_q, video, u.sizes.video_words, 0, 1),
+            "previous": (job.sparsify & previous.any(), video, previous, 0, 1),
+            "k": (job.predict, job.k, total, lead, 1),
+            "v": (job.quantize_v, job.v, total, lead, ~u.k.busy),
+        }
+        waiting = []
+        for name, (wanted, address, count, before, allowed) in plans.items():
+            reader = getattr(u, name)
+            command = getattr(self, f"o_command_{name}")
+            m.d.comb += [
+                command.payload.address.eq(address),
+                command.payload.length.eq(count << c.tail_bits),
+                reader.start.eq(start),
+                reader.counts.token.eq(words),
+                reader.counts.before.eq(before),
+                reader.counts.video.eq(u.sizes.video_words),
+                reader.counts.total.eq(Mux(wanted, count, 0)),
+                reader.counts.tail.eq(job.channels[: c.tail_bits]),
+            ]
+            waiting.append(_once(m, command, start, wanted, allowed, f"command_{name}"))
+
+        clip, head = u.sparsification.i_config, u.prediction.i_job
+        m.d.comb += [
+            *(clip.payload[name].eq(job[name]) for name in ("threshold", "frames", "height", "width", "window", "group")),
+            clip.payload.words.eq(words),
+            head.payload.rows.eq(u.sizes.frame_tokens),
+            *(head.payload[name].eq(job[name]) for name in ("channels", "factor", "scale", "p")),
+            # No frame is ragged, and what the map says of text is not asked here.
+            head.payload.last_factor_k.eq(job.factor),
+            head.payload.last_factor_q.eq(job.factor),
+            head.payload.text.eq(0),
+        ]
+        waiting.append(_once(m, clip, start, job.sparsify, 1, "clip"))
+        waiting.append(_once(m, head, start, job.predict, 1, "head"))
+        return ~Cat(*waiting).any()
+
+    def _distribute(self, m, u, job, start):
+        """The words to all who want them. The prediction unit has one input, for K's video tokens and then for Q."""
+        c = self.config
+        measures = {"k": self.o_measure_k, "v": self.o_measure_v}
+        for name, measure in measures.items():
+            word = getattr(u, name).o.payload
+            m.d.comb += [
+                *(measure.payload.x[lane].eq(word.values[lane]) for lane in range(c.lanes)),
+                measure.payload.count.eq(getattr(u, name).counts.tail if c.tail_bits else 0),
+                measure.payload.last.eq(word.last),
+                measure.payload.end.eq(word.end),
+                measure.payload.encode.eq(0),
+            ]
+        m.d.comb += [self.o_measure_v.valid.eq(u.v.o.valid), u.v.o.ready.eq(self.o_measure_v.ready)]
+
+        unit = u.prediction.i
+        queries = Signal(name="prediction_has_keys")
+        key_valid = Signal()
+        key_ready = Signal()
+        query_valid = Signal()
+        query_ready = Signal()
+        key, query = u.k.o.payload, u.q.o.payload
+        m.d.comb += [
+            key_ready.eq(~queries & unit.ready),
+            query_ready.eq(queries & unit.ready),
+            unit.valid.eq(Mux(queries, query_valid, key_valid)),
+            unit.payload.values.eq(Mux(queries, query.values, key.values)),
+            unit.payload.last.eq(Mux(queries, query.video_token, key.video_token)),
+        ]
+        with m.If(start):
+            m.d.sync += queries.eq(0)
+        with m.Elif(key_valid & key_ready & key.video_end):
+            m.d.sync += queries.eq(1)
+        measured = (1, self.o_measure_k.valid, self.o_measure_k.ready)
+        fork(m, u.k.o, [measured, (key.video, key_valid, key_ready)], "k")
+
+        clip = u.sparsification
+        m.d.comb += [
+            *(clip.i.payload.channels[lane].eq(query.values[lane]) for lane in range(c.lanes)),
+            clip.i.payload.last.eq(query.end),
+            *(clip.i_previous.payload[lane].eq(u.previous.o.payload.values[lane]) for lane in range(c.lanes)),
+            clip.i_previous.valid.eq(u.previous.o.valid),
+            u.previous.o.ready.eq(clip.i_previous.ready),
+        ]
+        compared = (job.sparsify, clip.i.valid, clip.i.ready)
+        fork(m, u.q.o, [compared, (job.predict, query_valid, query_ready)], "q")
+
+    def _ended(self, m, u, job, start, sent):
+        """Whether all is done, and the units' errors: (ended, map_error, table_error)."""
+        clip, found = u.sparsification, u.prediction.o_map
+        ended = Signal(name="all_ended")
+        map_ended = Signal()
+        map_error = Signal()
+        table_error = Signal()
+        entries = Signal(range(self.config.max_tokens + 1), name="entries_left")
+        busy = Signal(name="reading")
+        m.d.comb += [
+            clip.o.ready.eq(1),
+            found.ready.eq(1),
+            table_error.eq(clip.error_threshold | clip.error_geometry | clip.error_tokens),
+            busy.eq(u.q.busy | u.previous.busy | u.k.busy | u.v.busy),
+            ended.eq(sent & ~busy & (map_ended | ~job.predict) & (~entries.any() | table_error)),
+        ]
+        with m.If(start):
+            m.d.sync += [map_ended.eq(0), map_error.eq(0), entries.eq(Mux(job.sparsify, u.sizes.video_tokens, 0))]
+        with m.Else():
+            with m.If(found.valid):
+                m.d.sync += [map_ended.eq(1), map_error.eq(found.payload.error)]
+            with m.If(clip.o.valid):
+                m.d.sync += entries.eq(entries - 1)
+        return ended, map_error, table_error
+
+    def _control(self, m, u, job, start, ends):
+        """One job after the other."""
+        c = self.config
+        ended, map_error, table_error = ends
+        new, done = self.i_job.payload, self.o_done.payload
+        asked = Signal(name="anything_asked")
+        wrong = Signal(name="sizes_refused")
+        tokens = Signal(len(u.sizes.video_tokens) + 1, name="head_tokens")
+        m.d.comb += [
+            asked.eq(new.sparsify | new.predict | new.quantize_v),
+            tokens.eq(u.sizes.video_tokens + job.text),
+            wrong.eq(
+                ~u.sizes.video_tokens.any()
+                | ~job.channels.any()
+                | _exceeds(job.channels, c.max_channels)
+                | _exceeds(tokens, c.max_tokens)
+                | (job.predict & _exceeds(u.sizes.frame_tokens, c.prediction.max_rows))
+            ),
+            u.sizes.start.eq(self.i_job.valid & self.i_job.ready & asked),
+            start.eq(u.sizes.done & ~wrong),
+        ]
+        with m.FSM():
+            with m.State("WAIT"):
+                m.d.comb += self.i_job.ready.eq(1)
+                with m.If(self.i_job.valid):
+                    m.d.sync += [job.eq(new), done.eq(0)]
+                    m.next = "DONE"
+                    with m.If(asked):
+                        m.next = "SIZES"
+            with m.State("SIZES"):
+                with m.If(start):
+                    m.next = "RUN"
+                with m.Elif(u.sizes.done):
+                    m.d.sync += [done.refused.eq(1), done.map_error.eq(job.predict), done.table_error.eq(job.sparsify)]
+                    m.next = "DONE"
+            with m.State("RUN"):
+                with m.If(ended):
+                    m.d.sync += [done.map_error.eq(map_error), done.table_error.eq(job.sparsify & table_error)]
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.o_done.valid.eq(1)
+                with m.If(self.o_done.ready):
+                    m.next = "WAIT"
+
+    def _pass(self, m, u):
+        """What is a unit's own."""
+        connect(m, u.prediction.o_scores, self.o_scores)
+        connect(m, self.i_probabilities, u.prediction.i_probabilities)
+        connect(m, self.i_read, u.prediction.i_read)
+        connect(m, u.prediction.o, self.o)
+        for name in ("q", "previous", "k", "v"):
+            connect(m, getattr(self, f"i_{name}"), getattr(u, name).i)
+        m.d.comb += [
+            u.sparsification.r_en.eq(self.r_en),
+            u.sparsification.r_addr.eq(self.r_addr),
+            self.r_ready.eq(u.sparsification.r_ready),
+            self.r_data.eq(u.sparsification.r_data),
+            self.not_finite_q.eq(u.q.not_finite),
+            self.not_finite_k.eq(u.k.not_finite),
+            self.not_finite_v.eq(u.v.not_finite),
+        ]
+
+
+def _once(m, sink, start, wanted, allowed, name):
+    """A payload into ``sink`` after ``start``, if ``wanted``, once it is ``allowed``. Returns whether it is still to go."""
+    waiting = Signal(name=f"{name}_waiting")
+    m.d.comb += sink.valid.eq(waiting & allowed)
+    with m.If(start):
+        m.d.sync += waiting.eq(wanted)
+    with m.Elif(sink.valid & sink.ready):
+        m.d.sync += waiting.eq(0)
+    return waiting
+
+
+def _exceeds(value, most):
+    """Whether ``value`` is above ``most``; constant where it has too few bits to be."""
+    return value > most if most < (1 << len(value)) - 1 else Const(0, 1)
