@@ -21,18 +21,13 @@ Rejected:
 
 from dataclasses import dataclass, field
 
-from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.axi.channels import STATUS_LAYOUT, Cause
-from hw.axi.word_fifo import WordFifo, WordFifoConfig
-from hw.emit import emit_once
+from hw.axi.channels import STATUS_LAYOUT
 from hw.formats import FP16
-from hw.memory.table_reader import TableReader, TableReaderConfig
-from hw.stream import connect
+from hw.memory.table_reader import TableReaderConfig
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,388 @@
+"""SIMCORE: attention of a head between two memories' worth of pins (SIMPICKER IV, V).
+
+::
+
+    s_axi (AXI4-Lite) --> registers --> checks --> head --> core --> o_command --> 4 readers --> arbiter --> m_axi (reads)
+    interrupt <-- status <---------------------------------- |
+                                                             +--> row writer, recovery --> writer -------> m_axi (writes)
+
+The core is reset before each head, and as soon as there is an error; the bus is not: what was begun on it ends, and what it
+still reads is dropped. So the next head is right whatever happened.
+"""
+
+from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from hw.axi.axi_read_arbiter import AxiReadArbiter
+from hw.axi.axi_reader import AxiReader
+from hw.axi.axi_writer import AxiWriter
+from hw.axi.channels import Cause as BusCause
+from hw.axi.channels import connect_lite, connect_read, connect_write, lite_pins, master_pins
+from hw.axi.registers import WORD_BITS, Registers, RegistersConfig
+from hw.emit import emit_once
+from hw.formats import FP32
+from hw.simcore.row_writer import RowWriter
+from hw.simcore.simcore_config import READERS, SimcoreConfig
+from hw.simcore.simcore_core import CORE_COUNTERS, SimcoreCore
+from hw.simcore.simcore_registers import P_BITS, REGISTERS, VERSION, Cause
+from hw.stream import connect
+
+__all__ = ["Simcore", "SimcoreConfig"]
+
+#: Cycles for which the bus must have been quiet before a head ends.
+_QUIET = 8
+
+_MATRICES = ("q", "k", "v", "a")
+
+
+class Simcore(wiring.Component):
+    """One head of attention at a time: ``golden.simcore.simcore``, bit for bit.
+
+    Registers, causes of errors: ``docs/registers.md``. A head begins with ``control.start`` and ends with ``status.done`` or
+    ``status.error``; ``interrupt`` is either, if enabled.
+
+    Parameters
+    ----------
+    config : SimcoreConfig
+
+    Members
+    -------
+    s_axi_awaddr and so on : the pins of AXI4-Lite, 32 bits wide
+    m_axi_awaddr and so on : the pins of AXI4
+    interrupt : Out(1)
+
+    Memory: Q, K, V and A of T tokens each, in words of B = data_bits / 16 elements; token t begins ``t * ceil(d / B)`` words
+    behind the matrix's address. Nothing is written but the d elements of A's tokens.
+
+    Errors: sizes and addresses are checked before anything is read; NaN and infinities, and what the bus answers, end a
+    head where they are found. A start while busy is refused and changes nothing.
+    There is no ``latency`` or ``initiation_interval``: the counters say what a head took.
+    Golden: ``golden.simcore.simcore``.
+    """
+
+    def __init__(self, *, config: SimcoreConfig):
+        self.config = config
+        self._registers = RegistersConfig(registers=REGISTERS)
+        super().__init__(
+            {
+                "interrupt": Out(1),
+                **lite_pins("s_axi", self._registers.address_bits, WORD_BITS),
+                **master_pins("m_axi", config.address_bits, config.data_bits),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        registers = Registers(config=self._registers)
+        m.submodules.registers = emit_once(registers)
+        connect_lite(m, self, "s_axi", registers)
+
+        restart = Signal(init=1)
+        m.domains.core = ClockDomain("core", local=True)
+        m.d.comb += [
+            ClockSignal("core").eq(ClockSignal("sync")),
+            ResetSignal("core").eq(ResetSignal("sync") | restart),
+        ]
+        core = SimcoreCore(config=c)
+        m.submodules.core = DomainRenamer("core")(emit_once(core))
+        bus = self._bus(m, core, restart)
+        self._control(m, registers, core, bus, restart)
+        return m
+
+    def _bus(self, m, core, restart):
+        """Readers, writers and what is under way on the bus. While ``restart`` what was begun is brought to its end."""
+        c = self.config
+        arbiter = AxiReadArbiter(config=c.arbiter)
+        writer = AxiWriter(config=c.axi)
+        rows = RowWriter(config=c.writer)
+        m.submodules.arbiter = emit_once(arbiter)
+        m.submodules.writer = emit_once(writer)
+        m.submodules.rows = emit_once(rows)
+        bus = _Bus(
+            Signal(name="bus_quiet"),
+            Signal(name="read_error"),
+            Signal(name="write_error"),
+            Signal(name="word_read"),
+            Signal(name="word_written"),
+        )
+        under_way, read_errors, showing = [], [], []
+        for k, name in enumerate(READERS):
+            reader = AxiReader(config=c.axi)
+            m.submodules[f"reader_{name}"] = emit_once(reader)
+            connect(m, reader.o_ar, arbiter.i_ar[k])
+            connect(m, arbiter.o_r[k], reader.i_r)
+            connect_unless(m, restart, getattr(core, f"o_command_{name}"), reader.i_command)
+            data = getattr(core, f"i_data_{name}")
+            m.d.comb += [
+                data.payload.eq(reader.o_data.payload),
+                data.valid.eq(reader.o_data.valid & ~restart),
+                reader.o_data.ready.eq(data.ready | restart),
+                reader.o_status.ready.eq(1),
+            ]
+            under_way.append(self._under_way(m, name, reader.i_command, reader.o_status))
+            read_errors.append(_failed(reader.o_status))
+            showing.append(reader.o_data.valid)
+        connect_read(m, self, "m_axi", arbiter.o_ar, arbiter.i_r)
+        connect_write(m, self, "m_axi", writer.o_aw, writer.o_w, writer.i_b)
+
+        # Rows of results while tiles are computed, rows of recovery after them; the rest of a packet that nobody ends.
+        connect_unless(m, restart, core.o_place, rows.i_place)
+        connect_unless(m, restart, core.o_results, rows.i)
+        command, packet = writer.i_command, writer.i_data
+        owed = Signal(range(c.axi.commands + 2))
+        finishing = Signal()
+        m.d.comb += [
+            rows.channels.eq(core.head.channels),
+            rows.drop.eq(restart),
+            command.valid.eq(rows.o_command.valid | (core.o_write_command.valid & ~restart)),
+            command.payload.eq(
+                Mux(rows.o_command.valid, rows.o_command.payload.as_value(), core.o_write_command.payload.as_value())
+            ),
+            rows.o_command.ready.eq(command.ready),
+            core.o_write_command.ready.eq(command.ready & ~rows.o_command.valid),
+            finishing.eq(restart & owed.any() & ~rows.pending),
+            packet.valid.eq(rows.o_data.valid | finishing | (core.o_write_data.valid & ~restart)),
+            rows.o_data.ready.eq(packet.ready),
+            core.o_write_data.ready.eq(packet.ready & ~rows.o_data.valid),
+        ]
+        with m.If(rows.o_data.valid):
+            m.d.comb += packet.payload.eq(rows.o_data.payload)
+        with m.Elif(finishing):
+            m.d.comb += packet.payload.last.eq(1)
+        with m.Else():
+            m.d.comb += packet.payload.eq(core.o_write_data.payload)
+        m.d.sync += owed.eq(
+            owed + (command.valid & command.ready) - (packet.valid & packet.ready & packet.payload.last)
+        )
+        m.d.comb += [
+            core.i_write_status.valid.eq(writer.o_status.valid & ~restart),
+            core.i_write_status.payload.eq(writer.o_status.payload),
+            writer.o_status.ready.eq(1),
+        ]
+        under_way.append(self._under_way(m, "writer", command, writer.o_status))
+        quiet_for = Signal(range(_QUIET + 1))
+        busy = Signal()
+        m.d.comb += [
+            busy.eq(Cat(*under_way, *showing, rows.pending).any()),
+            bus.quiet.eq(quiet_for == _QUIET),
+            core.quiet.eq(bus.quiet),
+            bus.read_error.eq(Cat(*read_errors).any()),
+            bus.write_error.eq(_failed(writer.o_status)),
+            bus.word_read.eq(arbiter.i_r.valid & arbiter.i_r.ready),
+            bus.word_written.eq(writer.o_w.valid & writer.o_w.ready),
+        ]
+        with m.If(busy):
+            m.d.sync += quiet_for.eq(0)
+        with m.Elif(~bus.quiet):
+            m.d.sync += quiet_for.eq(quiet_for + 1)
+        return bus
+
+    def _under_way(self, m, name, command, status):
+        """Whether a command was taken that has no status yet."""
+        count = Signal(range(self.config.axi.commands + 2), name=f"{name}_under_way")
+        m.d.sync += count.eq(count + (command.valid & command.ready) - (status.valid & status.ready))
+        return count.any()
+
+    def _control(self, m, registers, core, bus, restart):
+        c = self.config
+        head = Signal(c.head_layout)
+        busy = Signal()
+        cause = Signal(8)
+        found = Signal(8)  # on the bus
+        m.d.comb += core.head.eq(head)
+        geometry, wrong = self._geometry(m, registers)
+        refusals = [
+            *wrong,
+            *self._wrong_numbers(registers),
+            (Cause.ADDRESS, self._wrong_addresses(m, registers, geometry)),
+        ]
+        start = registers.control_start
+        done = Signal()
+        error = Signal()
+        m.d.comb += [
+            registers.status_busy.eq(busy),
+            registers.status_cause.eq(cause),
+            registers.status_done_set.eq(done),
+            registers.status_error_set.eq(error),
+            registers.status_refused_set.eq(start & busy),
+            self.interrupt.eq(registers.control_interrupt_enable & (registers.status_done | registers.status_error)),
+        ]
+        refused = Signal(8)
+        for number, condition in reversed(refusals):
+            with m.If(condition):
+                m.d.comb += refused.eq(number)
+        checking = Signal(2)
+        with m.FSM(name="head"):
+            with m.State("IDLE"):
+                with m.If(start):
+                    m.d.sync += [busy.eq(1), cause.eq(Cause.NONE), found.eq(Cause.NONE), checking.eq(0)]
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                # Products of sizes settle behind registers meanwhile.
+                m.d.sync += checking.eq(checking + 1)
+                with m.If(checking == 3):
+                    self._take(m, registers, head, geometry)
+                    m.d.sync += cause.eq(refused)
+                    m.next = "RUN"
+                    with m.If(refused.any()):
+                        m.next = "END"
+            with m.State("RUN"):
+                m.d.comb += core.go.eq(1)
+                m.d.sync += restart.eq(0)
+                with m.If(core.cause.any() | found.any()):
+                    m.d.sync += [cause.eq(Mux(found.any(), found, core.cause)), restart.eq(1)]
+                    m.next = "DRAIN"
+                with m.Elif(core.done):
+                    m.next = "DRAIN"
+            with m.State("DRAIN"):
+                m.d.sync += restart.eq(1)
+                with m.If(bus.quiet & restart):
+                    m.next = "END"
+            with m.State("END"):
+                m.d.comb += [done.eq(~cause.any()), error.eq(cause.any())]
+                m.d.sync += busy.eq(0)
+                m.next = "IDLE"
+        with m.If(bus.read_error & ~found.any()):
+            m.d.sync += found.eq(Cause.READ)
+        with m.Elif(bus.write_error & ~found.any()):
+            m.d.sync += found.eq(Cause.WRITE)
+        self._count(m, registers, core, bus, busy, start)
+        m.d.comb += [
+            registers.build_version.eq(VERSION),
+            registers.build_rows.eq(c.rows),
+            registers.build_data_bits.eq(c.data_bits),
+            registers.limits_max_channels.eq(c.max_channels),
+            registers.limits_max_frames.eq(c.max_frames),
+            registers.max_tokens.eq(c.max_tokens + c.max_text),
+            registers.key_tile.eq(c.keys),
+        ]
+
+    def _count(self, m, registers, core, bus, busy, start):
+        """The core's counters are kept when it is reset."""
+        begin = Signal()
+        m.d.comb += begin.eq(start & ~busy)
+        for name, event in (("cycles", busy), ("words_read", bus.word_read), ("words_written", bus.word_written)):
+            counter = Signal(WORD_BITS, name=f"{name}_count")
+            m.d.comb += getattr(registers, name).eq(counter)
+            with m.If(begin):
+                m.d.sync += counter.eq(0)
+            with m.Elif(event & busy):
+                m.d.sync += counter.eq(counter + 1)
+        running = core.go
+        names = [
+            *CORE_COUNTERS,
+            *(f"{a}_{b}" for a in ("fp16", "lut") for b in ("busy", "waiting", "stalled", "blocked")),
+        ]
+        for name in names:
+            kept = Signal(WORD_BITS, name=f"{name}_kept")
+            m.d.comb += getattr(registers, name).eq(kept)
+            with m.If(running):
+                m.d.sync += kept.eq(getattr(core, name))
+            with m.Elif(begin):
+                m.d.sync += kept.eq(0)
+
+    def _geometry(self, m, registers):
+        """Sizes that follow from those given, each behind a register; and what is wrong with those that are given."""
+        c = self.config
+        limits = {
+            "frames": c.max_frames,
+            "height": c.max_height,
+            "width": c.max_width,
+            "channels": c.max_channels,
+            "window": c.max_window,
+            "group": None,
+            "text": c.max_text,
+        }
+        wrong = []
+        for name, most in limits.items():
+            value = getattr(registers, name)
+            if name != "text":
+                wrong.append((Cause.GEOMETRY, value == 0))
+            if most is not None and most < (1 << len(value)) - 1:
+                wrong.append((Cause.GEOMETRY, value > most))
+        most = {"frame_tokens": c.max_frame_tokens, "video": c.max_frames * c.max_frame_tokens}
+        frame = Signal(range(most["frame_tokens"] + 1), name="frame_tokens")
+        video = Signal(range(most["video"] + 1), name="video_tokens")
+        words = Signal(range(c.max_words + 1), name="token_words")
+        total = Signal(range((most["video"] + c.max_text) * c.max_words + 1), name="matrix_words")
+        height = registers.height[: c.max_height.bit_length()]
+        width = registers.width[: c.max_width.bit_length()]
+        frames = registers.frames[: c.max_frames.bit_length()]
+        text = registers.text[: c.max_text.bit_length()]
+        m.d.sync += [
+            frame.eq(height * width),
+            video.eq(frame * frames),
+            words.eq((registers.channels[: c.max_channels.bit_length()] + c.lanes - 1) >> (c.lanes.bit_length() - 1)),
+            total.eq((video + text) * words),
+        ]
+        wrong.append((Cause.GEOMETRY, video > c.max_tokens))
+        return {"frame_tokens": frame, "words": words, "total": total}, wrong
+
+    def _wrong_numbers(self, registers):
+        positive = [
+            (Cause.SCALE, (value[31] == 1) | (value == 0) | (value >= FP32.inf))
+            for value in (registers.frame_inverse, registers.score_scale)
+        ]
+        one = 1 << P_BITS
+        return [
+            (Cause.PROPORTION, (registers.p_p > one) | (registers.p_a > one)),
+            (Cause.THRESHOLD, registers.tau_squared > FP32.inf),
+            *positive,
+        ]
+
+    def _wrong_addresses(self, m, registers, geometry):
+        """Misaligned, or a matrix that ends beyond the address space."""
+        c = self.config
+        found = []
+        for name in _MATRICES:
+            address = Cat(getattr(registers, f"{name}_low"), getattr(registers, f"{name}_high"))
+            end = Signal(c.address_bits - c.word_shift + 1, name=f"{name}_end")
+            m.d.comb += end.eq(address[c.word_shift : c.address_bits] + geometry["total"])
+            limit = 1 << (c.address_bits - c.word_shift)
+            found += [address[: c.word_shift].any(), address[c.address_bits :].any(), end > limit]
+        return Cat(*found).any()
+
+    def _take(self, m, registers, head, geometry):
+        """The registers as the core sees them."""
+        codes = registers.control_quantize
+        for name in ("frames", "height", "width", "text", "channels", "window", "p_p", "p_a"):
+            m.d.sync += head[name].eq(getattr(registers, name))
+        c = self.config
+        m.d.sync += [
+            # A group wider than a frame is a group as wide as a frame.
+            head.group.eq(Mux(registers.group > c.max_width, c.max_width, registers.group)),
+            head.frame_tokens.eq(geometry["frame_tokens"]),
+            head.words.eq(geometry["words"]),
+            head.text_first.eq(registers.control_text_first),
+            head.sparsify.eq(registers.control_sparsify),
+            head.codes_k.eq(codes & registers.control_speculate_p),
+            head.codes_v.eq(codes & registers.control_speculate_a),
+            head.threshold.eq(registers.tau_squared),
+            head.frame_inverse.eq(registers.frame_inverse),
+            head.score_scale.eq(registers.score_scale),
+        ]
+        for name in _MATRICES:
+            address = Cat(getattr(registers, f"{name}_low"), getattr(registers, f"{name}_high"))
+            m.d.sync += head[name].eq(address)
+
+
+class _Bus:
+    def __init__(self, quiet, read_error, write_error, word_read, word_written):
+        self.quiet, self.read_error, self.write_error = quiet, read_error, write_error
+        self.word_read, self.word_written = word_read, word_written
+
+
+def connect_unless(m, condition, source, sink):
+    """Join two streams while ``condition`` is 0."""
+    m.d.comb += [
+        Value.cast(sink.payload).eq(Value.cast(source.payload)),
+        sink.valid.eq(source.valid & ~condition),
+        source.ready.eq(sink.ready & ~condition),
+    ]
+
+
+def _failed(status):
+    """A command ends with an error."""
+    return status.valid & status.ready & (status.payload.cause != BusCause.OKAY)

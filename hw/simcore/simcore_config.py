@@ -1,0 +1,441 @@
+"""The sizes of a SIMCORE, and the layouts of what its parts tell each other (SIMPICKER IV, V-A)."""
+
+from dataclasses import dataclass, field
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hw.axi.axi_bursts import AxiConfig
+from hw.axi.axi_read_arbiter import AxiReadArbiterConfig
+from hw.formats import FP16
+from hw.simcore.column_importance import ColumnImportanceConfig
+from hw.simcore.column_merge import ColumnMergeConfig
+from hw.simcore.computing_engine import ComputingEngineConfig
+from hw.simcore.fp16_pe import FP16PEConfig
+from hw.simcore.lut_pe import LutPEConfig
+from hw.simcore.prediction_unit import PredictionUnitConfig
+from hw.simcore.prologue import PrologueConfig
+from hw.simcore.quantization_unit import QuantizationUnitConfig
+from hw.simcore.recovery import RecoveryConfig
+from hw.simcore.row_writer import RowWriterConfig
+from hw.simcore.scale_unit import ScaleUnitConfig
+from hw.simcore.sfu import SfuConfig
+from hw.simcore.simcore_registers import P_BITS
+from hw.simcore.sparsification_unit import SparsificationUnitConfig
+from hw.simcore.tile_merge_unit import TileMergeUnitConfig
+
+#: Readers of the bus.
+READERS = ("q", "k_fp16", "k_lut", "v")
+
+
+@dataclass(frozen=True)
+class SimcoreConfig:
+    engine: ComputingEngineConfig = field(
+        default=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=8, columns=1, lanes=4, words=32, add_stages=2, ragged=True),
+            lut=LutPEConfig(
+                rows=8, columns=1, lanes=4, words=32, add_stages=2, copy_width=64, slices="generator", ragged=True
+            ),
+            max_channels=64,
+            max_tokens=128,
+            load_lanes=16,
+        ),
+        metadata={"doc": "the two arrays; its max_tokens is the most tokens of a key tile"},
+    )
+    slices: int = field(
+        default=4, metadata={"doc": "G, most slices of a block: rows that meet a key tile while it is there"}
+    )
+    tiles: int = field(default=4, metadata={"doc": "W, key tiles between the first load and the last sum at one time"})
+    max_frames: int = field(default=32, metadata={"doc": "most frames of a clip"})
+    max_height: int = field(default=16, metadata={"doc": "rows of tokens of the largest frame"})
+    max_width: int = field(default=16, metadata={"doc": "tokens of its rows"})
+    max_window: int = field(default=3, metadata={"doc": "the largest window of the sparsification unit"})
+    max_tokens: int = field(default=4096, metadata={"doc": "most video tokens of a clip, entries of the index buffer"})
+    max_text: int = field(default=256, metadata={"doc": "most text tokens"})
+    data_bits: int = field(default=128, metadata={"doc": "of the AXI4 bus"})
+    address_bits: int = field(default=32, metadata={"doc": "of the AXI4 bus"})
+    burst: int = field(default=16, metadata={"doc": "words of the longest burst"})
+    outstanding: int = field(
+        default=4, metadata={"doc": "bursts of each reader, and of the writer, that are not ended"}
+    )
+    sfu_lanes: int = field(default=4, metadata={"doc": "scores a cycle of the SFU; a power of two"})
+    merge_lanes: int = field(default=4, metadata={"doc": "channels a cycle of the tile merge unit; a power of two"})
+    importance_lanes: int = field(
+        default=8, metadata={"doc": "channels of V a cycle in column importance; a power of two"}
+    )
+    candidates: int = field(default=4, metadata={"doc": "lane groups of the sparsification unit"})
+    slots: int = field(default=256, metadata={"doc": "tokens in the line store of the sparsification unit"})
+
+    def __post_init__(self):
+        for name in ("slices", "tiles"):
+            value = getattr(self, name)
+            if value < 2 or value & (value - 1):
+                raise ValueError(f"{name} must be a power of two of at least 2, not {value!r}")
+        for name in ("max_frames", "max_height", "max_width", "max_window", "max_tokens", "max_text"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        engine = self.engine
+        if engine.fp16.rows != engine.lut.rows or self.rows & (self.rows - 1):
+            raise ValueError(
+                f"both arrays of engine must have the same rows, a power of two, not {engine.fp16.rows} and {engine.lut.rows}"
+            )
+        if engine.load_lanes % self.lanes or engine.load_lanes & (engine.load_lanes - 1):
+            raise ValueError(
+                f"load_lanes of engine must be a power of two and at least {self.lanes}, the elements of an AXI word, "
+                f"not {engine.load_lanes}"
+            )
+        for name in ("sfu_lanes", "merge_lanes", "importance_lanes"):
+            value = getattr(self, name)
+            if value < 1 or engine.load_lanes % value:
+                raise ValueError(f"{name} must divide load_lanes of engine, {engine.load_lanes}, not {value!r}")
+        if self.lanes % self.merge_lanes:
+            raise ValueError(
+                f"merge_lanes must divide the {self.lanes} elements of an AXI word, not {self.merge_lanes}"
+            )
+        for name in ("fp16", "lut"):
+            if getattr(engine, name).outputs % self.sfu_lanes:
+                raise ValueError(f"sfu_lanes must divide the outputs of both arrays, not {self.sfu_lanes}")
+        parts = (
+            "axi",
+            "sfu",
+            "merge",
+            "importance",
+            "prediction",
+            "sparsification",
+            "quantization",
+            "fold",
+            "prologue",
+        )
+        parts += ("recovery", "columns", "writer", "arbiter")
+        for name in parts:
+            try:
+                getattr(self, name)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    # Sizes.
+
+    @property
+    def rows(self):
+        """t, rows of a slice."""
+        return self.engine.fp16.rows
+
+    @property
+    def block_rows(self):
+        """Rows of a block."""
+        return self.slices * self.rows
+
+    @property
+    def lanes(self):
+        """B, elements of an AXI word."""
+        return self.data_bits // FP16.width
+
+    @property
+    def load_lanes(self):
+        """L, elements of a word of operands."""
+        return self.engine.load_lanes
+
+    @property
+    def max_channels(self):
+        return self.engine.max_channels
+
+    @property
+    def keys(self):
+        """Most tokens of a key tile."""
+        return self.engine.max_tokens
+
+    @property
+    def max_words(self):
+        """AXI words of the widest token."""
+        return -(-self.max_channels // self.lanes)
+
+    @property
+    def channel_words(self):
+        """Words of L channels of the widest token."""
+        return -(-self.max_channels // self.load_lanes)
+
+    @property
+    def key_words(self):
+        """Words of L tokens of the largest key tile."""
+        return -(-self.keys // self.load_lanes)
+
+    @property
+    def max_frame_tokens(self):
+        return self.max_height * self.max_width
+
+    @property
+    def max_part(self):
+        """Most tokens of a frame, or of the text."""
+        return max(self.max_frame_tokens, self.max_text)
+
+    # Parts.
+
+    @property
+    def axi(self):
+        return AxiConfig(
+            data_bits=self.data_bits, address_bits=self.address_bits, burst=self.burst, outstanding=self.outstanding
+        )
+
+    @property
+    def sfu(self):
+        return SfuConfig(lanes=self.sfu_lanes, max_row=max(self.keys, self.max_frames), tiles=True)
+
+    @property
+    def merge(self):
+        return TileMergeUnitConfig(lanes=self.merge_lanes, rows=2 * self.block_rows, max_channels=self.max_channels)
+
+    @property
+    def importance(self):
+        return ColumnImportanceConfig(
+            lanes=self.sfu_lanes,
+            max_columns=self.keys,
+            max_rows=self.rows,
+            v_lanes=self.importance_lanes,
+            max_channels=self.max_channels,
+            p_bits=P_BITS,
+        )
+
+    @property
+    def prediction(self):
+        return PredictionUnitConfig(
+            lanes=self.lanes,
+            max_channels=self.max_channels,
+            max_rows=self.max_frame_tokens,
+            max_tiles=self.max_frames,
+            p_bits=P_BITS,
+            sfu=self.sfu,
+        )
+
+    @property
+    def sparsification(self):
+        return SparsificationUnitConfig(
+            candidates=self.candidates,
+            banks=max(8, self.candidates),
+            lanes=self.lanes,
+            max_words=1 << ceil_log2(self.max_words),
+            max_height=self.max_height,
+            max_width=self.max_width,
+            max_window=self.max_window,
+            slots=self.slots,
+            tokens=self.max_tokens,
+        )
+
+    @property
+    def quantization(self):
+        return QuantizationUnitConfig(lanes=self.lanes, max_channels=self.max_channels)
+
+    @property
+    def fold(self):
+        """Q times K's scales."""
+        return ScaleUnitConfig(lanes=self.lanes, max_channels=self.max_channels)
+
+    @property
+    def arbiter(self):
+        return AxiReadArbiterConfig(
+            readers=len(READERS),
+            outstanding=len(READERS) * self.outstanding,
+            data_bits=self.data_bits,
+            address_bits=self.address_bits,
+        )
+
+    @property
+    def prologue(self):
+        return PrologueConfig(
+            lanes=self.lanes,
+            max_channels=self.max_channels,
+            max_tokens=self.max_tokens + self.max_text,
+            prediction=self.prediction,
+            sparsification=self.sparsification,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )
+
+    @property
+    def recovery(self):
+        return RecoveryConfig(
+            lanes=self.lanes,
+            max_channels=self.max_channels,
+            tokens=self.max_tokens,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )
+
+    @property
+    def columns(self):
+        return ColumnMergeConfig(
+            fp16_outputs=self.engine.fp16.outputs,
+            lut_outputs=self.engine.lut.outputs,
+            lanes=self.merge_lanes,
+            max_channels=self.max_channels,
+        )
+
+    @property
+    def writer(self):
+        return RowWriterConfig(
+            lanes=self.merge_lanes,
+            elements=self.lanes,
+            rows=2 * self.block_rows,
+            max_channels=self.max_channels,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )
+
+    # Layouts.
+
+    @property
+    def word_shift(self):
+        """Bits of an address within an AXI word."""
+        return ceil_log2(self.data_bits // 8)
+
+    @property
+    def row_shift(self):
+        """Bits of a row of a slice."""
+        return ceil_log2(self.rows)
+
+    @property
+    def slice_shift(self):
+        """Bits of a slice of a block."""
+        return ceil_log2(self.slices)
+
+    @property
+    def head_layout(self):
+        """What stays the same during a head: geometry, switches, addresses, and what the parts make of them."""
+        address = self.address_bits
+        return data.StructLayout(
+            {
+                "frames": range(self.max_frames + 1),
+                "height": range(self.max_height + 1),
+                "width": range(self.max_width + 1),
+                "frame_tokens": range(self.max_frame_tokens + 1),
+                "text": range(self.max_text + 1),
+                "text_first": 1,
+                "channels": range(self.max_channels + 1),
+                "words": range(self.max_words + 1),
+                "sparsify": 1,
+                "codes_k": 1,
+                "codes_v": 1,
+                "window": range(self.max_window + 1),
+                "group": range(self.max_width + 1),
+                "p_p": P_BITS + 1,
+                "p_a": P_BITS + 1,
+                "threshold": 32,
+                "frame_inverse": 32,
+                "score_scale": 32,
+                **{name: address for name in ("q", "k", "v", "a")},
+            }
+        )
+
+    @property
+    def offset_shape(self):
+        """Of a number of AXI words, from the first of a matrix."""
+        return range((self.max_tokens + self.max_text) * self.max_words + 1)
+
+    @property
+    def block_layout(self):
+        """Kept rows of one query tile: of frame ``tile`` or of the text; the last slice has ``rows``. ``end``: no more."""
+        return data.StructLayout(
+            {
+                "tile": range(max(2, self.max_frames)),
+                "text": 1,
+                "bank": 1,
+                "slices": range(self.slices + 1),
+                "rows": range(self.rows + 1),
+                "end": 1,
+            }
+        )
+
+    @property
+    def task_layout(self):
+        """A block and a key tile that it meets: its ``tokens``, from word ``offset`` of K and V on, in ``place`` on chip."""
+        return data.StructLayout(
+            {
+                "place": range(self.tiles),
+                "tokens": range(self.keys + 1),
+                "offset": self.offset_shape,
+                "important": 1,
+                "bank": 1,
+                "slices": range(self.slices + 1),
+                "rows": range(self.rows + 1),
+                "first": 1,
+                "last": 1,
+            }
+        )
+
+    @property
+    def row_layout(self):
+        """The number of a row of Q on chip, and in the tile merge unit."""
+        return data.StructLayout({"row": range(max(2, self.rows)), "slice": range(max(2, self.slices)), "bank": 1})
+
+    @property
+    def q_address(self):
+        """Of a word of L channels of Q."""
+        return data.StructLayout({"word": range(max(2, self.channel_words)), "row": self.row_layout})
+
+    @property
+    def v_address(self):
+        """Of a word of L channels of V."""
+        token, word = range(max(2, self.keys)), range(max(2, self.channel_words))
+        return data.StructLayout({"word": word, "token": token, "place": range(self.tiles)})
+
+    @property
+    def slice_layout(self):
+        """A slice that meets a key tile."""
+        return data.StructLayout({"slice": range(max(2, self.slices)), "place": range(self.tiles)})
+
+    @property
+    def e_address(self):
+        """Of a word of L tokens of e = exp(s - m)."""
+        row = range(max(2, self.rows))
+        return data.StructLayout({"word": range(max(2, self.key_words)), "row": row, "slice": self.slice_layout})
+
+
+def depth(layout):
+    """Words of a memory that a layout addresses."""
+    return 1 << layout.size
+
+
+def rows_of(task, number, rows):
+    """Rows of slice ``number`` of a task: all but the last slice have t."""
+    return Mux(number + 1 == task.slices, task.rows, rows)
+
+
+def counted(m, values, channels, last, lanes, name):
+    """``values`` of a token's word with +0 behind its last channel, and whether one of the others is NaN or infinite.
+
+    ``last``: it is the token's last word.
+    """
+    kept = Signal(data.ArrayLayout(FP16.layout, lanes), name=f"{name}_counted")
+    wrong = Signal(name=f"{name}_not_finite")
+    tail = Signal(range(lanes), name=f"{name}_tail")
+    m.d.comb += tail.eq(channels[: ceil_log2(lanes)] if lanes > 1 else 0)
+    bad = []
+    for k in range(lanes):
+        counts = ~last | (tail == 0) | (tail > k)
+        m.d.comb += kept[k].eq(values[k].as_value() & counts.replicate(FP16.width))
+        bad.append(kept[k].exponent.all())
+    m.d.comb += wrong.eq(Cat(*bad).any())
+    return kept, wrong
+
+
+class Reading:
+    """A memory's read port, walked: ``walk`` gives an address, ``o`` the words, in order and as fast as they are taken.
+
+    ``valid``: there is a word; ``take``: drive it with the ready of what takes it; ``fetch``: an address is read now.
+    """
+
+    def __init__(self, m: Module, port, name):
+        self.valid = Signal(name=f"{name}_valid")
+        self.take = Signal(name=f"{name}_take")
+        self.ready = Signal(name=f"{name}_ready")
+        self.fetch = Signal(name=f"{name}_fetch")
+        self.data = port.data
+        m.d.comb += [self.ready.eq(~self.valid | self.take), port.en.eq(self.fetch & self.ready)]
+        with m.If(self.ready):
+            m.d.sync += self.valid.eq(self.fetch)
+
+
+def read_port(address, width):
+    """The signature of a memory's read port, seen from who reads: ``data`` in the cycle after ``en``, and held."""
+    return wiring.Signature({"en": Out(1), "addr": Out(address), "data": In(width)})
