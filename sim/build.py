@@ -31,6 +31,7 @@ from sim import toolchain
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE_SOURCE = Path(__file__).with_name("native.cpp")
+AXI_SOURCE = Path(__file__).with_name("native_axi.cpp")
 
 UNUSED_DAYS = 14
 
@@ -92,8 +93,12 @@ def for_cocotb(text, top, sim="verilator", waves=False):
 
 
 def for_native(text, top):
-    """Build Verilog ``text`` with ``native.cpp`` into a shared library for ctypes. Returns the path of the library."""
-    glue = NATIVE_SOURCE.read_text()
+    """Build Verilog ``text`` with ``native.cpp`` into a shared library for ctypes. Returns the path of the library.
+
+    A design with AXI pins has ``native_axi.cpp`` as well.
+    """
+    axi = any(port.endswith("_arvalid") for port in ports(text, top))
+    glue = NATIVE_SOURCE.read_text() + (AXI_SOURCE.read_text() if axi else "")
     flags = (*_NATIVE_FLAGS, *_WARNINGS)
     key = _digest("native", text, top, glue, *flags, _OPTIMISE, toolchain.versions("verilator"))
     return (

@@ -85,7 +85,7 @@ _MACHINE = (
             Field("max_frames", 16, "ro", doc="most frames F"),
         ),
     ),
-    register("max_tokens", 0x018, access="ro", doc="most tokens T, text included"),
+    register("max_tokens", 0x018, access="ro", doc="most video tokens, F H W"),
     register("key_tile", 0x01C, access="ro", doc="most tokens of a key tile; larger frames are cut"),
 )
 
