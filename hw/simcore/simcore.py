@@ -3,7 +3,7 @@
 ::
 
     s_axi (AXI4-Lite) --> registers --> checks --> head --> core --> o_command --> 4 readers --> arbiter --> m_axi (reads)
-    interrupt <-- status <---------------------------------- |
+    irq <-------- status <---------------------------------- |
                                                              +--> row writer, recovery --> writer -------> m_axi (writes)
 
 The core is reset before each head, and as soon as there is an error; the bus is not: what was begun on it ends, and what it
@@ -40,7 +40,7 @@ class Simcore(wiring.Component):
     """One head of attention at a time: ``golden.simcore.simcore``, bit for bit.
 
     Registers, causes of errors: ``docs/registers.md``. A head begins with ``control.start`` and ends with ``status.done`` or
-    ``status.error``; ``interrupt`` is either, if enabled.
+    ``status.error``; ``irq`` is either, if enabled.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Simcore(wiring.Component):
     -------
     s_axi_awaddr and so on : the pins of AXI4-Lite, 32 bits wide
     m_axi_awaddr and so on : the pins of AXI4
-    interrupt : Out(1)
+    irq : Out(1), the interrupt; Verilator has a word of its own that is "interrupt"
 
     Memory: Q, K, V and A of T tokens each, in words of B = data_bits / 16 elements; token t begins ``t * ceil(d / B)`` words
     behind the matrix's address. Nothing is written but the d elements of A's tokens.
@@ -66,7 +66,7 @@ class Simcore(wiring.Component):
         self._registers = RegistersConfig(registers=REGISTERS)
         super().__init__(
             {
-                "interrupt": Out(1),
+                "irq": Out(1),
                 **lite_pins("s_axi", self._registers.address_bits, WORD_BITS),
                 **master_pins("m_axi", config.address_bits, config.data_bits),
             }
@@ -207,7 +207,7 @@ class Simcore(wiring.Component):
             registers.status_done_set.eq(done),
             registers.status_error_set.eq(error),
             registers.status_refused_set.eq(start & busy),
-            self.interrupt.eq(registers.control_interrupt_enable & (registers.status_done | registers.status_error)),
+            self.irq.eq(registers.control_interrupt_enable & (registers.status_done | registers.status_error)),
         ]
         refused = Signal(8)
         for number, condition in reversed(refusals):

@@ -412,7 +412,7 @@ def counted(m, values, channels, last, lanes, name):
     m.d.comb += tail.eq(channels[: ceil_log2(lanes)] if lanes > 1 else 0)
     bad = []
     for k in range(lanes):
-        counts = ~last | (tail == 0) | (tail > k)
+        counts = ~last | (tail == 0) | ((tail > k) if k < lanes - 1 else 0)
         m.d.comb += kept[k].eq(values[k].as_value() & counts.replicate(FP16.width))
         bad.append(kept[k].exponent.all())
     m.d.comb += wrong.eq(Cat(*bad).any())
