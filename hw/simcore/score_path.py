@@ -243,7 +243,7 @@ class ScorePath(wiring.Component):
             room.eq(~head.codes_v | (feed.ready & ~tell)),
             feed.valid.eq(wanted & ~tell),
             feed.payload["values"].eq(result.results),
-            feed.payload.last.eq(result.last),
+            feed.payload.last.eq(row.last),
             self.o_probabilities.payload.eq(result),
             self.o_probabilities.valid.eq(sfu.o.valid & order.r_rdy & row.map),
             sfu.o.ready.eq(order.r_rdy & Mux(row.map, self.o_probabilities.ready, room)),
