@@ -45,26 +45,30 @@ What the parts leave open:
   slice that scores 0 throughout. Neither is an error of the head.
 * Qf is made of all rows of Q_c, those of text too, and of no others, where tiles may be unimportant (``quantize`` and
   ``speculate_p``): a value of a kept token of Q whose product with K's scale is beyond FP16 is an error.
-* An element of A can be infinite only where V comes within 2^-9 of 65,504.
+* Nothing of the machine but what ``Settings`` has decides an order. Means of frames and column sums are exact in any; the
+  sums of the arrays and of step 6 are in the order of k, one addition a product, whatever the lanes. The LUT array is that
+  of ``golden.lut_pe`` with products read as ``odd16`` and sums in FP32.
+* An element of A can be infinite only where V comes within a share of 2^-9 + J 2^-19 of 65,504, J key tiles.
 
-A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core; the time goes with the square of the tokens, and grows where
-key tiles are of few tokens.
+A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core, three times as long in key tiles of 16 tokens; the time goes
+with the square of the tokens.
 
 The switches: ``sparsify`` off keeps every token; ``speculate_p`` off makes every key tile important, ``speculate_a`` off
 every column; ``quantize`` off does both and is the FP16-only machine, in which K and V have no codes.
 
 Error against float64 attention, ``golden.reference.attention``, with all off: for row r and channel c, x the scores,
 p the softmax of them, at most ``(2^-11 + b) sum_j p[j] |V[j, c]| + 2^-11 |A| + T 2^-24 max_j |V[j, c]|`` and
-b = 2 d 2^-24 max_j sum_k |Q K| / sqrt(d) + 2^-19: the FP16 of e, the FP32 of everything else, the FP16 of A, e below the
-normal numbers. On the sample clip, 2,970 tokens, the rms of the error is 0.02 % of A's. Speculation's and sparsification's
-own errors are measured: ``golden.quality``, ``golden.token_similarity``.
+b = 2 d 2^-24 max_j sum_k |Q K| / sqrt(d) + (J + 1) 2^-19, J key tiles: the FP16 of e, the FP32 of everything else with the
+exponentials of each merge, the FP16 of A, e below the normal numbers. On the sample clip, 2,970 tokens, the rms of the
+error is 0.02 % of A's. Speculation's and sparsification's own errors are measured: ``golden.quality``,
+``golden.token_similarity``.
 
 Rejected: an importance of A's columns of a whole row of P, found before P V begins: A waits for a row that no buffer holds.
 P_c recovered for it: sums of rows that lie far apart, which the paper's adaptive grouping avoids (V-B). Slices across
 frames, which would fill the last slice of each: rows of different maps at one time. Key tiles in the order of the tokens:
-important frames are neighbours, and the LUT array would wait while the FP16 array makes their scores, or the results of
-as many tiles would have to be kept. All important ones first: the same, always. A map of key tiles in place of frames:
-as many times the sums, products and sorts of step 2, for means that no longer are those of a frame.
+up to 17 frames in a row are of one kind on the sample clip (in turn 2 at most), and the other array would wait, or the
+results of as many tiles would have to be kept. All important ones first: the same, always. A map of key tiles in place of
+frames: in step 2 as many times the products, and longer rows to sort, as there are key tiles to a frame.
 """
 
 from __future__ import annotations
@@ -185,7 +189,7 @@ class Settings:
     keys: int | None = field(default=None, metadata={"doc": "most tokens of a key tile; None: a whole frame, or text"})
     lanes: int = field(default=4, metadata={"doc": "lanes of the SFU"})
     running: int = field(default=3, metadata={"doc": "running sums of the SFU"})
-    distance_lanes: int = field(default=8, metadata={"doc": "channels a word of the sparsification unit"})
+    distance_lanes: int = field(default=4, metadata={"doc": "channels a word of the sparsification unit"})
     p_bits: int = field(default=P_BITS, metadata={"doc": "fraction bits of p_p and p_a"})
 
     def __post_init__(self):

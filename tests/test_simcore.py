@@ -28,6 +28,11 @@ from golden.simcore import (
     slices_of,
 )
 from golden.sparsification_unit import sparsify
+from hw.simcore.column_importance import ColumnImportanceConfig
+from hw.simcore.computing_engine import ComputingEngineConfig
+from hw.simcore.prediction_unit import PredictionUnitConfig
+from hw.simcore.sfu import SfuConfig
+from hw.simcore.sparsification_unit import SparsificationUnitConfig
 from sim import clips
 
 ALL = Settings(rows=4, tau=1.5)
@@ -161,9 +166,17 @@ def test_every_combination_of_switches(on):
 def test_other_orders_and_windows():
     geometry = Geometry(3, 4, 5, text=2)
     q, k, v = head(geometry, 24, seed=12)
-    other = Settings(rows=7, lanes=8, running=2, distance_lanes=4, p_bits=6, window=2, group=3, tau=2.0)
+    other = Settings(rows=7, lanes=8, running=2, distance_lanes=8, p_bits=6, window=2, group=3, tau=2.0)
     found = simcore(q, k, v, geometry, other)
     np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, other))
+
+
+def test_defaults_are_those_of_the_units():
+    s, sfu, engine = Settings(), SfuConfig(), ComputingEngineConfig()
+    assert (s.lanes, s.running) == (sfu.lanes, sfu.add_stages)
+    assert s.distance_lanes == SparsificationUnitConfig().lanes
+    assert s.p_bits == PredictionUnitConfig().p_bits == ColumnImportanceConfig().p_bits
+    assert (engine.lut.reading, engine.lut.accumulator) == ("odd16", "fp32")
 
 
 # Key tiles and their order.
@@ -388,7 +401,8 @@ def ideal(q, k, v, found, geometry, settings):
     """The flow in float64 with the golden's maps: (A, bound of the golden's error), both (tokens, d).
 
     Rounded as in the hardware are only codes, since they are a matter of definition. A bound of the difference: a score is
-    off by x, so P by exp(2 x); e and a product of the LUT multiplier by 2^-11, and A; sums by their number times 2^-24.
+    off by x, so P by exp(2 x); e and a product of the LUT multiplier by 2^-11, and A; sums by their number times 2^-24; a
+    merge by 2^-18.
     """
     q, k, v = (x.astype(np.float64) for x in (q, k, v))
     t, d = q.shape
@@ -410,7 +424,7 @@ def ideal(q, k, v, found, geometry, settings):
         p /= p.sum()
         values = np.where(found.map_a[slice_of[position]][key_of], v, dequantized[1])
         a[row] = p @ values
-        relative = np.expm1(2 * off) + 2.0**-10 * (1 + 2.0**-6) + t * 2.0**-24
+        relative = np.expm1(2 * off) + 2.0**-10 * (1 + 2.0**-6) + t * 2.0**-24 + found.map_a.shape[1] * 2.0**-18
         bound[row] = relative * (p @ np.abs(values)) + 2.0**-11 * np.abs(a[row]) + t * 2.0**-24 * np.abs(values).max()
     return a[found.table], bound[found.table]
 
@@ -435,18 +449,21 @@ def test_error_against_float64_is_within_its_bound(geometry, d, spread):
 def test_dense_attention_within_the_published_bound(geometry, d):
     """All features off against ``softmax(Q K^T / sqrt(d)) V``, by the formula of ``golden.simcore``."""
     q, k, v = (x.astype(np.float64) for x in head(geometry, d, seed=8))
-    found = simcore(*(x.astype(np.float16) for x in (q, k, v)), geometry, FP16_ONLY).a.astype(np.float64)
     scores = q @ k.T / np.sqrt(d)
     p = np.exp(scores - scores.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     a = p @ v
     np.testing.assert_allclose(reference.attention(q, k, v), a, rtol=1e-9, atol=1e-12)
-    b = 2 * d * 2.0**-24 * (np.abs(q) @ np.abs(k).T).max(axis=1) / np.sqrt(d) + 2.0**-19
-    bound = (2.0**-11 + b[:, None]) * (p @ np.abs(v)) + 2.0**-11 * np.abs(a)
-    bound += len(q) * 2.0**-24 * np.abs(v).max(axis=0)
-    assert (np.abs(found - a) <= bound).all()
-    if len(q) > 100:
-        assert np.sqrt(((found - a) ** 2).mean() / (a**2).mean()) < 4e-4
+    for keys in (None, 4):
+        found = simcore(*(x.astype(np.float16) for x in (q, k, v)), geometry, replace(FP16_ONLY, keys=keys)).a
+        b = 2 * d * 2.0**-24 * (np.abs(q) @ np.abs(k).T).max(axis=1) / np.sqrt(d)
+        b += (len(key_tiles(geometry, keys)) + 1) * 2.0**-19
+        bound = (2.0**-11 + b[:, None]) * (p @ np.abs(v)) + 2.0**-11 * np.abs(a)
+        bound += len(q) * 2.0**-24 * np.abs(v).max(axis=0)
+        error = found.astype(np.float64) - a
+        assert (np.abs(error) <= bound).all()
+        if len(q) > 100:
+            assert np.sqrt((error**2).mean() / (a**2).mean()) < 4e-4
 
 
 def test_maps_are_those_of_float64():
