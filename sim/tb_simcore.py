@@ -174,7 +174,10 @@ async def refused_heads(bench, expected):
     cases = [({name: 0}, Cause.GEOMETRY) for name in ("frames", "height", "width", "channels", "window", "group")]
     limits = {"frames": c.max_frames, "height": c.max_height, "width": c.max_width, "channels": c.max_channels}
     limits |= {"text": c.max_text, "window": c.max_window}
-    cases += [({name: most + 1}, Cause.GEOMETRY) for name, most in limits.items()]
+    cases += [({name: largest + 1}, Cause.GEOMETRY) for name, largest in limits.items()]
+    most = ("frames", "height", "width")
+    if np.prod([limits[name] for name in most]) > c.max_tokens:
+        cases += [({name: limits[name] for name in most}, Cause.GEOMETRY)]
     cases += [({f"{name}_low": BASE + 2}, Cause.ADDRESS) for name in "qkva"]
     space, word = 1 << c.address_bits, c.data_bits // 8
     cases += [(halves("qkva"[k], space - (k + 1) * word), Cause.ADDRESS) for k in range(4)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from golden.simcore import Geometry
 from sim import tb_simcore
 from sim.bench import bench_test
 
@@ -38,3 +39,11 @@ async def bus_errors(bench):
 @bench_test(stalls=("none",))
 async def start_while_busy(bench):
     await tb_simcore.started_twice(bench, copied)
+
+
+@bench_test(stalls=("none",))
+async def cycles(bench):
+    """Of one head, as latency: those that the native memory must take as well."""
+    machine = tb_simcore.machine_of(bench)
+    run = await tb_simcore.check(bench, machine, tb_simcore.Head(bench, copied, Geometry(4, 4, 4, 8), 9))
+    bench.row.latency = run.counters["cycles"]

@@ -113,9 +113,14 @@ def test_what_the_driver_refuses(native):
             machine.run(*arguments)
 
 
-def test_the_bench_on_this_machine():
+def test_the_bench_on_this_machine(native):
+    """And the native memory takes as many cycles as cocotbext-axi's."""
     report = simulate(COPIER, bench="tb_simcore_parts")
     assert report.vectors > 300
+    native.reset()
+    geometry = Geometry(4, 4, 4, 8)
+    run = on_native(native, 1 << 16, base=BASE, latency=2).run(*seeded(np.random.default_rng(1), geometry, 9), geometry)
+    assert run.counters["cycles"] == report.latency == 1225
 
 
 def test_the_bench_finds_what_is_wrong():
