@@ -17,12 +17,16 @@ from hw.simcore.simcore_registers import P_BITS, REGISTERS, VERSION, Cause
 from hw.stream import connect
 
 _MATRICES = "qkv"
+
+#: Value of ``group`` to what is wrong then.
+FAULTS = {0x100: "a bit of Q", 0x101: "an element behind A", 0x102: "NaN is no error", 0x103: "p above 1 is none"}
+_BIT, _BEHIND, _BLIND, _CARELESS = FAULTS
+
 _BUILD = ("build_version", "build_rows", "build_data_bits", "limits_max_channels", "limits_max_frames", "max_tokens")
 
 
 @dataclass(frozen=True)
 class CopierConfig:
-    fault: str = ""
     data_bits: int = 64
     address_bits: int = 32
     max_channels: int = 9
@@ -49,7 +53,10 @@ class CopierConfig:
 
 
 class Copier(wiring.Component):
-    """Reads a token of Q, K and V at a time, and writes that of Q to A; ends with the first error. ``fault`` breaks it."""
+    """Reads a token of Q, K and V at a time, and writes that of Q to A; ends with the first error.
+
+    It does wrong where ``group`` is one of ``FAULTS``.
+    """
 
     def __init__(self, *, config):
         self.config = config
@@ -107,11 +114,11 @@ class Copier(wiring.Component):
             tokens.eq(r.frames * r.height * r.width + r.text),
             pitch.eq((r.channels + c.lanes - 1) // c.lanes * (c.data_bits // 8)),
         ]
-        self._refuse(m, r, refusal)
+        self._refuse(m, r, refusal, tokens * pitch)
         for name, command in zip("qkva", commands):
             m.d.comb += [
                 command.payload.address.eq(getattr(r, f"{name}_low") + offset),
-                command.payload.length.eq(r.channels),
+                command.payload.length.eq(r.channels + ((r.group == _BEHIND) if name == "a" else 0)),
             ]
         first = Cause.NONE
         with m.FSM() as fsm:
@@ -119,7 +126,6 @@ class Copier(wiring.Component):
             with m.State("IDLE"):
                 with m.If(r.control_start):
                     m.d.sync += [token.eq(0), offset.eq(0), cause.eq(refusal), *(x.eq(0) for x in sent + ended)]
-                    m.d.sync += [counter.eq(0) for counter in self._counters(r).values()]
                     m.next = "END"
                     with m.If(refusal == first):
                         m.next = "TOKEN"
@@ -154,11 +160,12 @@ class Copier(wiring.Component):
                     writer.i_data.valid.eq(data.valid),
                     data.ready.eq(writer.i_data.ready),
                 ]
-                if c.fault == "copy":
+                with m.If(r.group == _BIT):
                     m.d.comb += writer.i_data.payload.data[0].eq(~data.payload.data[0])
             else:
                 m.d.comb += data.ready.eq(1)
             wrong = Cat(data.payload.data.word_select(j, 16)[10:15].all() for j in range(c.lanes)).any()
+            wrong = wrong & (r.group != _BLIND)
             moved.append(data.valid & data.ready)
             with m.If(moved[-1] & wrong & (cause == Cause.NONE)):
                 m.d.sync += cause.eq(Cause.NOT_FINITE_Q + k)
@@ -168,6 +175,8 @@ class Copier(wiring.Component):
         ]
         with m.If(r.status_busy):
             m.d.sync += counters["cycles"].eq(counters["cycles"] + 1)
+        with m.If(r.control_start & ~r.status_busy):
+            m.d.sync += [counter.eq(0) for counter in counters.values()]
         m.d.comb += [getattr(r, name).eq(counter) for name, counter in counters.items()]
         m.d.comb += r.rows_kept.eq(r.frames * r.height * r.width + r.text)
 
@@ -177,20 +186,25 @@ class Copier(wiring.Component):
             self._counted = {name: Signal(32, name=f"count_{name}") for name in names}
         return self._counted
 
-    def _refuse(self, m, r, refusal):
+    def _refuse(self, m, r, refusal, size):
         c = self.config
         sizes = {"frames": c.max_frames, "height": c.max_height, "width": c.max_width, "channels": c.max_channels}
-        sizes |= {"window": c.max_window}
+        sizes |= {"window": c.max_window, "group": 1 << 16}
         tau, scales = r.tau_squared, (r.frame_inverse, r.score_scale)
-        with m.If(
-            Cat(
-                *((getattr(r, n) == 0) | (getattr(r, n) > most) for n, most in sizes.items()), r.text > c.max_text
-            ).any()
-        ):
+        outside = [(getattr(r, name) == 0) | (getattr(r, name) > most) for name, most in sizes.items()]
+        misplaced = []
+        for name in "qkva":
+            low = getattr(r, f"{name}_low")
+            misplaced += [
+                getattr(r, f"{name}_high").any(),
+                low % (c.data_bits // 8) != 0,
+                low + size > 1 << c.address_bits,
+            ]
+        with m.If(Cat(*outside, r.text > c.max_text).any()):
             m.d.comb += refusal.eq(Cause.GEOMETRY)
-        with m.Elif(Cat(getattr(r, f"{n}_low") % (c.data_bits // 8) for n in "qkva").any()):
+        with m.Elif(Cat(*misplaced).any()):
             m.d.comb += refusal.eq(Cause.ADDRESS)
-        with m.Elif((r.p_p > 1 << P_BITS) | (r.p_a > 1 << P_BITS)):
+        with m.Elif(((r.p_p > 1 << P_BITS) | (r.p_a > 1 << P_BITS)) & (r.group != _CARELESS)):
             m.d.comb += refusal.eq(Cause.PROPORTION)
         with m.Elif(tau[31] | (tau[:31] > 0x7F800000)):
             m.d.comb += refusal.eq(Cause.THRESHOLD)

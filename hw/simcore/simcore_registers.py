@@ -51,7 +51,7 @@ _CONTROL = Register(
         Field("speculate_a", 1, "rw", 1, doc="unimportant columns of A are FP-INT"),
         Field("quantize", 1, "rw", 1, doc="K and V have INT8 codes; 0: everything is FP16, whatever speculates"),
         Field("text_first", 1, "rw", 1, doc="text tokens stand before the video tokens, else after"),
-        Field("interrupt_enable", 1, "rw", doc="the interrupt is high while status.done or status.error is", bit=16),
+        Field("interrupt_enable", 1, "rw", doc="the pin irq is high while status.done or status.error is", bit=16),
     ),
 )
 
@@ -162,7 +162,7 @@ AXI4-Lite, 32 bits wide. Version {VERSION} of the map; rendered by `python -m hw
 
 1. Write Q, K and V to memory: tokens in the order of the head, FP16, each at the beginning of a word.
 2. Write geometry, addresses, proportions, threshold and scales.
-3. Write `control` with the switches and `start`. Wait for `status.done` or `status.error`, or for the interrupt.
+3. Write `control` with the switches and `start`. Wait for `status.done` or `status.error`, or for the pin `irq`.
 4. Read A and the counters; clear `status.done` or `status.error` by writing it as 1.
 
 After an error the next head needs no reset.
