@@ -122,7 +122,7 @@ async def cycles(bench):
     """Jobs of few and many copies, of short and long rows, take the cycles that the component says."""
     c, rng = bench.config, bench.rng
     n = min(c.tokens, 60)
-    for channels in {1, c.max_channels, min(c.max_channels, 2 * c.lanes), min(c.max_channels, 3 * c.lanes)}:
+    for channels in sorted({1, c.max_channels, *(min(c.max_channels, k * c.lanes) for k in (2, 3))}):
         for share in (0.0, 0.1, 0.5, 1.0):
             job = Job(c, seeded(rng, n, share), values(rng, n, channels))
             await bench.reset()

@@ -119,10 +119,10 @@ class Recovery(wiring.Component):
     i_status : In(stream of ``cause``), one a write
     o_done : Out(stream of ``rows``, ``error``, ``index_error``)
 
-    Cycles: ``cycles``, with a memory that answers at once; a row takes the most of its ``words``, log2(``words``) + 2 and the
-    entries since the row before. With M of T rows to be copied, evenly spread, T + 12 or M * ``words`` + 12 cycles, whichever
-    is more. A memory that takes m cycles from a read's command to its first word adds m, with ``rows_in_flight`` >= 1 +
-    (m + 3) / ``words``. There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
+    Cycles: ``cycles`` with a memory that answers at once. A row takes the most of its ``words``, log2(``words``) + 2 and the
+    entries since the row before: M of T rows, evenly spread, take about T or M * ``words``, whichever is more. With m cycles
+    from a read's command to its first word it is the same and m more while ``rows_in_flight`` >= 1 + (m + 3) / ``words``.
+    There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
     Memory: ``2 * max_words + 2`` words of a row.
     Errors: as above; a job of no channel, or more than ``max_channels``, copies nothing and ends with ``error``.
     Golden: ``golden.recovery.recovery``.
