@@ -444,14 +444,18 @@ class Prologue(wiring.Component):
         words = -(-channels // self.config.lanes)
         return (frames * rows + text) * words + frames * (channels - words)
 
+    def frame_cycles(self, rows, channels, frames):
+        """Of the prediction unit, if every tile is important."""
+        return PredictionUnit(config=self.config.prediction).frame_cycles(rows, channels, frames, frames)
+
     def query_cycles(self, grid, channels, window, group, *, sparsify=True, predict=True):
-        """Cycles of Q from then on until all rows are multiplied and all tokens decided, about: see the class."""
+        """Cycles from then until Q has been taken and compared: of each frame, those of the slower unit.
+
+        To ``o_done`` it is up to the last frame's ``frame_cycles``, products and sort, and 64 cycles more.
+        """
         c = self.config
         frames, height, width = grid
-        each = 0
-        if predict:
-            unit = PredictionUnit(config=c.prediction)
-            each = max(unit.frame_cycles(height * width, channels, frames, frames))
+        each = max(self.frame_cycles(height * width, channels, frames)) if predict else 0
         if not sparsify:
             return frames * each
         words = -(-channels // c.lanes)
