@@ -44,6 +44,7 @@ from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
 from hw.simcore.prologue import Prologue, PrologueConfig
 from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from hw.simcore.recovery import Recovery, RecoveryConfig
 from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
 from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
 from hw.simcore.row_writer import RowWriter, RowWriterConfig
@@ -580,6 +581,19 @@ _ENTRIES = (
         },
         "SIMPICKER IV, V-A",
         "operands of an array, read by k from matrices that arrive by rows or columns, ping-pong",
+    ),
+    Block(
+        "recovery",
+        Recovery,
+        {
+            "default": RecoveryConfig(),
+            "narrow": RecoveryConfig(
+                lanes=2, max_channels=5, tokens=70, rows_in_flight=1, address_bits=20, length_bits=4
+            ),
+            "single": RecoveryConfig(lanes=8, max_channels=8, tokens=64, rows_in_flight=3),
+        },
+        "SIMPICKER IV-C, V-A",
+        "rows of A of similar tokens copied in memory from the row of each token's root",
     ),
     Block(
         "reduction_tree",

@@ -1,9 +1,155 @@
-"""The prologue: golden against its parts, benches."""
+"""The prologue: golden against the head's own and against a memory, benches, a long run, what is refused."""
 
-from sim.harness import simulate
+import numpy as np
 import pytest
 
+from golden import axi_reader
+from golden.formats import FP16, FP32, fp16, to_float64
+from golden.prologue import prologue, reads, words
+from golden.quantization_unit import quantize
+from golden.simcore import Geometry, Settings, prepare
+from golden.sparsification_unit import KEPT
+from hw.registry import find
+from hw.simcore.prediction_unit import PredictionUnitConfig
+from hw.simcore.prologue import Prologue, PrologueConfig
+from hw.simcore.sparsification_unit import SparsificationUnitConfig
+from sim import clips
+from sim.harness import simulate
+from sim.native import Native
+from sim.packing import pack, unpack
+from sim.tb_prologue import ADDRESSES, Head, similar
 
-@pytest.mark.parametrize("preset", ["default", "narrow"])
+GEOMETRIES = [Geometry(3, 2, 4), Geometry(2, 3, 3, 4), Geometry(4, 1, 5, 2, text_first=False), Geometry(1, 1, 1, 1)]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_map_and_table_are_those_of_the_head(geometry):
+    q, k, v = similar(np.random.default_rng(geometry.tokens), geometry, 11)
+    found = prologue(q, k, v, geometry, tau=1.0, lanes=4)
+    whole = prepare(q, k, v, geometry, Settings(tau=1.0, distance_lanes=4))
+    frames = [tile for tile in range(len(geometry.tiles)) if tile != geometry.text_tile]
+    np.testing.assert_array_equal(found.map, whole.map_p[np.ix_(frames, frames)])
+    np.testing.assert_array_equal(found.table + geometry.video.start, whole.table[geometry.video])
+    assert (whole.kind == KEPT).sum() == (found.table == np.arange(len(found.table))).sum() + geometry.text
+    assert found.not_finite == (False, False, False) and not found.map_error
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("d", [1, 7, 8])
+def test_what_is_read_is_in_memory(geometry, d):
+    """The matrices as they lie in memory, with garbage behind d: what the readers bring are the tokens."""
+    lanes, rng = 4, np.random.default_rng(d)
+    pitch = -(-d // lanes) * lanes
+    tensors = dict(zip("qkv", rng.integers(0, 1 << 16, (3, geometry.tokens, pitch)).astype(np.uint16)))
+    memory = np.zeros(1 << 22, np.uint8)
+    for name, x in tensors.items():
+        memory[ADDRESSES[name] : ADDRESSES[name] + x.nbytes] = x.view(np.uint8).ravel()
+    commands = reads(geometry, d, ADDRESSES, lanes=lanes)
+    assert ("previous" in commands) == (geometry.frames > 1)
+    for reader, (address, length) in commands.items():
+        got, _ = axi_reader.read(memory, address, length, word_bytes=2 * lanes)
+        rows = tensors["q" if reader == "previous" else reader]
+        rows = rows[geometry.video] if reader in ("q", "previous") else rows
+        rows = rows[: len(rows) - geometry.rows] if reader == "previous" else rows
+        np.testing.assert_array_equal(got.view(np.uint16).reshape(-1, pitch), rows)
+        given = words(rows[:, :d], lanes)
+        assert given.last.sum() == len(rows) and given.end.nonzero()[0].tolist() == [len(got) - 1]
+        assert given.count[given.last].tolist() == [(d - 1) % lanes + 1] * len(rows)
+
+
+def test_nothing_is_read_that_is_not_asked_for():
+    geometry = Geometry(2, 2, 2)
+    asked = dict.fromkeys(("sparsify", "predict", "quantize_v"), False)
+    q, k, v = similar(np.random.default_rng(1), geometry, 4)
+    q[0, 0], k[0, 0] = FP16.nan, FP16.inf
+    assert reads(geometry, 4, ADDRESSES, **asked) == {}
+    found = prologue(q, k, v, geometry, **asked)
+    assert found == (None, False, None, (False, False, False))
+    assert set(reads(geometry, 4, ADDRESSES, **asked | {"predict": True})) == {"q", "k"}
+    assert prologue(q, k, v, geometry, **asked | {"predict": True}).not_finite == (True, True, False)
+    assert set(reads(geometry, 4, ADDRESSES, **asked | {"sparsify": True})) == {"q", "previous"}
+    with pytest.raises(ValueError, match="k has 7 tokens, the geometry 8"):
+        prologue(q, k[1:], v, geometry)
+
+
+def test_words_that_are_measured_have_the_maxima_of_the_scales():
+    x = fp16(np.random.default_rng(2).standard_normal((13, 7)))
+    given = words(x, 4)
+    largest = np.abs(to_float64(given.values, FP16)).reshape(13, 8).max(axis=0)[:7]
+    np.testing.assert_allclose(to_float64(quantize(x)[1].view(np.uint32), FP32), largest / 127, rtol=1e-7)
+
+
+@pytest.mark.parametrize("preset", find("prologue").small_presets)
 def test_rtl(preset):
-    assert simulate("prologue", preset).vectors > 1000
+    assert simulate("prologue", preset).vectors > 5000
+
+
+def test_frames_of_the_clip():
+    """Eight whole frames of the clip with text in front, in RTL: map, table, maxima, and the cycles that are stated."""
+    config = PrologueConfig()
+    tensors = clips.load()
+    frames, d = 8, tensors.q.shape[2]
+    geometry = Geometry(frames, *tensors.grid[1:], text=12)
+    text = fp16(np.random.default_rng(3).standard_normal((3, 12, d))).view(np.uint16)
+    given = [fp16(x[:frames].reshape(-1, d)).view(np.uint16) for _, x in tensors.items()]
+    head = Head(config, [np.concatenate(pair) for pair in zip(text, given)], geometry)
+    unit = Prologue(config=config)
+    native = Native.build(unit, "prologue")
+    measured = {f"o_measure_{name}": head.measured(config, name) for name in "kv"}
+    scores = len(head.prediction.scores(config.prediction).count)
+    got, cycles, _ = native.streams(
+        {
+            "i_job": head.job(config),
+            **{f"i_{reader}": head.sent(config, reader) for reader in head.reads},
+            "i_probabilities": head.prediction.results(config.prediction),
+        },
+        {**{name: len(rows) for name, rows in measured.items()}, "o_scores": scores, "o_done": 1}
+        | {f"o_command_{reader}": 1 for reader in head.reads},
+    )
+    assert [int(x[0]) for x in unpack(got["o_done"], [1, 1, 1])] == [0, 0, 0]
+    for name, rows in measured.items():
+        np.testing.assert_array_equal(got[name], rows)
+    table = []
+    for address in range(len(head.found.table)):
+        native.set("r_addr", address)
+        native.set("r_en", 1)
+        native.tick()
+        table.append(native.get("r_data"))
+    np.testing.assert_array_equal(table, head.found.table)
+    reading = pack(np.arange(frames), np.zeros(frames, int), widths=[6, 6])
+    bits = np.array(unpack(native.streams({"i_read": reading}, {"o": frames})[0]["o"], [1] * 33)).T[:, :frames]
+    np.testing.assert_array_equal(bits.astype(bool), head.found.map)
+
+    begun, ended, queries = cycles["o_command_k"][0], cycles["o_done"][0], cycles["i_q"][1]
+    assert begun - cycles["i_job"][0] == unit.setup_cycles(geometry.width, frames, d)
+    assert abs(queries - begun - unit.key_cycles(frames, geometry.rows, 12, d)) <= 2 * config.lanes
+    grid = (frames, geometry.height, geometry.width)
+    stated = unit.query_cycles(grid, d, 3, 4)
+    assert 0 <= ended - queries - stated <= sum(unit.frame_cycles(geometry.rows, d, frames)) + 64
+
+
+def test_sizes_are_products_made_in_about_40_cycles():
+    assert Prologue(config=PrologueConfig()).setup_cycles(11, 30, 64) == 2 + 10 + 4 + 5 + 3 * 5
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"lanes": 3}, "lanes must be a power of two, not 3"),
+        ({"lanes": 8}, "prediction.lanes must be lanes, 8, not 4"),
+        ({"max_channels": 0}, "max_channels must be at least 1, not 0"),
+        ({"max_channels": 130}, "prediction.max_channels must be at least max_channels, 130, not 128"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
+        ({"address_bits": 0}, "address_bits must be at least 1, not 0"),
+        ({"length_bits": 20}, "length_bits must be at least 21, for 10000 tokens of 128 channels, not 20"),
+        ({"sparsification": SparsificationUnitConfig(lanes=2)}, "sparsification.lanes must be lanes, 4, not 2"),
+        (
+            {"sparsification": SparsificationUnitConfig(max_words=16)},
+            "sparsification.max_words must be at least 32, for max_channels 128, not 16",
+        ),
+        ({"prediction": PredictionUnitConfig(sfu_inside=True)}, "prediction.sfu_inside must be False"),
+    ],
+)
+def test_impossible_configs_are_refused_by_name(config, message):
+    with pytest.raises(ValueError, match=message):
+        PrologueConfig(**config)

@@ -440,15 +440,27 @@ class Prologue(wiring.Component):
         return tokens * -(-channels // self.config.lanes) + 1
 
     def key_cycles(self, frames, rows, text, channels):
-        """Cycles from K's command until Q is taken, where nothing waits; text in front."""
+        """Cycles from K's command until Q is taken, where nothing waits outside, within 2 ``lanes``."""
         words = -(-channels // self.config.lanes)
         return (frames * rows + text) * words + frames * (channels - words)
 
-    def sparsification_beats(self, grid, window, group):
-        return SparsificationUnit(config=self.config.sparsification).packing(grid, window, group)
-
-    def prediction_frame(self, rows, channels, frames):
+    def frame_cycles(self, rows, channels, frames):
+        """Of the prediction unit, if every tile is important."""
         return PredictionUnit(config=self.config.prediction).frame_cycles(rows, channels, frames, frames)
+
+    def query_cycles(self, grid, channels, window, group, *, sparsify=True, predict=True):
+        """Cycles from then until Q has been taken and compared: of each frame, those of the slower unit.
+
+        To ``o_done`` it is up to the last frame's ``frame_cycles``, products and sort, and 64 cycles more.
+        """
+        c = self.config
+        frames, height, width = grid
+        each = max(self.frame_cycles(height * width, channels, frames)) if predict else 0
+        if not sparsify:
+            return frames * each
+        words = -(-channels // c.lanes)
+        beats = SparsificationUnit(config=c.sparsification).packing(grid, window, group)
+        return max(height * width * words, each) + sum(max(count * words, each) for count in beats[1:])
 
     def elaborate(self, platform):
         m = Module()

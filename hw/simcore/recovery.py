@@ -21,13 +21,17 @@ Rejected:
 
 from dataclasses import dataclass, field
 
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import ceil_log2, exact_log2
 
-from hw.axi.channels import STATUS_LAYOUT
+from hw.axi.channels import STATUS_LAYOUT, Cause
+from hw.axi.word_fifo import WordFifo, WordFifoConfig
+from hw.emit import emit_once
 from hw.formats import FP16
-from hw.memory.table_reader import TableReaderConfig
+from hw.memory.table_reader import TableReader, TableReaderConfig
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,12 @@ class Recovery(wiring.Component):
     i_status : In(stream of ``cause``), one a write
     o_done : Out(stream of ``rows``, ``error``, ``index_error``)
 
+    Cycles: ``cycles`` with a memory that answers at once. A row takes the most of its ``words``, log2(``words``) + 2 and the
+    entries since the row before: M of T rows, evenly spread, take about T or M * ``words``, whichever is more. With m cycles
+    from a read's command to its first word it is the same and m more while ``rows_in_flight`` >= 1 + (m + 3) / ``words``.
+    There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
+    Memory: ``2 * max_words + 2`` words of a row.
+    Errors: as above; a job of no channel, or more than ``max_channels``, copies nothing and ends with ``error``.
     Golden: ``golden.recovery.recovery``.
     """
 
@@ -135,3 +145,172 @@ class Recovery(wiring.Component):
                 "o_done": Out(stream.Signature(config.done_layout)),
             }
         )
+
+    def cycles(self, moving, words):
+        """Cycles from a job to ``o_done``; ``moving``: whether each row is copied. Words are there before they are asked for,
+        and nothing waits outside."""
+        entry, free, ends = 2, 0, []
+        for moves in moving:
+            if moves:
+                entry = max(entry, free)
+                free = entry + int(words).bit_length() + 1
+                if len(ends) >= self.config.rows_in_flight:
+                    free = max(free, ends[-self.config.rows_in_flight] + 1)
+                ends.append(max(free, ends[-1] if ends else 0) + words)
+            entry += 1
+        return max(entry + 1, ends[-1] + 4 if ends else 0)
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self.config
+        job = Signal(c.job_layout, reset_less=True)
+        scanning = Signal()
+        m.submodules.flight = flight = SyncFIFO(width=c.address_bits, depth=c.rows_in_flight)
+        idle = self._rows(m, job, scanning, flight)
+        self._copy(m, job, flight)
+        self._control(m, job, scanning, idle)
+        return m
+
+    def _rows(self, m, job, scanning, flight):
+        """The table's entries, and a read of each that is another's row. Returns whether all have been seen and read."""
+        c = self.config
+        table = TableReader(config=c.table)
+        m.submodules.table = emit_once(table)
+        token = Signal(range(c.tokens + 1))
+        target = Signal(c.address_bits)
+        index_error = self.o_done.payload.index_error
+        own = Signal(name="entry_is_own")
+        beyond = Signal(name="entry_is_beyond")
+        moves = Signal(name="entry_moves")
+        take = Signal(name="entry_taken")
+        m.d.comb += [
+            self.r_en.eq(table.r_en),
+            self.r_addr.eq(table.r_addr),
+            table.r_ready.eq(self.r_ready),
+            table.r_data.eq(self.r_data),
+            table.i.payload.eq(Mux(self._fits(), self.i_job.payload.tokens, 0)),
+            table.i.valid.eq(self.i_job.valid & self.i_job.ready),
+            own.eq(table.o.payload == token),
+            beyond.eq(table.o.payload >= job.tokens),
+            moves.eq(~own & ~beyond),
+            take.eq(table.o.valid & table.o.ready),
+        ]
+        with m.If(table.i.valid):
+            m.d.sync += [token.eq(0), target.eq(self.i_job.payload.address), index_error.eq(0)]
+        with m.Elif(take):
+            m.d.sync += [token.eq(token + 1), target.eq(target + (job.words << exact_log2(c.word_bytes)))]
+            with m.If(beyond):
+                m.d.sync += index_error.eq(1)
+
+        # The row's address: entry times words, a bit of ``words`` a cycle.
+        busy = Signal(name="root_busy")
+        factor = Signal.like(job.words, name="root_factor")
+        shifted = Signal(c.address_bits, name="root_shifted", reset_less=True)
+        address = Signal(c.address_bits, name="root_address", reset_less=True)
+        row = Signal(c.address_bits, name="root_target", reset_less=True)
+        leaves = Signal(name="root_leaves")
+        command = self.o_read_command
+        m.d.comb += [
+            command.valid.eq(busy & ~factor.any() & flight.w_rdy),
+            command.payload.address.eq(address),
+            command.payload.length.eq(job.channels),
+            leaves.eq(command.valid & command.ready),
+            flight.w_en.eq(leaves),
+            flight.w_data.eq(row),
+            table.o.ready.eq(scanning & (~moves | ~busy | leaves)),
+        ]
+        with m.If(take & moves):
+            m.d.sync += [
+                busy.eq(1),
+                factor.eq(job.words),
+                shifted.eq(table.o.payload << exact_log2(c.word_bytes)),
+                address.eq(job.address),
+                row.eq(target),
+            ]
+        with m.Else():
+            m.d.sync += [factor.eq(factor >> 1), shifted.eq(shifted << 1)]
+            with m.If(factor[0]):
+                m.d.sync += address.eq(address + shifted)
+            with m.If(leaves):
+                m.d.sync += busy.eq(0)
+        return (token == job.tokens) & ~busy
+
+    def _copy(self, m, job, flight):
+        """The words of the rows into a queue, and a write of each row of which all are there."""
+        c = self.config
+        depth = 2 * c.max_words + 2
+        words = WordFifo(config=WordFifoConfig(depth=depth, width=c.data_layout.size))
+        m.submodules.words = emit_once(words)
+        stored = Signal(range(depth + 1))
+        take = Signal(name="word_taken")
+        leaves = Signal(name="word_leaves")
+        whole = Signal(name="row_whole")
+        waiting = Signal(name="write_waiting")
+        row = Signal(c.address_bits, name="write_row", reset_less=True)
+        write = self.o_write_command
+        m.d.comb += [
+            self.i_data.ready.eq(flight.r_rdy & (stored != depth) & (~waiting | write.ready)),
+            take.eq(self.i_data.valid & self.i_data.ready),
+            leaves.eq(words.o.valid & words.o.ready),
+            whole.eq(take & self.i_data.payload.last),
+            words.w_en.eq(take),
+            words.w_data.eq(self.i_data.payload),
+            flight.r_en.eq(whole),
+            self.o_write_data.payload.eq(words.o.payload),
+            self.o_write_data.valid.eq(words.o.valid),
+            words.o.ready.eq(self.o_write_data.ready),
+            write.valid.eq(waiting),
+            write.payload.address.eq(row),
+            write.payload.length.eq(job.channels),
+        ]
+        m.d.sync += stored.eq(stored + take - leaves)
+        with m.If(whole):
+            m.d.sync += [waiting.eq(1), row.eq(flight.r_data)]
+        with m.Elif(write.ready):
+            m.d.sync += waiting.eq(0)
+
+    def _control(self, m, job, scanning, idle):
+        """One job after the other, until every write has been answered."""
+        c = self.config
+        new, done = self.i_job.payload, self.o_done.payload
+        asked = Signal(name="row_asked")
+        written = Signal(name="row_written")
+        answered = Signal(name="row_answered")
+        open_rows = Signal(range(c.tokens + 1))  # read or being read, and not yet answered
+        open_writes = Signal(range(c.tokens + 1))
+        m.d.comb += [
+            asked.eq(self.o_read_command.valid & self.o_read_command.ready),
+            written.eq(self.o_write_command.valid & self.o_write_command.ready),
+            self.i_status.ready.eq(open_writes.any()),
+            answered.eq(self.i_status.valid & self.i_status.ready),
+        ]
+        m.d.sync += [
+            open_rows.eq(open_rows + asked - answered),
+            open_writes.eq(open_writes + written - answered),
+            done.rows.eq(done.rows + answered),
+        ]
+        with m.If(answered & (self.i_status.payload.cause != Cause.OKAY)):
+            m.d.sync += done.error.eq(1)
+        with m.FSM():
+            with m.State("WAIT"):
+                m.d.comb += self.i_job.ready.eq(1)
+                with m.If(self.i_job.valid):
+                    m.d.sync += [job.eq(new), done.rows.eq(0), done.error.eq(~self._fits())]
+                    with m.If(~self._fits()):
+                        m.d.sync += job.tokens.eq(0)
+                    m.next = "SCAN"
+            with m.State("SCAN"):
+                m.d.comb += scanning.eq(1)
+                with m.If(idle & ~open_rows.any()):
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.o_done.valid.eq(1)
+                with m.If(self.o_done.ready):
+                    m.next = "WAIT"
+
+    def _fits(self):
+        """Whether the job at the input has rows that fit."""
+        channels = self.i_job.payload.channels
+        most = self.config.max_channels
+        beyond = channels > most if most < (1 << len(channels)) - 1 else Const(0, 1)
+        return channels.any() & ~beyond
