@@ -142,6 +142,8 @@ async def wrong_lengths(bench):
         bench.send("i", sent(rows, np.zeros(1, int), c))
         await compare(bench, rows[:, :capacity], addresses, channels)
         bench.equal(f"wrong_length of {d} results where {channels} are due", bench.get("wrong_length"), 1)
+        while len(bench.transfers("i")) < -(-d // c.lanes):
+            await bench.cycles(1)
         bench.set("drop", 1)
         await bench.cycles(2)
         bench.set("drop", 0)
