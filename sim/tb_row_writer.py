@@ -126,6 +126,52 @@ async def drop_holds(bench):
     await compare(bench, np.concatenate([rows, rows]), np.concatenate([addresses, addresses]))
 
 
+@bench_test(stalls=("none",))
+async def dropped_near_the_end(bench):
+    """``drop`` in every cycle around a row's last word: the row leaves whole if that was taken, else nothing of it does."""
+    c, rng = bench.config, bench.rng
+    d = c.max_channels
+    per_row = -(-d // c.lanes)
+    for wait in range(max(1, per_row - 2), per_row + 6):
+        await bench.reset()
+        bench.set("channels", d)
+        rows, addresses = codes(rng, 1, d), draw(rng, c, 1)
+        place(bench, [0], addresses)
+        await bench.cycles(4)
+        bench.send("i", sent(rows, np.zeros(1, int), c))
+        await bench.cycles(wait)
+        bench.set("drop", 1)
+        await bench.cycles(4 * c.words + 8)
+        bench.set("drop", 0)
+        if len(bench.transfers("i")) == per_row:
+            await compare(bench, rows, addresses)
+            await check(bench, codes(rng, 2 * c.queue_rows, d))
+        else:
+            bench.equal("words of half of a row", len(bench.transfers("o_data")), 0)
+
+
+@bench_test(stalls=("none", "sink"))
+async def pending_until_the_last(bench):
+    """``pending`` is up exactly from the cycle after a row's last word until its command and its last word have left."""
+    c, rng = bench.config, bench.rng
+    d = c.max_channels
+    for _ in range(4):
+        rows, addresses = codes(rng, 1, d), draw(rng, c, 1)
+        bench.set("channels", d)
+        place(bench, [0], addresses)
+        await bench.cycles(4)
+        start = [len(bench.transfers(name)) for name in ("i", "o_command", "o_data")]
+        bench.send("i", sent(rows, np.zeros(1, int), c))
+        for _ in range(4 * c.words * c.elements + 200):
+            taken, commands, words = (
+                len(bench.transfers(name)) - before for name, before in zip(("i", "o_command", "o_data"), start)
+            )
+            whole = taken == -(-d // c.lanes)
+            await bench.cycles(1)
+            bench.equal("pending", bench.get("pending"), int(whole and (commands < 1 or words < c.words)))
+        await compare(bench, rows, addresses)
+
+
 @bench_test(stalls=("none", "both"))
 async def wrong_lengths(bench):
     """Rows of fewer and of more results than ``channels``, and one that is cut: flagged, and the next is right."""
