@@ -11,6 +11,8 @@
 A command is given only when all words of its row are in the queue, so a bus that has taken one is never kept waiting, not
 even by what happens to the machine behind: ``drop`` forgets the row that has not come whole, and no other.
 
+2.3 kGE beside the memories, of which 1.0 are commands that wait; 16 addresses are 5.0 kGE in flip-flops.
+
 Rejected:
 
 * The command with a row's first word: AW would be held for as long as the machine takes for the row, and an error or a
