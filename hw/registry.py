@@ -540,6 +540,7 @@ _ENTRIES = (
             "default": ColumnMergeConfig(),
             "odd": ColumnMergeConfig(fp16_outputs=6, lut_outputs=3, lanes=3, max_channels=7, multiply_stages=0),
             "single": ColumnMergeConfig(fp16_outputs=1, lut_outputs=2, lanes=1, max_channels=1, multiply_stages=1),
+            "paper": ColumnMergeConfig(fp16_outputs=64, lut_outputs=64, lanes=8),
         },
         "SIMPICKER V-A",
         "columns of a row of A from both arrays side by side, V's scales on those of the LUT array",

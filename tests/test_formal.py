@@ -71,6 +71,11 @@ def test_reorder_recover_unit_keeps_what_it_offers():
     assert holds(find("reorder_recover_unit").build("odd"), stable("o_read", "o_write", "o_status"))
 
 
+@pytest.mark.parametrize("block, output", [("column_merge", "o"), ("row_writer", "o_data")])
+def test_the_way_of_a_row_of_a_keeps_what_it_offers(block, output):
+    assert holds(find(block).build("single"), stable(output))
+
+
 def test_the_way_of_a_table_keeps_what_it_offers():
     """Index buffer, table reader and unit, joined: also the stream between them, whose payload a memory holds."""
     parts = Recovery(config=RecoveryConfig(tokens=6, words=2, width=8))
