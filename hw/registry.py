@@ -51,6 +51,7 @@ from hw.simcore.row_writer import RowWriter, RowWriterConfig
 from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
 from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
 from hw.simcore.sfu import Sfu, SfuConfig
+from hw.simcore.simcore import Simcore, SimcoreConfig
 from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
 from hw.simcore.sort_select import SortSelect, SortSelectConfig
 from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
@@ -321,6 +322,55 @@ _ENTRIES = (
         },
         "SIMPICKER IV-B",
         "the 128 KiB product table, written after reset, read by slices",
+    ),
+    Block(
+        "simcore",
+        Simcore,
+        {
+            "tiny": SimcoreConfig(
+                engine=ComputingEngineConfig(
+                    fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
+                    lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+                    max_channels=16,
+                    max_tokens=6,
+                    load_lanes=8,
+                ),
+                slices=2,
+                tiles=2,
+                max_frames=4,
+                max_height=4,
+                max_width=4,
+                max_tokens=64,
+                max_text=8,
+                data_bits=64,
+                burst=4,
+                sfu_lanes=2,
+                merge_lanes=2,
+                importance_lanes=4,
+                slots=64,
+            ),
+            "small": SimcoreConfig(),
+            "paper": SimcoreConfig(
+                engine=ComputingEngineConfig(
+                    fp16=FP16PEConfig(rows=16, columns=4, words=4, ragged=True),
+                    lut=LutPEConfig(rows=16, columns=8, words=2, copy_width=64, ragged=True),
+                    max_channels=64,
+                    max_tokens=128,
+                    load_lanes=32,
+                ),
+                max_frames=26,
+                max_height=32,
+                max_width=48,
+                max_tokens=35100,
+                max_text=512,
+                data_bits=512,
+                sfu_lanes=16,
+                merge_lanes=16,
+                importance_lanes=32,
+            ),
+        },
+        "SIMPICKER IV, V",
+        "one head of attention, from Q, K and V in memory to A in memory, behind AXI4 and AXI4-Lite",
     ),
     Block(
         "slice_generator",
