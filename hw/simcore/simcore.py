@@ -357,6 +357,7 @@ class Simcore(wiring.Component):
             head.words.eq(geometry["words"]),
             head.text_first.eq(registers.control_text_first),
             head.sparsify.eq(registers.control_sparsify),
+            head.compact.eq(registers.control_compact),
             head.codes_k.eq(codes & registers.control_speculate_p),
             head.codes_v.eq(codes & registers.control_speculate_a),
             head.threshold.eq(registers.tau_squared),

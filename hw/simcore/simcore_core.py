@@ -35,7 +35,7 @@ from hw.simcore.quantization_unit import QuantizationUnit
 from hw.simcore.recovery import Recovery
 from hw.simcore.row_fetcher import RowFetcher
 from hw.simcore.score_path import ScorePath
-from hw.simcore.simcore_config import READERS, SimcoreConfig, rows_of
+from hw.simcore.simcore_config import READERS, SimcoreConfig
 from hw.simcore.simcore_registers import Cause
 from hw.simcore.tile_merge_unit import TileMergeUnit
 from hw.simcore.tile_schedule import TileSchedule
@@ -338,7 +338,7 @@ class SimcoreCore(wiring.Component):
             scores.mask_merge.addr.eq(place),
             scores.sums.addr.row.eq(row),
             scores.sums.addr.slice.eq(place),
-            last.eq(row + 1 == rows_of(task, number, c.rows)),
+            last.eq(row + 1 == task.rows[number]),
             columns.i_row.payload.mask.eq(scores.mask_merge.data),
             columns.i_row.payload.channels.eq(head.channels),
             tile.row.eq(Cat(row[: c.row_shift], number[: c.slice_shift], task.bank)),
