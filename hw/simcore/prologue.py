@@ -368,12 +368,13 @@ class Prologue(wiring.Component):
     previous      the same without the last frame                 ``sparsify``, with more than one frame
     ============  ==============================================  =================================================
 
-    Elements behind d in a token's last word may be anything. With ``predict`` and ``sparsify`` both units take Q in step, and
-    not before K's video tokens have come. The map is of video tiles only, row and column f for frame f.
+    Elements behind d in a token's last word may be anything. With ``predict`` and ``sparsify`` both units take Q in step,
+    and not before K's video tokens have come. The map is of video tiles only, row and column f for frame f.
 
     ``o_done`` ends a job: all words were handed over, the map is in the score buffer and the table in the index buffer;
     at once if nothing is asked for. ``map_error`` and ``table_error`` are the units'. ``refused``: there is no video token
-    or no channel, or more than ``max_channels`` or ``max_tokens``; nothing is read, and each unit that was asked has an error.
+    or no channel, or more than ``max_channels`` or ``max_tokens``, or with ``predict`` a frame of more tokens than its unit
+    takes; nothing is read, and each unit that was asked has an error.
 
     Parameters
     ----------
@@ -393,10 +394,10 @@ class Prologue(wiring.Component):
     not_finite_q, not_finite_k, not_finite_v : Out(1), since reset a NaN or an infinity was among the elements of Q, K or V
         that were read and count
 
-    Cycles: ``setup_cycles`` from a job to its commands. With words that come as fast as they are taken, V alone takes
-    T W + 1 from its command to ``o_done``; ``predict`` T W for K, then what the prediction unit takes for Q; ``sparsify``
-    what the sparsification unit takes, see there, and with ``predict`` T W more: both take Q at the pace of the slower one.
-    From one memory port of a word a cycle a head with all three takes at least 4 T W cycles.
+    Cycles: ``setup_cycles`` from a job to its commands. With words that come as fast as they are taken V alone takes
+    ``measure_cycles``, K ``key_cycles`` and then Q ``query_cycles``: for 8 frames of 9 x 11 tokens, 12 of text and d = 64 in
+    words of 4, 35 + 13,245 + 25,622. From one memory port of a word a cycle a head with all three takes at least the 4 T W
+    cycles of its words, 51,456 there.
     There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
     Errors: NaN and infinities as above, and as either unit says. After ``table_error`` the sparsification unit waits for a
     reset; all that was to be read is read and dropped. A reader that refuses a command, because its address is misaligned or
@@ -528,7 +529,10 @@ class Prologue(wiring.Component):
 
         clip, head = u.sparsification.i_config, u.prediction.i_job
         m.d.comb += [
-            *(clip.payload[name].eq(job[name]) for name in ("threshold", "frames", "height", "width", "window", "group")),
+            *(
+                clip.payload[name].eq(job[name])
+                for name in ("threshold", "frames", "height", "width", "window", "group")
+            ),
             clip.payload.words.eq(words),
             head.payload.rows.eq(u.sizes.frame_tokens),
             *(head.payload[name].eq(job[name]) for name in ("channels", "factor", "scale", "p")),
