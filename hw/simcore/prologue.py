@@ -376,6 +376,8 @@ class Prologue(wiring.Component):
     or no channel, or more than ``max_channels`` or ``max_tokens``, or with ``predict`` a frame of more tokens than its unit
     takes; nothing is read, and each unit that was asked has an error.
 
+    With 4 lanes it is 133 kGE: the two units' 122, and 11 for words, sizes and commands. Not published apart from its units.
+
     Parameters
     ----------
     config : PrologueConfig

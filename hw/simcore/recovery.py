@@ -105,6 +105,8 @@ class Recovery(wiring.Component):
     ``index_error``, an entry was no token: it is left alone. An error ends nothing early, so that every command that was
     given is carried out to its end.
 
+    Published with the reorder and recover unit only, 39 kGE (SIMPICKER Table II). Here 64 bits a cycle are 6.1 kGE.
+
     Parameters
     ----------
     config : RecoveryConfig
