@@ -106,7 +106,6 @@ class ScorePath(wiring.Component):
 
     def _choose(self, m, sfu, order):
         """Scores from either array, job by job, or of the prediction unit, row by row."""
-        c = self.config
         locked = Signal()
         source = Signal(range(3))
         served = Signal()  # the array that was served last

@@ -79,7 +79,8 @@ class SimcoreConfig:
         engine = self.engine
         if engine.fp16.rows != engine.lut.rows or self.rows & (self.rows - 1):
             raise ValueError(
-                f"both arrays of engine must have the same rows, a power of two, not {engine.fp16.rows} and {engine.lut.rows}"
+                "both arrays of engine must have the same rows, a power of two, "
+                f"not {engine.fp16.rows} and {engine.lut.rows}"
             )
         if engine.load_lanes % self.lanes or engine.load_lanes & (engine.load_lanes - 1):
             raise ValueError(

@@ -288,7 +288,8 @@ class SimcoreCore(wiring.Component):
         o = getattr(engine, f"o_{name}")
         to_scores = getattr(scores, f"i_{name}")
         layout = o.payload["values"].shape()
-        depth = 2 * c.rows * c.engine.array(name).words
+        # An array may be this far ahead of the other: as long as that computes scores of a block, and no products.
+        depth = 2 * c.slices * c.rows * c.engine.array(name).words
         queue = WordFifo(config=WordFifoConfig(depth=depth, width=layout.size))
         m.submodules[f"products_{name}"] = emit_once(queue)
         level = Signal(range(depth + 2), name=f"products_{name}_level")

@@ -56,7 +56,7 @@ _CONTROL = Register(
             1,
             "rw",
             1,
-            doc="kept rows of a frame stand side by side; 0: skipped ones leave their places empty",
+            doc="kept rows stand side by side; 0: skipped ones leave their places empty",
         ),
         Field("interrupt_enable", 1, "rw", doc="the pin irq is high while status.done or status.error is", bit=16),
     ),
