@@ -134,6 +134,13 @@ def register_values(geometry: Geometry, channels: int, settings: Settings, place
     }
 
 
+def settings_of(config, **changes):
+    """``Settings`` that a machine of ``config``, a ``SimcoreConfig``, can have; all that is left is by default."""
+    own = {"rows": config.rows, "keys": config.keys, "lanes": config.sfu.lanes, "running": config.sfu.add_stages}
+    own |= {"distance_lanes": config.lanes, "window": min(3, config.max_window), "group": min(4, config.max_width)}
+    return Settings(**{**own, **changes})
+
+
 class AsyncSimcore:
     """SIMCORE over transports that are awaited.
 
