@@ -12,6 +12,7 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.axi.axi_bursts import AxiBursts, AxiConfig
 from hw.axi.axi_master import AxiMaster
+from hw.axi.axi_ram import AxiRam, AxiRamConfig
 from hw.axi.axi_reader import AxiReader
 from hw.axi.axi_writer import AxiWriter
 from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
@@ -244,6 +245,18 @@ _ENTRIES = (
         _AXI,
         "no paper",
         "reader and writer under the standard pin names",
+    ),
+    Block(
+        "axi_ram",
+        AxiRam,
+        {
+            "default": AxiRamConfig(),
+            "odd": AxiRamConfig(data_bits=32, address_bits=20, depth=1300),
+            "wide": AxiRamConfig(data_bits=512, depth=100, address_bits=64),
+            "single": AxiRamConfig(data_bits=64, depth=1),
+        },
+        "no paper",
+        "on-chip memory as an AXI4 slave, with a side for a host that moves bytes",
     ),
     Block(
         "registers",
