@@ -16,6 +16,7 @@ from hw.axi.axi_ram import AxiRam, AxiRamConfig
 from hw.axi.axi_reader import AxiReader
 from hw.axi.axi_writer import AxiWriter
 from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
+from hw.board.bus_adapter import BusAdapter, BusAdapterConfig
 from hw.board.demonstrator import Demonstrator, DemonstratorConfig
 from hw.board.link import Link, LinkConfig
 from hw.board.uart import Uart, UartConfig
@@ -281,6 +282,13 @@ _ENTRIES = (
         },
         "no paper",
         "framed commands with checksum and time-out, each obeyed once and answered",
+    ),
+    Block(
+        "bus_adapter",
+        BusAdapter,
+        {"default": BusAdapterConfig(), "narrow": BusAdapterConfig(register_bits=5, memory_bits=9)},
+        "no paper",
+        "a machine's registers and memory behind the link: bytes to AXI4-Lite",
     ),
     Block(
         "demonstrator",

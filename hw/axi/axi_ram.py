@@ -65,10 +65,10 @@ class AxiRamConfig:
 class AxiRam(wiring.Component):
     """Answers bursts of INCR and the whole data width, in order; reads and writes are not ordered with each other.
 
-    Bytes without strobe keep their value. The bits of an address below a word are not looked at. A beat behind the last word
-    is answered DECERR, reads as 0 and writes nothing; a burst across 4 KiB, which AXI forbids, is SLVERR in all its beats and
-    writes nothing. B has the greatest of its burst's responses. The host's bytes are answered likewise, one after the other.
-    Contents are undefined until written. A read and a write of one word in the same cycle have no defined result.
+    Bytes without strobe keep their value. The bits of an address below a word are not looked at. A beat behind the last
+    word is answered DECERR, reads as 0 and writes nothing; a burst across 4 KiB, which AXI forbids, is SLVERR in all its
+    beats and writes nothing. B has the greatest of its burst's responses. The host's bytes are answered likewise, one after
+    the other. Contents are undefined until written. A read and a write of one word in the same cycle have no defined result.
 
     Parameters
     ----------
