@@ -25,13 +25,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from golden import link
+from golden.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS
 from golden.formats import int8_encode
 from golden.link import ANSWER, HELLO, OVERHEAD, SYNC, Frame
 from golden.lut_pe import check_operands
 from golden.min_tree import min_tree
 from golden.sparsification_unit import squared_distance
 from hw import registry
-from hw.board.demonstrator import FIRST_UNIT, STATE, UNITS, version_of
+from hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
 from hw.errors import UserError, command_line
 from sim import clips
 from sim.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
@@ -52,6 +53,9 @@ _PATIENCE = 2000
 #: Faults of the line, against which a request is sent again; all others are the request's own.
 _TRANSIENT = (link.CHECKSUM, link.TIMEOUT, link.LENGTH)
 
+
+#: What the selftest calls the memory of a machine, beside the names of the units.
+MEMORY = "memory"
 
 #: What a port raises when its board was unplugged; pyserial lets through what is no OSError.
 _GONE = (OSError,)
@@ -182,6 +186,42 @@ class Board:
         shape = keys.shape[:-1]
         return key.astype(keys.dtype).reshape(shape), index.astype(np.int64).reshape(shape)
 
+    # -- a machine and its memory
+
+    @property
+    def registers(self):
+        """The machine's registers as a transport of ``sim.driver``: ``read(address)`` and ``write(address, value)``."""
+        self._with_machine()
+        return _Registers(self)
+
+    def read_memory(self, address, count):
+        """``count`` bytes of the machine's memory, ``uint8``."""
+        most = min(self._with_machine().max_answer, 65535)
+        parts = [
+            self._bus(READ_MEMORY, start, min(most, address + count - start).to_bytes(2, "little"))
+            for start in range(address, address + count, most)
+        ]
+        return np.frombuffer(b"".join(parts), np.uint8)
+
+    def write_memory(self, address, data):
+        """The bytes of ``data``, an array of any type or ``bytes``, to the machine's memory."""
+        most = self._with_machine().max_payload - 4
+        data = data if isinstance(data, bytes | bytearray) else np.ascontiguousarray(data).tobytes()
+        for start in range(0, len(data), most):
+            self._bus(WRITE_MEMORY, address + start, data[start : start + most])
+
+    def _with_machine(self):
+        if self.config.machine is None:
+            raise BoardError(f"{self._name} has no machine: its demonstrator, {self.name}, has {', '.join(self.units)}")
+        return self.config
+
+    def _bus(self, kind, address, rest):
+        """A request to the machine. Returns what was read."""
+        if not 0 <= address < 1 << 32:
+            raise ValueError(f"an address must have 32 bits, not {address!r}")
+        size = int.from_bytes(rest, "little") if kind & 1 else 0
+        return self._request(FIRST_MACHINE + kind, address.to_bytes(4, "little") + rest, size)
+
     # -- units
 
     def _outer_product(self, unit, x, w):
@@ -248,7 +288,7 @@ class Board:
             )
         self.version = version
         self.name, self.config = versions[version]
-        if built != sum(1 << UNITS.index(name) for name in self.units):
+        if built != sum(1 << UNITS.index(name) for name in self.units) | (self.config.machine is not None) << MACHINE_BIT:
             raise BoardError(f"{self._name} says it is {self.name} and has other units than that")
 
     def _request(self, command, payload, size):
@@ -302,6 +342,19 @@ class Board:
                     return frame
 
 
+class _Registers:
+    """The registers of a board's machine."""
+
+    def __init__(self, board):
+        self._board = board
+
+    def read(self, address):
+        return int.from_bytes(self._board._bus(READ_REGISTERS, address, (4).to_bytes(2, "little")), "little")
+
+    def write(self, address, value):
+        self._board._bus(WRITE_REGISTERS, address, value.to_bytes(4, "little"))
+
+
 def _missing(heard):
     """Bytes until the frame that ``heard`` begins with is whole, at least one."""
     start = heard.find(SYNC)
@@ -345,9 +398,10 @@ def selftest(board, tensors, *, seed=1, queries=8, units=None, tests=None):
 
     ``tensors`` are those of the benches (``sim.clips``); ``queries`` the tokens of the last frame whose scores are computed.
     """
-    for unit in units or board.units:
+    vectors = dict.fromkeys(UNITS, _tiles) | {"min_tree": _keys, MEMORY: _bytes}
+    for unit in units or [*board.units, *[MEMORY] * (board.config.machine is not None)]:
         rng = np.random.default_rng(seed)
-        for test, run, expected in (_keys if unit == "min_tree" else _tiles)(board, unit, tensors, rng, queries):
+        for test, run, expected in vectors[unit](board, unit, tensors, rng, queries):
             if tests and test not in tests:
                 continue
             before, start = board.sent + board.received, time.perf_counter()
@@ -382,6 +436,24 @@ def _keys(board, unit, tensors, rng, queries):
             return np.stack([part.astype(np.uint64) for part in board.min_tree(keys)])
 
         yield test, run, expected
+
+
+def _bytes(board, unit, tensors, rng, queries):
+    """Bytes at random to the whole memory of a machine, then to a few places in it, and all of them back."""
+    content = rng.integers(0, 256, board.config.machine.memory.size, dtype=np.uint8)
+    parts = [(0, content.copy())]
+    for _ in range(8):
+        address, count = int(rng.integers(len(content))), int(rng.integers(1, 40))
+        part = rng.integers(0, 256, len(content[address : address + count]), dtype=np.uint8)
+        content[address : address + count] = part
+        parts.append((address, part))
+
+    def run():
+        for address, part in parts:
+            board.write_memory(address, part)
+        return board.read_memory(0, len(content))
+
+    yield "bytes", run, content
 
 
 def table(results):

@@ -1,4 +1,4 @@
-"""A machine's registers and memory behind a stream of bytes: AXI4-Lite for the one, bytes of an on-chip memory for the other.
+"""A machine's registers and memory behind a stream of bytes: AXI4-Lite for the one, an on-chip memory's bytes for the other.
 
 ::
 
@@ -41,9 +41,10 @@ class BusAdapter(wiring.Component):
 
     Bytes of a request are an address of 4 bytes, low byte first, and then what is written, or a length in bytes, 2 bytes,
     low byte first. Registers are words of 4 bytes. ``o_end`` comes when the last byte of the answer has left: ``OK``;
-    ``MALFORMED`` for a request without whole address and length, with nothing to write or read, with bytes behind the length,
-    or of registers with an address or a length that is no multiple of 4; ``REFUSED`` if the bus answered an error, or the
-    address is beyond ``register_bits`` or ``memory_bits``. An error ends the request; what was written before it stays.
+    ``MALFORMED`` for a request without whole address and length, with nothing to write or read, with bytes behind the
+    length, or of registers with an address or a length that is no multiple of 4; ``REFUSED`` if the bus answered an error,
+    or the address is beyond ``register_bits`` or ``memory_bits``. An error ends the request; what was written before it
+    stays.
 
     Parameters
     ----------
