@@ -288,7 +288,9 @@ class Board:
             )
         self.version = version
         self.name, self.config = versions[version]
-        if built != sum(1 << UNITS.index(name) for name in self.units) | (self.config.machine is not None) << MACHINE_BIT:
+        expected = sum(1 << UNITS.index(name) for name in self.units)
+        expected |= (self.config.machine is not None) << MACHINE_BIT
+        if built != expected:
             raise BoardError(f"{self._name} says it is {self.name} and has other units than that")
 
     def _request(self, command, payload, size):
@@ -488,7 +490,7 @@ def main(arguments=None):
     where.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0")
     where.add_argument("--simulate", metavar="PRESET", help="no board: the pins of a simulated demonstrator instead")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the bitstream (default: %(default)s)")
-    parser.add_argument("--unit", choices=UNITS, help="one unit instead of all that the board has")
+    parser.add_argument("--unit", choices=(*UNITS, MEMORY), help="one unit instead of all that the board has")
     parser.add_argument("--seed", type=int, default=1, help="of the random vectors (default: %(default)s)")
     parser.add_argument("--queries", type=int, default=8, help="tokens of the clip's last frame (default: %(default)s)")
     parser.add_argument("--clip", help="any video file instead of the sample clip")
@@ -498,7 +500,10 @@ def main(arguments=None):
         raise UserError(f"--baud and --queries must be at least 1, not {options.baud} and {options.queries}")
     port = _simulated(options.simulate) if options.simulate else options.port
     with Board(port, baud=options.baud) as board:
-        place, units = options.port or "simulated", ", ".join(board.units)
+        place, units = (
+            options.port or "simulated",
+            ", ".join([*board.units, *["a machine"] * bool(board.config.machine)]),
+        )
         print(f"{place}: demonstrator {board.name}, version {board.version:08x}, {units}")
         if options.command == "version":
             return 0

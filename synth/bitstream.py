@@ -5,6 +5,7 @@ file. Placement starts from a given seed, so the same sources and tools give the
 """
 
 import argparse
+import hashlib
 import importlib
 import json
 import shutil
@@ -104,12 +105,12 @@ def find_board(name):
 class Top(Elaboratable):
     """The demonstrator between a board's clock and its serial line. It is read from ``demonstrator.il``.
 
-    A clock that is divided comes from a flip-flop: nothing here is fast, and every family has those. ``design_clock`` is
-    the frequency of what runs, ``config`` is of the demonstrator.
+    A clock that is divided comes from a flip-flop: nothing here is fast, and every family has those. Its frequency is
+    what nextpnr is given for every clock without one of its own: Yosys may give its net another name.
     """
 
-    def __init__(self, target, config, design_clock):
-        self._target, self._config, self._design_clock = target, config, design_clock
+    def __init__(self, target):
+        self._target = target
 
     def elaborate(self, platform):
         m = Module()
@@ -123,7 +124,6 @@ class Top(Elaboratable):
             m.d.board += count.eq(count + 1)
             with m.If(count == self._target.divide // 2 - 1):
                 m.d.board += [count.eq(0), clock.eq(~clock)]
-            platform.add_clock_constraint(clock, self._design_clock)
         else:
             m.d.comb += clock.eq(source.i)
 
@@ -180,8 +180,8 @@ def prepare(target, preset=None, baud=BAUD, seed=1):
     config, clock = configure(target, platform, preset, baud)
     text = emit.rtlil(Demonstrator(config=config), "demonstrator")
     platform.add_file("demonstrator.il", text)
-    options = f"--seed {seed} --router router2 --report report.json"
-    plan = platform.prepare(Top(target, config, clock), "top", nextpnr_opts=options)
+    options = f"--seed {seed} --freq {clock / 1e6:g} --router router2 --report report.json"
+    plan = platform.prepare(Top(target), "top", nextpnr_opts=options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
     commands = json.loads(files["build_top.json"])["commands"]
     return files, [c for c in commands if not c[0].startswith("dfu")], config, clock
@@ -206,12 +206,19 @@ def synthesise(target, files, workdir):
     return usage
 
 
-def place(commands, workdir):
-    """Place, route and pack. Returns clock to (MHz needed, MHz achieved). ``ToolError`` if one is not achieved."""
+def place(commands, workdir, design_clock):
+    """Place, route and pack. Returns clock to (MHz needed, MHz achieved). ``ToolError`` if one is not achieved.
+
+    No clock may be checked against less than ``design_clock``, in Hz: then a constraint did not reach its net.
+    """
     for command in commands[1:]:
         run_tool(command, workdir)
     report = json.loads((Path(workdir) / "report.json").read_text())
-    return {name: (clock["constraint"], clock["achieved"]) for name, clock in report["fmax"].items()}
+    clocks = {name: (clock["constraint"], clock["achieved"]) for name, clock in report["fmax"].items()}
+    for name, (needed, _) in clocks.items():
+        if needed < 0.999 * design_clock / 1e6:
+            raise ToolError(f"clock {name} was routed for {needed:g} MHz, not for {design_clock / 1e6:g}")
+    return clocks
 
 
 def run_tool(command, workdir):
@@ -227,7 +234,7 @@ def run_tool(command, workdir):
 
 
 def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
-    """The bitstream of a board, and a dict of what it took: ``usage``, ``clocks``, ``version``, ``file``, ``config``.
+    """Make the bitstream of a board. Returns what it took: ``usage``, ``clocks_mhz``, ``version``, ``file``, ``sha256``, ...
 
     Errors: ``UnknownName`` for the board or preset; ``UserError`` where it does not fit; ``ToolError`` for a tool that is
     missing or fails, which nextpnr does where a clock is not met.
@@ -235,6 +242,7 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
     target = find_board(board)
     files, commands, config, clock = prepare(target, preset, baud, seed)
     workdir = Path(out) / f"{board}.{preset or target.preset}"
+    file = workdir / target.file
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -242,7 +250,7 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
     print(f"{target.title}: synthesis ...", file=sys.stderr, flush=True)
     usage = synthesise(target, files, workdir)
     print(f"{target.title}: placement and routing ...", file=sys.stderr, flush=True)
-    clocks = place(commands, workdir)
+    clocks = place(commands, workdir, clock)
     result = {
         "board": board,
         "preset": preset or target.preset,
@@ -253,7 +261,8 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
         "usage": usage,
         "clocks_mhz": clocks,
         "tools": generate.versions("amaranth-boards", f"yowasp-nextpnr-{target.family}"),
-        "file": str(workdir / target.file),
+        "file": str(file),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
     (workdir / "result.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     return result
@@ -278,16 +287,24 @@ def main(arguments=None):
     parser.add_argument("--preset", help="of the demonstrator; the board's own otherwise")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the serial line (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
+    parser.add_argument("--twice", action="store_true", help="build it again, elsewhere, and compare the files")
     parser.add_argument("--out", default="build/bitstream", help="folder of the results (default: %(default)s)")
     options = parser.parse_args(arguments)
     if options.board is None:
         raise UserError(f"no board is named; the boards are: {', '.join(BOARDS)}")
     if options.baud < 1:
         raise UserError(f"--baud must be at least 1, not {options.baud}")
+    arguments = {"preset": options.preset, "baud": options.baud, "seed": options.seed}
     start = time.perf_counter()
-    result = build(options.board, options.preset, baud=options.baud, seed=options.seed, out=options.out)
+    result = build(options.board, **arguments, out=options.out)
     print(report_text(result))
     print(f"version {result['version']}, {result['baud']} baud, {time.perf_counter() - start:.0f} s: {result['file']}")
+    print(f"sha256 {result['sha256']}")
+    if options.twice:
+        again = build(options.board, **arguments, out=Path(options.out) / "again")
+        same = again["sha256"] == result["sha256"]
+        print("the second build is the same, byte for byte" if same else f"the second build differs: {again['file']}")
+        return 0 if same else 1
 
 
 if __name__ == "__main__":
