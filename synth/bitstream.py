@@ -1,13 +1,14 @@
 """The demonstrator for a board, by open tools: ``python -m synth.bitstream --board ulx3s_85f``.
 
-Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. Nothing is loaded: the last line names the
-file. Placement starts from a given seed, so the same sources and tools give the same bitstream.
+Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. Nothing is loaded: the file is named, and a
+board's own loader takes it. Placement starts from a given seed, so the same sources and tools give the same bitstream.
 """
 
 import argparse
 import hashlib
 import importlib
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from hw.board.demonstrator import Demonstrator, version_of
 from hw.errors import ToolError, UnknownName, UserError, command_line
 
 BAUD = 1_000_000
+
+#: What the builds of the README took, by board.
+RECORD = Path(__file__).with_name("boards.json")
 
 #: Largest difference of the line's rate from that asked for; the receiver bears 2 % and the host's clock is not exact.
 BAUD_ERROR = 0.005
@@ -240,6 +244,7 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
     missing or fails, which nextpnr does where a clock is not met.
     """
     target = find_board(board)
+    before = _cpu_seconds()
     files, commands, config, clock = prepare(target, preset, baud, seed)
     workdir = Path(out) / f"{board}.{preset or target.preset}"
     file = workdir / target.file
@@ -258,6 +263,7 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
         "baud": baud,
         "seed": seed,
         "design_clock_mhz": clock / 1e6,
+        "cpu_seconds": round(_cpu_seconds() - before),
         "usage": usage,
         "clocks_mhz": clocks,
         "tools": generate.versions("amaranth-boards", f"yowasp-nextpnr-{target.family}"),
@@ -268,6 +274,27 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
     return result
 
 
+def _cpu_seconds():
+    """Of this process and those that it waited for: what a build takes where nothing else runs."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def recorded():
+    """The results that are committed: board to what ``build`` returned."""
+    return json.loads(RECORD.read_text()) if RECORD.exists() else {}
+
+
+def record(result):
+    """Put a result in place of that of its board; which file it was is nobody's business."""
+    kept = {name: value for name, value in result.items() if name != "file"}
+    RECORD.write_text(json.dumps(recorded() | {result["board"]: kept}, indent=1, sort_keys=True) + "\n")
+
+
+def slack_ns(needed, achieved):
+    return 1000 / needed - 1000 / achieved
+
+
 def report_text(result):
     """What is printed of a build."""
     rows = [
@@ -275,7 +302,7 @@ def report_text(result):
     ]
     lines = [generate.table(("resource", "used", "of", "share"), rows), ""]
     for name, (needed, achieved) in result["clocks_mhz"].items():
-        slack = 1000 / needed - 1000 / achieved
+        slack = slack_ns(needed, achieved)
         lines.append(f"clock {name}: {needed:.2f} MHz needed, {achieved:.2f} MHz achieved, slack {slack:.2f} ns")
     return "\n".join(lines)
 
@@ -288,6 +315,7 @@ def main(arguments=None):
     parser.add_argument("--baud", type=int, default=BAUD, help="of the serial line (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
     parser.add_argument("--twice", action="store_true", help="build it again, elsewhere, and compare the files")
+    parser.add_argument("--record", action="store_true", help="write what it took to the README's numbers")
     parser.add_argument("--out", default="build/bitstream", help="folder of the results (default: %(default)s)")
     options = parser.parse_args(arguments)
     if options.board is None:
@@ -299,7 +327,9 @@ def main(arguments=None):
     result = build(options.board, **arguments, out=options.out)
     print(report_text(result))
     print(f"version {result['version']}, {result['baud']} baud, {time.perf_counter() - start:.0f} s: {result['file']}")
-    print(f"sha256 {result['sha256']}")
+    print(f"sha256 {result['sha256']}, {result['cpu_seconds']} s of processor time")
+    if options.record:
+        record(result)
     if options.twice:
         again = build(options.board, **arguments, out=Path(options.out) / "again")
         same = again["sha256"] == result["sha256"]
