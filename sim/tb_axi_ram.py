@@ -151,7 +151,8 @@ def send_writes(bench, memory, cases, strobes=None):
     rows = np.array([(case.address, case.beats) for case in cases], np.uint64)
     count = int(rows[:, 1].sum())
     words = bench.rng.integers(0, 256, (count, c.word_bytes), dtype=np.uint8)
-    chosen = bench.rng.random((count, c.word_bytes)) < (bench.rng.choice([0, 0.5, 1]) if strobes is None else strobes)
+    share = bench.rng.choice([0, 0.5, 1], (count, 1)) if strobes is None else strobes
+    chosen = bench.rng.random((count, c.word_bytes)) < share
     bench.send("i_aw", address_rows(c, rows))
     bench.send("i_w", w_rows(words, chosen, np.isin(np.arange(count), last_beats(rows))))
     first = 0

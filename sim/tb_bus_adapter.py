@@ -34,7 +34,7 @@ async def errors(bench):
 
 @bench_test(stalls=("none", "both"))
 async def malformed(bench):
-    """Requests cut anywhere, with bytes behind, of no length, misaligned; each answered, and the next is right."""
+    """Requests cut anywhere, with bytes behind, of no length, misaligned; one by one, then without a pause."""
     for kind in KINDS:
         good = request(bench, kind, address(bench, kind, 2), 2)
         bad = [good[:k] for k in range(1, len(good))]
@@ -42,7 +42,7 @@ async def malformed(bench):
         bad += [bytes([good[0] | k]) + good[1:] for k in (1, 2)] + [good[:4] + b"\x06\x00"]
         for one in bad:
             await exchange(bench, kind, one)
-        await exchange(bench, kind, good)
+        await exchange(bench, kind, *bad, good)
 
 
 def address(bench, kind, count):
@@ -60,8 +60,8 @@ def request(bench, kind, start, count):
     return start.to_bytes(4, "little") + rest
 
 
-async def exchange(bench, kind, data, failing=None):
-    """Send a request, answer what it asks; access ``failing`` is answered with an error. Compare all of it."""
+async def exchange(bench, kind, *requests, failing=None):
+    """Send requests, answer what they ask; access ``failing`` is answered with an error. Compare all of it."""
     c = bench.config
     answers = []
 
@@ -73,29 +73,32 @@ async def exchange(bench, kind, data, failing=None):
         return value, error
 
     bits = {"register_bits": c.register_bits, "memory_bits": c.memory_bits}
-    accesses, answer, status = obey(kind, data, respond, **bits)
-    name = f"{KINDS[kind]}: {data.hex()}"
+    asked, parts, statuses = zip(*(obey(kind, data, respond, **bits) for data in requests))
+    accesses, answer = [access for each in asked for access in each], b"".join(parts)
+    name = f"{KINDS[kind]}: {', '.join(data.hex() for data in requests)}"
     bench.set("kind", kind)
     values, responses = np.array(answers, np.uint64).reshape(-1, 2).T
     places = np.array([access.address for access in accesses], np.uint64)
     written = np.array([access.value for access in accesses], np.uint64)
-    count, last = len(accesses), np.arange(len(data)) == len(data) - 1
-    bench.send("i", pack(np.frombuffer(data, np.uint8), last, widths=[8, 1]))
+    count = len(accesses)
+    for data in requests:
+        last = np.arange(len(data)) == len(data) - 1
+        bench.send("i", pack(np.frombuffer(data, np.uint8), last, widths=[8, 1]))
     if kind >> 1:
         bench.send("i_host", pack(values, responses, widths=[8, 2]))
         writes = np.full(count, kind == WRITE_MEMORY)
-        asked = {"o_host": pack(places, written, writes, widths=[c.memory_bits, 8, 1])}
+        expected = {"o_host": pack(places, written, writes, widths=[c.memory_bits, 8, 1])}
     elif kind & 1:
         bench.send("i_r", pack(values, responses, widths=[32, 2]))
-        asked = {"o_ar": pack(places, widths=[c.register_bits])}
+        expected = {"o_ar": pack(places, widths=[c.register_bits])}
     else:
         bench.send("i_b", pack(responses, widths=[2]))
         full = np.full(count, 15)
-        asked = {"o_aw": pack(places, widths=[c.register_bits]), "o_w": pack(written, full, widths=[32, 4])}
-    end = await bench.collect("o_end", 1)
-    bench.compare(end, np.array([status], np.uint8), unit="statuses", describe=lambda i: name)
-    for stream, expected in asked.items():
+        expected = {"o_aw": pack(places, widths=[c.register_bits]), "o_w": pack(written, full, widths=[32, 4])}
+    end = await bench.collect("o_end", len(requests))
+    bench.compare(end, np.array(statuses, np.uint8), unit="statuses", describe=lambda i: name)
+    for stream, rows in expected.items():
         got = await bench.collect(stream, count)
-        bench.compare(got, expected, unit="accesses", describe=lambda i: name)
+        bench.compare(got, rows, unit="accesses", describe=lambda i: name)
     got = await bench.collect("o", len(answer))
     bench.compare(got, np.frombuffer(answer, np.uint8), unit="bytes", describe=lambda i: name)
