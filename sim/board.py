@@ -8,6 +8,9 @@
     board = Board("/dev/ttyUSB0")
     sums = board.lut_pe(x, w).view(np.float32)
 
+    driver = Driver(description, board.registers)    # of a board with a machine; see ``sim.driver``
+    board.memory.write(0, tokens.tobytes())
+
 ``selftest`` sends what the benches of the units send, compares every answer with the goldens, and tells how fast it came.
 Nothing here knows what the port is: anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of
 ``serial.Serial`` will do, and the benches put the pins of a simulated board in its place.
@@ -190,30 +193,19 @@ class Board:
 
     @property
     def registers(self):
-        """The machine's registers as a transport of ``sim.driver``: ``read(address)`` and ``write(address, value)``."""
+        """The machine's registers, words of 32 bits: a transport of ``sim.driver``."""
         self._with_machine()
         return _Registers(self)
 
-    def read_memory(self, address, count):
-        """``count`` bytes of the machine's memory, ``uint8``."""
-        most = min(self._with_machine().max_answer, 65535)
-        parts = [
-            self._bus(READ_MEMORY, start, min(most, address + count - start).to_bytes(2, "little"))
-            for start in range(address, address + count, most)
-        ]
-        return np.frombuffer(b"".join(parts), np.uint8)
-
-    def write_memory(self, address, data):
-        """The bytes of ``data``, an array of any type or ``bytes``, to the machine's memory."""
-        most = self._with_machine().max_payload - 4
-        data = data if isinstance(data, bytes | bytearray) else np.ascontiguousarray(data).tobytes()
-        for start in range(0, len(data), most):
-            self._bus(WRITE_MEMORY, address + start, data[start : start + most])
+    @property
+    def memory(self):
+        """The machine's memory: ``read(address, count)`` and ``write(address, data)`` of bytes."""
+        self._with_machine()
+        return _Memory(self)
 
     def _with_machine(self):
         if self.config.machine is None:
             raise BoardError(f"{self._name} has no machine: its demonstrator, {self.name}, has {', '.join(self.units)}")
-        return self.config
 
     def _bus(self, kind, address, rest):
         """A request to the machine. Returns what was read."""
@@ -357,6 +349,24 @@ class _Registers:
         self._board._bus(WRITE_REGISTERS, address, value.to_bytes(4, "little"))
 
 
+class _Memory:
+    """The memory of a board's machine, in requests as long as there is room for."""
+
+    def __init__(self, board):
+        self._board = board
+
+    def read(self, address, count):
+        most = self._board.config.max_answer
+        starts = range(address, address + count, most)
+        sizes = [min(most, address + count - start).to_bytes(2, "little") for start in starts]
+        return b"".join(self._board._bus(READ_MEMORY, start, size) for start, size in zip(starts, sizes))
+
+    def write(self, address, data):
+        most = self._board.config.max_payload - 4
+        for first in range(0, len(data), most):
+            self._board._bus(WRITE_MEMORY, address + first, data[first : first + most])
+
+
 def _missing(heard):
     """Bytes until the frame that ``heard`` begins with is whole, at least one."""
     start = heard.find(SYNC)
@@ -452,8 +462,8 @@ def _bytes(board, unit, tensors, rng, queries):
 
     def run():
         for address, part in parts:
-            board.write_memory(address, part)
-        return board.read_memory(0, len(content))
+            board.memory.write(address, part.tobytes())
+        return np.frombuffer(board.memory.read(0, len(content)), np.uint8)
 
     yield "bytes", run, content
 

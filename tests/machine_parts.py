@@ -31,7 +31,7 @@ class CopierConfig:
 class Copier(wiring.Component):
     def __init__(self, *, config):
         self.config = config
-        pins = lite_pins("s_axil", config.register_bits, 32)
+        pins = lite_pins("s_axi", config.register_bits, 32)
         super().__init__(pins | master_pins("m_axi", config.bus.address_bits, config.bus.data_bits))
 
     def elaborate(self, platform):
@@ -42,7 +42,7 @@ class Copier(wiring.Component):
         m.submodules.registers = emit_once(registers)
         m.submodules.reader = emit_once(reader)
         m.submodules.writer = emit_once(writer)
-        connect_lite(m, self, "s_axil", registers)
+        connect_lite(m, self, "s_axi", registers)
         connect_read(m, self, "m_axi", reader.o_ar, reader.i_r)
         connect_write(m, self, "m_axi", writer.o_aw, writer.o_w, writer.i_b)
         connect(m, reader.o_data, writer.i_data)

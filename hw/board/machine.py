@@ -21,12 +21,14 @@ from hw.emit import emit_once
 from hw.stream import connect
 
 #: Prefixes of the machine's pins, as ``hw.axi.channels`` names them.
-REGISTERS, MEMORY = "s_axil", "m_axi"
+REGISTERS, MEMORY = "s_axi", "m_axi"
 
 
 @dataclass(frozen=True)
 class MachineConfig:
-    component: type = field(metadata={"doc": "class of the machine; pins s_axil_* of a slave, m_axi_* of a master"})
+    component: type = field(
+        metadata={"doc": "class of the machine; pins s_axi_* of an AXI4-Lite slave, m_axi_* of an AXI4 master"}
+    )
     config: object = field(metadata={"doc": "its config"})
     depth: int = field(default=1024, metadata={"doc": "words of the memory behind its master, from address 0 on"})
 
