@@ -248,6 +248,13 @@ _ENTRIES = (
         "reader and writer under the standard pin names",
     ),
     Block(
+        "registers",
+        Registers,
+        {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
+        "no paper",
+        "AXI4-Lite register file from a description",
+    ),
+    Block(
         "axi_ram",
         AxiRam,
         {
@@ -258,13 +265,6 @@ _ENTRIES = (
         },
         "no paper",
         "on-chip memory as an AXI4 slave, with a side for a host that moves bytes",
-    ),
-    Block(
-        "registers",
-        Registers,
-        {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)},
-        "no paper",
-        "AXI4-Lite register file from a description",
     ),
     Block(
         "uart",
