@@ -106,7 +106,7 @@ def generic(text, top, memories="apart"):
 
 
 def composed(text, top, cost):
-    """(costs by module, counts by module) of the modules below ``top``; ``cost`` of a ``Module`` is a dict with ``parts``."""
+    """(costs by module, counts by module) below ``top``; ``cost`` of a ``Module`` is a dict with ``parts``."""
     alone = modules(text, top)
     own = {}
 
