@@ -11,8 +11,8 @@ _LEGEND = f"""\
 GE: transistors of static CMOS / 4, without a library. Memories of {flows.APART_BITS:,} bits or more are apart (SRAM bits);
 "in flops GE" has them as flip-flops, where they are {runs.IN_FLOPS_BITS:,} bits or less. paper's: SIMPICKER Table II at
 1.525 um2 a GE; ratio: ours / paper's. LUT4: LUT sites in use of {technologies.ECP5.name}, with carry and
-distributed RAM; Fmax: flattened and routed, out of context. Designs above {runs.ROUTE_GE:,} GE are not routed: theirs are sums
-over modules that were mapped alone, in LUT4 a few percent high (`make synth ROUTE=1` routes up to {runs.FPGA_GE:,} GE)."""
+distributed RAM; Fmax: flattened and routed, out of context. Designs above {runs.ROUTE_GE:,} GE are not routed: theirs are
+sums over modules mapped alone, in LUT4 a few percent high (`make synth ROUTE=1` routes up to {runs.FPGA_GE:,} GE)."""
 
 
 @command_line

@@ -77,6 +77,7 @@ _RECIPE = """strash; &get -n; &fraig -x; &put; scorr; dc2; dretime; retime -o -D
 &get -n; &dch -f; &nf -D {period}; &put; buffer; upsize -D {period}; dnsize -D {period}; stime -p -d
 """
 
+
 def scripts():
     """All that decides a result beside the RTLIL, the library and the tools: the key of the cache."""
     return Path(__file__).read_text() + _KEEP_APART.read_text()
@@ -103,6 +104,18 @@ def generic(text, top, memories="apart"):
         "memory_bits": sum(memory["count"] * memory["bits"] for memory in apart),
         "modules": {name: module | {"count": counts[name]} for name, module in own.items()},
     }
+
+
+def flat(text, top):
+    """``ge``, ``cells``, ``flops`` and ``memory_bits`` as ``generic`` has them, of the design flattened.
+
+    Sums of modules are checked against it. It takes the time of all instances.
+    """
+    with tempfile.TemporaryDirectory() as workdir:
+        run_yosys(workdir, text, _COARSE.format(top=top, flatten="-flatten", limit=APART_BITS) + _GENERIC)
+        found = _priced(read_json(workdir, "stat.json")["design"], read_json(workdir, "coarse.json")["modules"][top])
+    memories = found.pop("memories")
+    return found | {"memory_bits": sum(memory["count"] * memory["bits"] for memory in memories)}
 
 
 def composed(text, top, cost):
@@ -165,6 +178,12 @@ def _module_alone(text, parts, limit):
         run_yosys(workdir, text, _COARSE.format(top="top", flatten="", limit=limit) + _GENERIC)
         stat = read_json(workdir, "stat.json")["modules"]["\\top"]
         coarse = read_json(workdir, "coarse.json")["modules"]["top"]
+    return _priced(stat, coarse, limit, parts) | {
+        "parts": {kind: n for kind, n in stat["num_cells_by_type"].items() if kind in parts}
+    }
+
+
+def _priced(stat, coarse, limit=APART_BITS, parts=()):
     cells = {kind: n for kind, n in stat["num_cells_by_type"].items() if kind not in parts}
     unknown = sorted(kind for kind in cells if not kind.startswith("$_"))
     if unknown:
@@ -174,7 +193,6 @@ def _module_alone(text, parts, limit):
         "cells": sum(cells.values()),
         "flops": cells.get("$_DFF_P_", 0),
         "memories": _memories(coarse, limit),
-        "parts": {kind: n for kind, n in stat["num_cells_by_type"].items() if kind in parts},
     }
 
 

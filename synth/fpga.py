@@ -163,9 +163,7 @@ def _multiply_driven(module):
 
 def _resources(kinds, target, parts=()):
     own = {kind: n for kind, n in kinds.items() if kind not in parts}
-    return {
-        name: sum(n * _taken(kind, heads) for kind, n in own.items()) for name, heads in target.resources.items()
-    }
+    return {name: sum(n * _taken(kind, heads) for kind, n in own.items()) for name, heads in target.resources.items()}
 
 
 def _taken(kind, heads):

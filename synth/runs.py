@@ -142,14 +142,18 @@ class _Design:
 
 def write(results, out):
     """Write each result to ``<out>/<block>.<preset>.json``; an equal file is not touched."""
+    for result in results:
+        write_json(f"{result['block']}.{result['preset']}.json", result, out)
+
+
+def write_json(name, result, out):
+    """Write ``result`` to the file ``name`` in ``out``, whole or not at all. ``UserError`` where that cannot be."""
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        generate.write_if_changed(out / name, json.dumps(result, indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from None
-    for result in results:
-        text = json.dumps(result, indent=2, sort_keys=True) + "\n"
-        generate.write_if_changed(out / f"{result['block']}.{result['preset']}.json", text)
 
 
 #: How much longer a design is placed and routed than a module of as much text is mapped.

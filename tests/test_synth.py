@@ -400,4 +400,4 @@ def test_cache_key_has_the_tools(monkeypatch):
 def test_result_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write to"):
-        runs.write([], tmp_path / "file")
+        runs.write([{"block": "b", "preset": "p"}], tmp_path / "file")
