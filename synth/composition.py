@@ -34,8 +34,8 @@ def compose(block, preset=None, check=False):
     """What ``block`` is made of, as a dict that is JSON.
 
     Returns ``block``, ``preset``, ``tools``; ``ge``, ``flops``, ``flop_share`` (of the GE); ``modules``, the largest sum
-    first: ``module``, ``count``, ``ge`` (of one, without its parts), ``ge_sum``, ``share``, ``flops`` and ``memory_bits`` (of
-    one); ``memories``, as the flows list them, with ``price`` (``sram.price``; None where CACTI gives none); ``sram``
+    first: ``module``, ``count``, ``ge`` (of one, without its parts), ``ge_sum``, ``share``, ``flops``, ``memory_bits`` (both
+    of one); ``memories``, as the flows list them, with ``price`` (``sram.price``; None where CACTI gives none); ``sram``
     (``sram.total``); ``settings`` of the SRAM prices; ``flat``: with ``check`` ``flows.flat`` and ``difference`` =
     (sum - flat) / flat, else None.
 

@@ -28,6 +28,12 @@ read_rtlil design.il
 hierarchy -check -top {top}
 """
 
+# Yosys 0.70 stops where a module of black boxes has a wire called as a bit of a port, as Amaranth's views of arrays are.
+_READ_MODULE = f"""{_READ}
+proc
+opt_clean -purge
+"""
+
 _ECP5 = """
 synth_ecp5 -top {top} -json design.json
 tee -q -o stat.json stat -json
@@ -142,15 +148,15 @@ def module_cost(module, target="ecp5"):
 
 def _module_alone(module, target):
     with tempfile.TemporaryDirectory() as workdir:
-        _map(workdir, module.text, "top", target)
+        _map(workdir, module.text, "top", target, _READ_MODULE)
         kinds = flows.read_json(workdir, "stat.json")["modules"]["\\top"]["num_cells_by_type"]
     used = _resources(kinds, target, module.parts)
     return used | {"parts": {kind: n for kind, n in kinds.items() if kind in module.parts}}
 
 
-def _map(workdir, text, top, target):
+def _map(workdir, text, top, target, read=_READ):
     for script in filter(None, (target.script, target.alternative)):
-        flows.run_yosys(workdir, text, (_READ + script).format(top=top))
+        flows.run_yosys(workdir, text, (read + script).format(top=top))
         if not target.alternative or not _multiply_driven(flows.read_json(workdir, "design.json")["modules"][top]):
             return
 

@@ -230,7 +230,8 @@ class _Runs:
             except UserError as error:
                 raise type(error)(f"{label}, {flow}: {error}") from None
             except OSError as error:
-                raise UserError(f"{label}, {flow}: {error.strerror or error}: {error.filename}") from None
+                where = error.filename or "the folder of temporary files"
+                raise UserError(f"{label}, {flow}: {error.strerror or error}: {where}") from None
             if name == f"{label} {flow}":
                 self.results[label, flow] = result
             self._done += 1
