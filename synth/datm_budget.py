@@ -30,10 +30,10 @@ from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from sim import clips
 from synth import cache, flows, paper
 
-INSTANCES, ARRAY = 38, 64 * 64
+INSTANCES, ARRAY = paper.ORBIS.instances, 64 * 64
 
 #: Share of an instance that ORBIS states for its matching engine with the quantization engine.
-PAPER_SHARE = 0.024
+PAPER_SHARE = paper.ORBIS.share
 
 
 @dataclasses.dataclass(frozen=True)
