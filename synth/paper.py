@@ -86,8 +86,8 @@ TABLE_II = (
         "unit",
         ("prediction_unit", "column_importance"),
         ("prediction_unit", "column_importance"),
-        "The paper gives neither lanes nor contents. Ours takes means by an FP32 multiplier and has lanes of products of its "
-        "own; the units for P and for A are separate, so that they may work at one time.",
+        "The paper gives neither lanes nor contents. Ours takes means by an FP32 multiplier and has lanes of products "
+        "of its own; the units for P and for A are separate, so that they may work at one time.",
     ),
     Row(
         "Quantization Unit",

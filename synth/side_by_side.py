@@ -1,0 +1,90 @@
+"""The papers' figures beside ours, row by row: SIMPICKER's Table II, what ORBIS says of its areas, and both across nodes.
+
+Ours and theirs are compared in GE. um2 of a standard-cell library are shown as they are, at the library's node, and at the
+paper's only together with both published factors (``synth.scaling``).
+"""
+
+from synth import paper, scaling, sram
+
+#: nm of the libraries that have a preset.
+LIBRARY_NODES = {"sky130hd": 130, "sg13g2": 130, "asap7": 7, "osu018": 180}
+
+#: Bits of the one port with which the buffers of Table II are priced.
+BUFFER_PORT = 512
+
+
+def table_ii(results):
+    """Table II with a row for each of our blocks beside it, as dicts in its order.
+
+    ``results`` are those of ``synth.runs`` at default presets. Keys: ``row`` (``paper.Row``), ``block``, ``preset``,
+    ``lanes``, ``ge`` and ``ratio`` of one unit; ``total_ge`` of all units of the row, and ``counted``, whether it is part of
+    the sum of all rows; ``um2``, library name to um2 of one unit. ``block`` is None where we have no result; of the
+    buffers, ``mm2``.
+    """
+    rows = []
+    for row in paper.TABLE_II:
+        found = [result for name in row.blocks for result in results if result["block"] == name]
+        rows += [_beside(row, result) for result in found] or [{"row": row, "block": None}]
+    rows[-1]["mm2"] = buffers_mm2()
+    rows[-1]["ratio"] = rows[-1]["mm2"] / rows[-1]["row"].area_mm2
+    return rows
+
+
+def _beside(row, result):
+    divisor = result["lanes"] or 1 if row.unit == "lane" else 1
+    ge = result["generic"]["ge"] / divisor
+    return {
+        "row": row,
+        "block": result["block"],
+        "preset": result["preset"],
+        "lanes": result["lanes"],
+        "ge": ge,
+        "ratio": ge / row.ge,
+        "total_ge": ge * row.units,
+        "counted": result["block"] in row.counted,
+        "um2": {name: mapped["um2"] / divisor for name, mapped in result.get("libraries", {}).items()},
+    }
+
+
+def buffers_mm2():
+    """The buffers of Table II by the table of ``synth.sram``: one memory each, one port of ``BUFFER_PORT`` bits."""
+    prices = [sram.price(kib * 8192 // BUFFER_PORT, BUFFER_PORT, shared_port=True) for _, kib in paper.BUFFERS]
+    return sum(price["area_um2"] for price in prices) / 1e6
+
+
+def logic(rows):
+    """Sum of the rows of Table II that are logic, in GE: ``paper``, ``ours`` (None unless all are measured), ``ratio``."""
+    theirs = sum(row.ge * row.units for row in paper.TABLE_II if row.unit != "bit")
+    measured = {row["block"] for row in rows if row["block"]}
+    complete = all(set(row.counted) <= measured for row in paper.TABLE_II)
+    ours = sum(row["total_ge"] for row in rows if row["block"] and row["counted"]) if complete else None
+    return {"paper": theirs, "ours": ours, "ratio": ours / theirs if complete else None}
+
+
+def crossed(um2, library, target=paper.NODE):
+    """um2 of a library at the node of a paper: (library's node, the two ``scaling.Factor``, um2 by each or None).
+
+    None for a library without a known node.
+    """
+    node = LIBRARY_NODES.get(library)
+    if node is None:
+        return None
+    both = scaling.factors("area", node, target)
+    return node, both, [None if factor.value is None else um2 * factor.value for factor in both]
+
+
+def orbis():
+    """ORBIS's own scaling, and what the other published set makes of it.
+
+    Dicts of ``quantity``, ``unit``, ``value`` at its node, ``printed`` at the other; ``factors`` and ``scaled``, one a set.
+    """
+    chip, rows = paper.ORBIS, []
+    for quantity, unit, value, printed in (
+        ("area", "mm2", chip.area_mm2, chip.scaled_area_mm2),
+        ("power", "W", chip.power_w, chip.scaled_power_w),
+    ):
+        both = scaling.factors(quantity, chip.node, chip.scaled_node)
+        scaled = [None if factor.value is None else value * factor.value for factor in both]
+        row = {"quantity": quantity, "unit": unit, "value": value, "printed": printed}
+        rows.append(row | {"factors": both, "scaled": scaled})
+    return rows
