@@ -46,7 +46,8 @@ class Costs:
     """All that is on the page.
 
     ``blocks``, ``operators``, ``lanes``: as in ``synth/expected.json``; a block's ``libraries`` has its results in standard
-    cells by name. ``compositions``: name to machine (``composition``). ``matching``: what ``synth.datm_budget`` wrote, or None.
+    cells by name. ``compositions``: name to machine (``composition``). ``matching``: what ``synth.datm_budget`` wrote, or
+    None.
     """
 
     blocks: list
@@ -54,6 +55,11 @@ class Costs:
     lanes: list
     compositions: dict
     matching: dict | None
+
+    @property
+    def defaults(self):
+        """The results of ``blocks`` at their default presets."""
+        return [result for result in self.blocks if result["preset"] == default_preset(registry.find(result["block"]))]
 
     @property
     def libraries(self):
@@ -101,7 +107,7 @@ def _lane_with_kept(row, kept):
 
 
 def _array_ge(blocks):
-    fp16 = next((row for row in blocks if row["block"] == "fp16_pe"), None)
+    fp16 = next((row for row in blocks if (row["block"], row["preset"]) == ("fp16_pe", "default")), None)
     return fp16 and fp16["generic"]["ge"] / fp16["lanes"] * datm_budget.ARRAY
 
 
@@ -109,13 +115,13 @@ def with_library(found, library, progress=None):
     """``found`` with every block of Table II mapped to ``library`` too; kept by content, as all runs are."""
     names = {name for row in paper.TABLE_II for name in row.blocks}
     pairs = [(block, default_preset(block)) for name, block in registry.BLOCKS.items() if name in names]
-    mapped = {r["block"]: r["liberty"] for r in runs.measure_all(pairs, ("generic",), library, progress=progress)}
-    blocks = [
-        row | {"libraries": row.get("libraries", {}) | {library.name: mapped[row["block"]]}}
-        if row["block"] in mapped
-        else row
-        for row in found.blocks
-    ]
+    results = runs.measure_all(pairs, ("generic",), library, progress=progress)
+    mapped = {(result["block"], result["preset"]): result["liberty"] for result in results}
+    blocks = []
+    for row in found.blocks:
+        more = mapped.get((row["block"], row["preset"]))
+        known = row.get("libraries", {})
+        blocks.append(row | {"libraries": known | {library.name: more}} if more else row)
     return dataclasses.replace(found, blocks=blocks)
 
 
@@ -190,12 +196,12 @@ def speeds(found):
         pairs = [((r.get("ecp5") or {}).get("fmax_mhz"), r["block"]) for r in results]
         return sorted(pair for pair in pairs if pair[0])
 
-    blocks = routed(found.blocks)
+    blocks = routed(found.defaults)
     return {
         "operators": routed(found.operators),
         "blocks": blocks,
         "median": statistics.median(speed for speed, _ in blocks) if blocks else None,
-        "large": sum((r.get("ecp5") or {"fits": True})["fits"] is None for r in found.blocks),
+        "large": sum((r.get("ecp5") or {"fits": True})["fits"] is None for r in found.defaults),
     }
 
 
@@ -270,23 +276,16 @@ def compose_command(name, preset):
 
 def counted_table(rows):
     """Our units in the paper's numbers: what Table II's logic would be of them."""
-    cells = [
-        (
-            row["row"].component,
-            _name(row["block"], row["preset"]),
-            f"{row['row'].units:,}",
-            number(row["ge"]),
-            number(row["total_ge"] / 1e3),
-            number(row["row"].ge * row["row"].units / 1e3),
-            ratio(row["ratio"]),
-        )
-        for row in rows
-        if row["block"] and row["counted"]
-    ]
+    cells = []
+    for total in side_by_side.totals(rows):
+        row, ours = total["row"], total["blocks"]
+        one = " + ".join(number(beside["ge"]) for beside in ours) or missing("make synth")
+        names = " + ".join(_name(beside["block"], beside["preset"]) for beside in ours)
+        both = (number(total["ge"] / 1e3) if ours else "-", number(row.ge * row.units / 1e3), ratio(total["ratio"]))
+        cells.append((row.component, names, f"{row.units:,}", one, *both))
     found = side_by_side.logic(rows)
-    if found["ours"] is not None:
-        both = (number(found["ours"] / 1e3), number(found["paper"] / 1e3), ratio(found["ratio"]))
-        cells.append(("all logic", "", "", "", *both))
+    ours = "-" if found["ours"] is None else number(found["ours"] / 1e3)
+    cells.append(("all logic", "", "", "", ours, number(found["paper"] / 1e3), ratio(found["ratio"])))
     header = ("Table II", "ours", "units", "GE of one", "kGE", "paper's kGE", "ratio")
     note = "Units as they are by default, times the paper's count; no controller, no bus, no memories."
     return Table(header, cells, "make synth", note)
@@ -309,7 +308,12 @@ def table_ii(rows, libraries):
             ours = (f"{row['mm2']:.2f} mm2", "-", *blank, ratio(row["ratio"]))
         else:
             ours = (missing("make synth"), "-", *blank, "-")
-        cells.append((*printed, *ours, theirs.reason))
+        alternative = row["block"] and not row["counted"]
+        summary = (
+            alternative
+            and f"Not counted, beside {' and '.join(theirs.counted)}: {registry.find(row['block']).summary}."
+        )
+        cells.append((*printed, *ours, summary or theirs.reason))
     total = (f"{paper.TOTAL_MM2:.2f}", f"{paper.TOTAL_MW:.2f}")
     logic = side_by_side.logic(rows)
     ours = number(logic["ours"]) if logic["ours"] is not None else "-"
@@ -362,7 +366,7 @@ def factors_table():
         spread = f"x {max(known) / min(known):.1f}" if len(known) == 2 else "-"
         cells.append((str(source), str(target), *map(_factor, both), spread))
     note = "Factors of logic area. ~: between two nodes of the set, in logarithms. -: a node outside of the set."
-    return Table(header, cells, "python -m synth.page", note)
+    return Table(header, cells, "make report", note)
 
 
 def _factor(factor):
@@ -386,7 +390,7 @@ def orbis_table():
             digits = 1 if parts == 1 else 2
             printed = (f"{row[key] / parts:,.{digits}f} {row['unit']}" for key in ("value", "printed"))
             cells.append((name, *printed, *(scaled if parts == 1 else ("",) * len(scaled))))
-    return Table(header, cells, "python -m synth.page")
+    return Table(header, cells, "make report")
 
 
 def matching_table(budget):
@@ -427,19 +431,18 @@ def blocks_table(results):
     measured = [fpga for fpga in FPGAS if any(result.get(fpga[0]) for result in results)]
     header = ("block", "preset", "GE", "flip-flops", "SRAM bits", "SRAM GE", "LUT4", "FF", "DSP", "BRAM", "Fmax MHz")
     header += tuple(f"{title} {count}" for _, title, counts in measured for count, _ in counts)
-    by_name, rows = {result["block"]: result for result in results}, []
+    rows = []
     rooms = dict.fromkeys([*diagram.ROOMS, *map(diagram.room, registry.BLOCKS.values())])
     for room in rooms:
         members = [block for block in registry.BLOCKS.values() if diagram.room(block) == room]
         rows += [(f"hw/{room}",)] if members else []
         for block in members:
             name = Markup("<b>{}</b><small>{}; {}</small>").format(block.name, block.summary, block.paper)
-            if block.name in by_name:
-                rows.append((name, *_block_cells(by_name[block.name], measured)))
-            else:
-                rows.append(
-                    (name, default_preset(block), missing(f"make synth BLOCK={block.name}"), *[""] * (len(header) - 3))
-                )
+            found = [result for result in results if result["block"] == block.name]
+            rows += [(name if k == 0 else block.name, *_block_cells(each, measured)) for k, each in enumerate(found)]
+            if not found:
+                absent = missing(f"make synth BLOCK={block.name}")
+                rows.append((name, default_preset(block), absent, *[""] * (len(header) - 3)))
     note = Markup("ECP5: {}; LUT4 are sites in use, Fmax routed out of context.").format(_device(results))
     note += Markup(" not routed: above {:,} GE. -: no path between registers.").format(flows.FPGA_GE)
     note += Markup(" SRAM bits: memories of {:,} bits or more; SRAM GE: CACTI 7, 32 nm.").format(flows.APART_BITS)
@@ -513,56 +516,87 @@ _COLOURS = {_INK: "var(--ink)", _POINT: "var(--accent)", _MARK: "var(--mark)", _
 def pareto(rows, key, label, up):
     """GE of a lane with its table against ``key``, as an SVG element; None where a lane of the five has no number.
 
-    ``up``: more of it is better. The line joins the mixed lanes that no other one beats in both.
+    ``up``: more of it is better. Mixed lanes that no other one beats in both have a ring. The five and the FP16 lane have
+    their names, the others the number of their row.
     """
-    points = {
-        row["name"]: (_whole(row), row.get(key), row["area"]["at_least"] and row["area"]["table_ge"]) for row in rows
-    }
-    if any(points.get(name, (0, None))[1] is None for name in FIVE):
+    points = [
+        _Point(
+            name=row["name"] if row["name"] in (*FIVE, FP16_LANE) else str(k),
+            x=_whole(row),
+            y=row[key],
+            mixed=row["name"] != FP16_LANE,
+            bound=bool(row["area"]["at_least"] and row["area"]["table_ge"]),
+        )
+        for k, row in enumerate(rows, 1)
+        if row.get(key) is not None
+    ]
+    if not {*FIVE} <= {point.name for point in points}:
         return None
-    points = {name: point for name, point in points.items() if point[1] is not None}
-    mixed = [(x, y) for name, (x, y, _) in points.items() if name != FP16_LANE]
-    best = sorted(p for p in mixed if not any(_beats(other, p, up) for other in mixed))
+    mixed = [point for point in points if point.mixed]
 
     def draw(axes):
-        axes.step(*zip(*best), where="post", color=_PALE, linewidth=1, linestyle="--")
-        for name, (x, y, bound) in points.items():
-            colour = _MARK if name == FP16_LANE else _POINT
-            filled = {} if name in (*FIVE, FP16_LANE) else {"markerfacecolor": "none"}
-            axes.plot(x, y, ">" if bound else "o", color=colour, markersize=6, **filled)
-        _label(axes, points)
+        axes.margins(0.1)
+        for point in points:
+            colour = _POINT if point.mixed else _MARK
+            filled = {"markerfacecolor": "none"} if point.name.isdigit() else {}
+            axes.plot(point.x, point.y, ">" if point.bound else "o", color=colour, markersize=6, **filled)
+            if point.mixed and not any(other.beats(point, up) for other in mixed):
+                axes.plot(point.x, point.y, "o", color=colour, markersize=12, markerfacecolor="none")
         axes.set(xlabel="GE of a lane with its table", ylabel=label)
+        _label(axes, points)
 
     return _svg(draw, key.replace("_", "-"), f"{label} of each lane against its gate equivalents")
 
 
-def _beats(other, point, up):
-    better = other[1] >= point[1] if up else other[1] <= point[1]
-    return other != point and other[0] <= point[0] and better
+@dataclasses.dataclass(frozen=True)
+class _Point:
+    name: str
+    x: float
+    y: float
+    mixed: bool
+    bound: bool
+
+    def beats(self, other, up):
+        better = self.y >= other.y if up else self.y <= other.y
+        return (self.x, self.y) != (other.x, other.y) and self.x <= other.x and better
+
+
+#: Points of a label: size of its letters, width of one, distance to its point.
+_LETTER, _ADVANCE, _AWAY = 8, 4.7, 7
+_SIDES = {-1: "right", 0: "center", 1: "left"}
+_HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 
 
 def _label(axes, points):
-    """Names beside the points: right of them, or left in the right half; lines of text are kept apart."""
-    xs = [point[0] for point in points.values()]
-    span = axes.get_ylim()
-    step, middle = (span[1] - span[0]) * 0.052, (min(xs) + max(xs)) / 2
-    for right in (False, True):
-        side = sorted(((y, x, name) for name, (x, y, _) in points.items() if (x > middle) == right))
-        last = None
-        for y, x, name in side:
-            at = y if last is None else max(y, last + step)
-            last = at
-            offset = (-8, 0) if right else (8, 0)
-            axes.annotate(
-                name,
-                (x, at),
-                xytext=offset,
-                textcoords="offset points",
-                fontsize=8,
-                color=_INK,
-                ha="right" if right else "left",
-                va="center",
-            )
+    """Names beside their points, each on the first side where it covers no other name or point."""
+    axes.figure.draw_without_rendering()
+    scale = 72 / axes.figure.dpi
+    places = [axes.transData.transform((point.x, point.y)) * scale for point in points]
+    frame = axes.get_window_extent()
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
+    for point, (x, y) in zip(points, places):
+        boxes = {}
+        for side, height in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)):
+            width, at = len(point.name) * _ADVANCE, (x + side * _AWAY, y + height * _AWAY)
+            left, low = at[0] + (side - 1) * width / 2, at[1] + (height - 1) * _LETTER / 2
+            boxes[side, height] = (left, low, left + width, low + _LETTER)
+        inside = [side for side, box in boxes.items() if box[0] >= frame.x0 * scale and box[2] <= frame.x1 * scale]
+        chosen = min(inside, key=lambda side: sum(_overlap(boxes[side], box) for box in taken))
+        taken.append(boxes[chosen])
+        axes.annotate(
+            point.name,
+            (point.x, point.y),
+            xytext=(chosen[0] * _AWAY, chosen[1] * _AWAY),
+            textcoords="offset points",
+            fontsize=_LETTER,
+            color=_INK,
+            ha=_SIDES[chosen[0]],
+            va=_HEIGHTS[chosen[1]],
+        )
+
+
+def _overlap(a, b):
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _svg(draw, prefix, title):
@@ -612,7 +646,7 @@ def _svg(draw, prefix, title):
 
 def render(found):
     """The page's HTML."""
-    rows = side_by_side.table_ii(found.blocks)
+    rows = side_by_side.table_ii(found.defaults)
     simcore = found.compositions.get("simcore")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -629,12 +663,12 @@ def render(found):
         simcore=simcore,
         compose_command=compose_command("simcore", registry.Block.PAPER_SIZE),
         logic=side_by_side.logic(rows),
-        beside=[row for row in rows if row["block"] and row["counted"]],
+        beside=[total for total in side_by_side.totals(rows) if total["blocks"]],
         composition=composition(simcore) if simcore else None,
         others=[(name, composition(m)) for name, m in sorted(found.compositions.items()) if name != "simcore"],
         counted=counted_table(rows),
         lanes=lane_table(found.lanes),
-        comparison=comparison_table(found.blocks),
+        comparison=comparison_table(found.defaults),
         plots=[
             (
                 pareto(found.lanes, "fmax_mhz", "Fmax on ECP5, MHz", up=True),

@@ -52,12 +52,30 @@ def buffers_mm2():
     return sum(price["area_um2"] for price in prices) / 1e6
 
 
+def totals(rows):
+    """Each row of Table II that is logic with the blocks that count for it together, as dicts in its order.
+
+    Keys: ``row``; ``blocks``, their entries of ``rows``, empty unless all of them are measured; ``ge`` of all units of the
+    row, and ``ratio``, None without ``blocks``.
+    """
+    found = []
+    for row in paper.TABLE_II:
+        if row.unit == "bit":
+            continue
+        blocks = [each for each in rows if each["row"] is row and each["block"] and each["counted"]]
+        complete = {each["block"] for each in blocks} == set(row.counted)
+        ge = sum(each["total_ge"] for each in blocks) if complete else None
+        share = None if ge is None else ge / (row.ge * row.units)
+        found.append({"row": row, "blocks": blocks if complete else [], "ge": ge, "ratio": share})
+    return found
+
+
 def logic(rows):
     """Sum of the rows of Table II that are logic, in GE: ``paper``, ``ours`` (None unless all are measured), ``ratio``."""
-    theirs = sum(row.ge * row.units for row in paper.TABLE_II if row.unit != "bit")
-    measured = {row["block"] for row in rows if row["block"]}
-    complete = all(set(row.counted) <= measured for row in paper.TABLE_II)
-    ours = sum(row["total_ge"] for row in rows if row["block"] and row["counted"]) if complete else None
+    found = totals(rows)
+    theirs = sum(each["row"].ge * each["row"].units for each in found)
+    complete = all(each["blocks"] for each in found)
+    ours = sum(each["ge"] for each in found) if complete else None
     return {"paper": theirs, "ours": ours, "ratio": ours / theirs if complete else None}
 
 
