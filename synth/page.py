@@ -211,6 +211,8 @@ def speeds(found):
 def lane_table(rows):
     """The mixed lanes; columns without a number in any row are left out, and the note says how to measure them."""
     header, cells, absent = list(lanes.HEADER), [list(row) for row in lanes.cells(rows)], []
+    for k, row in enumerate(cells, 1):
+        row[0] = f"{k}. {row[0]}"
     for title, key in (("Fmax MHz", "fmax_mhz"), ("pJ a product", "pj")):
         if all(row.get(key) is None for row in rows):
             place = header.index(title)
@@ -513,10 +515,10 @@ _INK, _POINT, _MARK, _PALE = "#010203", "#010204", "#010205", "#010206"
 _COLOURS = {_INK: "var(--ink)", _POINT: "var(--accent)", _MARK: "var(--mark)", _PALE: "var(--muted)"}
 
 
-def pareto(rows, key, label, up):
+def pareto(rows, key, label, up=False, log=False):
     """GE of a lane with its table against ``key``, as an SVG element; None where a lane of the five has no number.
 
-    ``up``: more of it is better. Mixed lanes that no other one beats in both have a ring. The five and the FP16 lane have
+    ``up``: more of it is better; ``log``: on a logarithmic axis. Mixed lanes that no other one beats in both have a ring. The five and the FP16 lane have
     their names, the others the number of their row.
     """
     points = [
@@ -542,10 +544,19 @@ def pareto(rows, key, label, up):
             axes.plot(point.x, point.y, ">" if point.bound else "o", color=colour, markersize=6, **filled)
             if point.mixed and not any(other.beats(point, up) for other in mixed):
                 axes.plot(point.x, point.y, "o", color=colour, markersize=12, markerfacecolor="none")
-        axes.set(xlabel="GE of a lane with its table", ylabel=label)
+        axes.set(xlabel="GE of a lane with its table", ylabel=label, yscale="log" if log else "linear")
         _label(axes, points)
 
     return _svg(draw, key.replace("_", "-"), f"{label} of each lane against its gate equivalents")
+
+
+def plots(rows):
+    """(plot or None, the command that measures it, what it shows) of each plot of the lanes."""
+    return [
+        (pareto(rows, "fmax_mhz", "Fmax on ECP5, MHz", up=True), "make lanes", "Fmax of the routed datapath"),
+        (pareto(rows, "pj", "pJ a product"), "make lanes LIBERTY=cells.lib", "energy of a product"),
+        (pareto(rows, "error", "rms error", log=True), "make lanes", "rms error of a dot product on the clip"),
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -562,7 +573,7 @@ class _Point:
 
 
 #: Points of a label: size of its letters, width of one, distance to its point.
-_LETTER, _ADVANCE, _AWAY = 8, 4.7, 7
+_LETTER, _ADVANCE, _AWAY = 8, 4.7, 9
 _SIDES = {-1: "right", 0: "center", 1: "left"}
 _HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 
@@ -669,18 +680,7 @@ def render(found):
         counted=counted_table(rows),
         lanes=lane_table(found.lanes),
         comparison=comparison_table(found.defaults),
-        plots=[
-            (
-                pareto(found.lanes, "fmax_mhz", "Fmax on ECP5, MHz", up=True),
-                "make lanes",
-                "Fmax of the routed datapath",
-            ),
-            (
-                pareto(found.lanes, "pj", "pJ a product", up=False),
-                "make lanes LIBERTY=cells.lib",
-                "energy of a product",
-            ),
-        ],
+        plots=plots(found.lanes),
         table_ii=table_ii(rows, found.libraries),
         nodes=nodes_table(rows, found.libraries),
         factors=factors_table(),

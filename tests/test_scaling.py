@@ -1,5 +1,7 @@
 """Factors between nodes against what their publications print."""
 
+import itertools
+
 import pytest
 
 from synth.scaling import QUANTITIES, SOURCES, factors
@@ -27,7 +29,7 @@ def test_areas_of_both_sets(source, target, deepscale, stillmaker):
 
 def test_both_sets_shrink_towards_smaller_nodes_and_back():
     nodes = (130, 90, 65, 45, 32, 14, 10, 7)
-    for larger, smaller in zip(nodes, nodes[1:]):
+    for larger, smaller in itertools.pairwise(nodes):
         for there, back in zip(factors("area", larger, smaller), factors("area", smaller, larger)):
             assert there.value < 1 < back.value
             assert there.value * back.value == pytest.approx(1, rel=0.04)  # two digits are printed
