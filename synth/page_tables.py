@@ -11,32 +11,12 @@ from hw.generate import default_preset
 from synth import diagram, flows, lanes, paper, readme, report, scaling, side_by_side
 from synth.lane_plots import FIVE, FP16_LANE, whole
 
-#: FPGA results other than ECP5's: the key in a result, its title, and which counts are shown.
+#: FPGAs other than ECP5: the key in a result, its title, and the counts that are shown.
 FPGAS = (
-    ("ice40", "iCE40", (("LUT4", ("lut4", "lut_sites")), ("FF", ("ff",)), ("DSP", ("dsp",)), ("BRAM", ("bram",)))),
-    (
-        "xilinx7",
-        "Xilinx 7",
-        (("LUT", ("lut", "lut6", "luts")), ("FF", ("ff",)), ("DSP", ("dsp",)), ("BRAM", ("bram",))),
-    ),
+    ("ice40", "iCE40", {"LUT4": "lut4", "FF": "ff", "DSP": "dsp", "BRAM": "bram"}),
+    ("xilinx7", "Xilinx 7", {"LUT6": "lut6", "FF": "ff", "DSP": "dsp", "BRAM18": "bram"}),
 )
-
-
-def missing(command, what="not measured"):
-    """What stands in place of a number that no run has made."""
-    return Markup('<span class="missing">{}: run <code>{}</code></span>').format(what, command)
-
-
-def number(value, digits=0):
-    return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def ratio(value, bound=""):
-    return "-" if value is None else f"{bound}{value:.2f}"
-
-
-def kilo(ge):
-    return f"{ge / 1e6:,.2f} MGE" if ge >= 1e6 else f"{ge / 1e3:,.1f} kGE"
+FPGA_COMMAND = "make synth FPGA=all"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +71,7 @@ def speeds(found):
         "operators": routed(found.operators),
         "blocks": blocks,
         "median": statistics.median(speed for speed, _ in blocks) if blocks else None,
-        "large": sum((r.get("ecp5") or {"fits": True})["fits"] is None for r in found.defaults),
+        "large": sum(not _is_routed(result["ecp5"]) for result in found.defaults if result.get("ecp5")),
     }
 
 
@@ -322,7 +302,7 @@ def blocks_table(results):
     """Every registered block: gates, memories, FPGAs. FPGAs of which nothing is measured are named in the note."""
     measured = [fpga for fpga in FPGAS if any(result.get(fpga[0]) for result in results)]
     header = ("block", "preset", "GE", "flip-flops", "SRAM bits", "SRAM GE", "LUT4", "FF", "DSP", "BRAM", "Fmax MHz")
-    header += tuple(f"{title} {count}" for _, title, counts in measured for count, _ in counts)
+    header += tuple(f"{title} {count}" for _, title, counts in measured for count in counts)
     rows = []
     rooms = dict.fromkeys([*diagram.ROOMS, *map(diagram.room, registry.BLOCKS.values())])
     for room in rooms:
@@ -336,11 +316,11 @@ def blocks_table(results):
                 absent = missing(f"make synth BLOCK={block.name}")
                 rows.append((name, default_preset(block), absent, *[""] * (len(header) - 3)))
     note = Markup("ECP5: {}; LUT4 are sites in use, Fmax routed out of context.").format(_device(results))
-    note += Markup(" not routed: above {:,} GE. -: no path between registers.").format(flows.FPGA_GE)
+    note += Markup(" not routed: larger than what <code>make synth</code> routes. -: no path between registers.")
     note += Markup(" SRAM bits: memories of {:,} bits or more; SRAM GE: CACTI 7, 32 nm.").format(flows.APART_BITS)
     for fpga in FPGAS:
         if fpga not in measured:
-            note += Markup(" {}: {}.").format(fpga[1], missing("make synth"))
+            note += Markup(" {}: {}.").format(fpga[1], missing(FPGA_COMMAND))
     return Table(header, rows, "make synth", note)
 
 
@@ -363,14 +343,22 @@ def _block_cells(result, fpgas):
     elif ecp5["fits"] is None:
         cells += ["not routed", "", "", "", ""]
     else:
-        counts = [number(ecp5[name]) for name in ("lut_sites", "ff", "dsp", "bram")]
-        cells += [*counts, number(ecp5["fmax_mhz"], 1) if ecp5["fits"] else "does not fit"]
+        cells += [number(ecp5[name]) for name in ("lut_sites", "ff", "dsp", "bram")] + [_fmax(ecp5)]
     for key, _, counts in fpgas:
         used = result.get(key) or {}
-        cells += [
-            number(next((used[name] for name in names if used.get(name) is not None), None)) for _, names in counts
-        ]
+        cells += [number(used.get(name)) for name in counts.values()]
     return cells
+
+
+def _fmax(ecp5):
+    if ecp5["fmax_mhz"]:
+        return number(ecp5["fmax_mhz"], 1)
+    return "-" if _is_routed(ecp5) else "not routed" if ecp5["fits"] else "does not fit"
+
+
+def _is_routed(ecp5):
+    """Whether a design was placed and routed: not where it is too large, nor where its modules were counted alone."""
+    return bool(ecp5["fits"]) and ecp5.get("method", "flat") == "flat"
 
 
 def operators_table(results):
