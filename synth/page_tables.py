@@ -19,6 +19,23 @@ FPGAS = (
 FPGA_COMMAND = "make synth FPGA=all"
 
 
+def missing(command, what="not measured"):
+    """What stands in place of a number that no run has made."""
+    return Markup('<span class="missing">{}: run <code>{}</code></span>').format(what, command)
+
+
+def number(value, digits=0):
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def ratio(value):
+    return "-" if value is None else f"{value:.2f}"
+
+
+def kilo(ge):
+    return f"{ge / 1e6:,.2f} MGE" if ge >= 1e6 else f"{ge / 1e3:,.1f} kGE"
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table of the page: ``rows`` of cells under ``header``, the ``command`` that makes its numbers, and a ``note``.
