@@ -145,7 +145,8 @@ def _svg(draw, prefix, title):
         pyplot.close(figure)
     drawn = text.getvalue()
     drawn = drawn[drawn.index("<svg") :]
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)
+    # A style in an SVG would be one of the whole page; the page has that of lines.
+    drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn, flags=re.S)
     drawn = re.sub(r' xmlns(:\w+)?="[^"]*"', "", drawn)
     drawn = drawn.replace("xlink:href=", "href=")
     drawn = re.sub(r'id="', f'id="{prefix}-', drawn)

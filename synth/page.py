@@ -82,7 +82,11 @@ def _with_kept(row, kept):
     if kept is None or any(kept.get(key) != row[key] for key in ("generic", "tools", "parameters")):
         return row
     more = {key: value for key, value in kept.items() if key not in row}
-    return row | more | ({"libraries": {kept["liberty"]["library"]: kept["liberty"]}} if kept.get("liberty") else {})
+    if kept.get("liberty"):
+        more["libraries"] = {kept["liberty"]["library"]: kept["liberty"]}
+    if kept.get("ecp5", {}).get("fmax_mhz"):
+        more["ecp5"] = kept["ecp5"]
+    return row | more
 
 
 def _lane_with_kept(row, kept):
