@@ -153,6 +153,6 @@ def _svg(draw, prefix, title):
     drawn = re.sub(r"""(href="|url\()#""", rf"\1#{prefix}-", drawn)
     for colour, ours in _COLOURS.items():
         drawn = drawn.replace(colour, ours)
-    drawn = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 system-ui, sans-serif", drawn)
+    drawn = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", drawn)
     head, _, rest = drawn.partition(">")
     return Markup(f'{head} role="img"><title>{escape(title)}</title>{rest}')

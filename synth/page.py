@@ -142,7 +142,7 @@ def render(found):
         plots=lane_plots.plots(found.lanes),
         table_ii=tables.table_ii(rows, found.libraries),
         nodes=tables.nodes_table(rows, found.libraries),
-        factors=tables.factors_table(),
+        factors=tables.factors_table(rows, found.libraries),
         sources=scaling.SOURCES,
         orbis=tables.orbis_table(),
         matching=tables.matching_table(found.matching),

@@ -244,16 +244,20 @@ def nodes_table(rows, libraries):
     return Table(header, cells, "make report LIBERTY=cells.lib") if cells else None
 
 
-def factors_table():
-    """Factors of area from the libraries' nodes, and ORBIS's, to those of the papers."""
-    header = ("from nm", "to nm", *scaling.SOURCES, "between them")
-    pairs = sorted({(node, paper.NODE) for node in side_by_side.LIBRARY_NODES.values()}, reverse=True)
+def factors_table(rows, libraries):
+    """Factors of area from the libraries' nodes, and ORBIS's, to those of the papers; and what our own gates measure."""
+    header = ("from nm", "to nm", *scaling.SOURCES, "between them", "our gates, both libraries")
+    pairs = [(node, paper.NODE, "-") for node in sorted(set(side_by_side.LIBRARY_NODES.values()), reverse=True)]
+    pairs.append((paper.ORBIS.node, paper.ORBIS.scaled_node, "-"))
+    for one, other, shrunk in side_by_side.measured_factors(rows, libraries):
+        nodes = (side_by_side.LIBRARY_NODES[name] for name in (one, other))
+        pairs.append((*nodes, f"{shrunk:.3g} ({one} to {other})"))
     cells = []
-    for source, target in (*pairs, (paper.ORBIS.node, paper.ORBIS.scaled_node)):
+    for source, target, shrunk in pairs:
         both = scaling.factors("area", source, target)
         known = [factor.value for factor in both if factor.value]
         spread = f"x {max(known) / min(known):.1f}" if len(known) == 2 else "-"
-        cells.append((str(source), str(target), *map(_factor, both), spread))
+        cells.append((str(source), str(target), *map(_factor, both), spread, shrunk))
     note = "Factors of logic area. ~: between two nodes of the set, in logarithms. -: a node outside of the set."
     return Table(header, cells, "make report", note)
 

@@ -4,6 +4,9 @@ Ours and theirs are compared in GE. um2 of a standard-cell library are shown as 
 paper's only together with both published factors (``synth.scaling``).
 """
 
+import itertools
+import statistics
+
 from synth import paper, scaling, sram
 
 #: nm of the libraries that have a preset.
@@ -89,6 +92,20 @@ def crossed(um2, library, target=paper.NODE):
         return None
     both = scaling.factors("area", node, target)
     return node, both, [None if factor.value is None else um2 * factor.value for factor in both]
+
+
+def measured_factors(rows, libraries):
+    """(larger node's library, smaller node's, um2 of the smaller over the larger) of each pair of libraries of two nodes.
+
+    The median over the blocks beside Table II that are mapped to both: the same gates, so that no set of factors is in it.
+    """
+    known = sorted((name for name in libraries if name in LIBRARY_NODES), key=lambda name: (-LIBRARY_NODES[name], name))
+    found = []
+    for one, other in itertools.combinations(known, 2):
+        mapped = [row["um2"] for row in rows if row["block"] and {one, other} <= set(row["um2"])]
+        if mapped and LIBRARY_NODES[one] != LIBRARY_NODES[other]:
+            found.append((one, other, statistics.median(um2[other] / um2[one] for um2 in mapped)))
+    return found
 
 
 def orbis():

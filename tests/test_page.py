@@ -302,6 +302,20 @@ def test_um2_cross_nodes_by_both_sets_or_not_at_all():
     assert side_by_side.crossed(100.0, "unknown") is None
 
 
+def test_factors_that_our_own_gates_measure(tmp_path):
+    rows = [row("ewu", sky130hd=800.0, asap7=8.0), row("sfu", sky130hd=100.0, asap7=2.0), row("lut_pe", asap7=3.0)]
+    assert side_by_side.measured_factors(rows, ["asap7", "sky130hd"]) == [("sky130hd", "asap7", 0.015)]
+    assert side_by_side.measured_factors(rows, ["asap7"]) == []
+    same = [row("ewu", sky130hd=800.0, sg13g2=900.0)]
+    assert side_by_side.measured_factors(same, ["sg13g2", "sky130hd"]) == [], "of one node"
+    table = page_tables.factors_table(rows, ["asap7", "sky130hd"])
+    assert table.rows[-1][-1] == "0.015 (sky130hd to asap7)"
+
+
+def row(block, **um2):
+    return {"block": block, "um2": um2}
+
+
 def test_plots_of_what_make_lanes_measured(tmp_path, committed):
     rows = copy.deepcopy(COMMITTED["lanes"])
     for k, row in enumerate(rows):
