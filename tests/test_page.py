@@ -366,6 +366,20 @@ def test_damaged_results_are_named(tmp_path):
         page.costs(tmp_path)
 
 
+def test_bad_arguments_are_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    none = ["--results", str(tmp_path / "none"), "--out", str(tmp_path)]
+    for arguments, part in (
+        ([*none, "--liberty", "none.lib"], "none.lib"),
+        (["--out", str(tmp_path / "file" / "a")], "file"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            page.main(arguments)
+        assert stop.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and part in line
+
+
 def test_cells_that_are_numbers():
     for cell in ("1", "1,234.5", "≥ 0.88", "~ 0.16", "12%", "1.1e-07", "-", "x 5.7"):
         assert page_tables.is_number(cell), cell
