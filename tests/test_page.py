@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -292,6 +293,27 @@ def test_results_on_the_same_gates_are_shown_and_others_are_not(tmp_path):
     changed = row | {"generic": row["generic"] | {"ge": row["generic"]["ge"] + 1}, "liberty": liberty, "ice40": ice40}
     found = with_results(tmp_path, changed)
     assert found.libraries == [] and found.blocks == COMMITTED["blocks"]
+
+
+def test_a_library_that_is_given(monkeypatch, tmp_path):
+    """Every block beside Table II is mapped to it, at its default preset, and to a second one as well."""
+    asked = []
+
+    def measure_all(pairs, technologies, library, progress=None):
+        asked.extend(pairs)
+        names = [(block.name, preset) for block, preset in pairs]
+        return [{"block": b, "preset": p, "liberty": {"um2": 1234.5, "library": library.name}} for b, p in names]
+
+    monkeypatch.setattr(page.runs, "measure_all", measure_all)
+    found = page.costs(tmp_path)
+    for name in ("sky130hd", "asap7"):
+        found = page.with_library(found, SimpleNamespace(name=name))
+    beside = {name for row in paper.TABLE_II for name in row.blocks}
+    assert {block.name for block, _ in asked} == beside and len(asked) == 2 * len(beside)
+    assert found.libraries == ["asap7", "sky130hd"]
+    text = Page(page.render(found)).text
+    assert "um2, asap7 um2, sky130hd" in text and "1 (sky130hd to asap7)" in text
+    assert text.count("1,234.5 1,234.5") == sum(row.unit == "unit" for row in paper.TABLE_II for _ in row.blocks) + 1
 
 
 def test_um2_cross_nodes_by_both_sets_or_not_at_all():
