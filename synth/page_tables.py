@@ -48,6 +48,11 @@ class Table:
     command: str
     note: str = ""
 
+    def numeric(self, column):
+        """Whether most cells of a column that say something are numbers; its title stands over them."""
+        cells = [row[column] for row in self.rows if len(row) > 1 and row[column] not in ("", "-")]
+        return column > 0 and 2 * sum(map(is_number, cells)) > len(cells)
+
 
 def _name(block, preset):
     return f"{block}.{preset}"
@@ -212,7 +217,7 @@ def table_ii(rows, libraries):
             alternative
             and f"Not counted, beside {' and '.join(theirs.counted)}: {registry.find(row['block']).summary}."
         )
-        cells.append((*printed, *ours, summary or theirs.reason))
+        cells.append((*printed, *ours, summary or _together(row, rows) or theirs.reason))
     total = (f"{paper.TOTAL_MM2:.2f}", f"{paper.TOTAL_MW:.2f}")
     logic = side_by_side.logic(rows)
     ours = number(logic["ours"]) if logic["ours"] is not None else "-"
@@ -226,6 +231,15 @@ def table_ii(rows, libraries):
     if not libraries:
         note += Markup(" um2 of a library: {}.").format(missing("make report LIBERTY=cells.lib"))
     return Table(header, cells, "make synth", note)
+
+
+def _together(row, rows):
+    """For the second and further blocks that count for one row of the paper: what all of them are together."""
+    total = next((total for total in side_by_side.totals(rows) if total["row"] is row["row"]), None)
+    if not row["block"] or not total or row["block"] in row["row"].counted[:1] or not total["blocks"]:
+        return ""
+    others = " and ".join(name for name in row["row"].counted if name != row["block"])
+    return f"Together with {others}: {ratio(total['ratio'])}."
 
 
 def nodes_table(rows, libraries):
@@ -419,4 +433,4 @@ def tools_table(found):
 
 def is_number(cell):
     """Whether a cell stands to the right: a number, with its unit or bound, or a dash for none."""
-    return bool(re.fullmatch(r"(≥ |~ |x )?-?[\d.,]*\d(e[-+]\d+)?%?|-", str(cell)))
+    return bool(re.fullmatch(r"(≥ |~ |x )?-?[\d.,]*\d(e[-+]\d+)?(%| mm2| W)?|-", str(cell)))

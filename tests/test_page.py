@@ -419,7 +419,7 @@ def test_bad_arguments_are_one_line(tmp_path, capsys):
 
 
 def test_cells_that_are_numbers():
-    for cell in ("1", "1,234.5", "≥ 0.88", "~ 0.16", "12%", "1.1e-07", "-", "x 5.7"):
+    for cell in ("1", "1,234.5", "≥ 0.88", "~ 0.16", "12%", "1.1e-07", "-", "x 5.7", "470.9 mm2", "124.5 W"):
         assert page_tables.is_number(cell), cell
     for cell in ("", "lut_pe.default", "2,000 a lane", "8 x 8 FP16 PEs", "not routed"):
         assert not page_tables.is_number(cell), cell
