@@ -228,7 +228,7 @@ def table_ii(rows, libraries):
         "Theirs in GE by the NAND2 of their library, {} um2. A lane: one multiplier of a PE, one element of a vector unit."
     )
     note = note.format(side_by_side.sram.NAND2_UM2)
-    if not libraries:
+    if not libraries or any(name not in row["um2"] for row in rows if row["block"] for name in libraries):
         note += Markup(" um2 of a library: {}.").format(missing("make report LIBERTY=cells.lib"))
     return Table(header, cells, "make synth", note)
 
