@@ -55,15 +55,21 @@ class Costs:
 
 
 def costs(folder=RESULTS, committed=None):
-    """The committed costs with what is in ``folder`` besides: of the same gates by the same tools, or it is left out."""
+    """The committed costs with what is in ``folder`` besides: of the same gates by the same tools, or it is left out.
+
+    Where the committed costs have them: ``machines``, results of ``synth.composition``, and ``matching``, the one of
+    ``synth.datm_budget``.
+    """
     committed = readme.expected() if committed is None else committed
     kept = [_json(path) for path in sorted(Path(folder).glob("*.json"))]
     measured = {(k["block"], k["preset"]): k for k in kept if isinstance(k, dict) and "generic" in k}
     blocks = [_with_kept(row, measured.get((row["block"], row["preset"]))) for row in committed["blocks"]]
     drawn = next((k for k in kept if isinstance(k, list) and k and "area" in k[0]), [])
     rows = [_lane_with_kept(row, drawn) for row in committed["lanes"]]
-    machines = [k for k in kept if isinstance(k, dict) and "modules" in k and _is_of(k, committed)]
-    budget = next((k for k in kept if isinstance(k, dict) and "array_ge" in k), None)
+    sums = [k for k in kept if isinstance(k, dict) and "modules" in k and _is_of(k, committed)]
+    machines = [*committed.get("machines", ()), *sums]
+    budgets = [k for k in kept if isinstance(k, dict) and "array_ge" in k]
+    budget = budgets[0] if budgets else committed.get("matching")
     return Costs(
         blocks=blocks,
         operators=committed["operators"],

