@@ -140,7 +140,7 @@ def error(lane, tensors):
 
 
 def measure(progress=lambda text: None, route=True, library=None):
-    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz``, ``pj``.
+    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz``, ``pj``, ``library``.
 
     ``fmax_mhz`` is None unless ``route``: it takes minutes. ``pj``, None without a Liberty ``library``, is the energy of a
     product in the logic of the whole PE, on the clip's vectors (``power.energy``: glitch-free, no wires, no memories).
@@ -164,6 +164,7 @@ def measure(progress=lambda text: None, route=True, library=None):
             "stalls": stalls(lane),
             "error": error(lane, tensors),
             "pj": energy(lane, library, progress) if library else None,
+            "library": library.name if library else None,
         }
         rows.append(row)
     return rows
