@@ -374,6 +374,7 @@ class Simcore(wiring.Component):
             head.group.eq(Mux(registers.group > c.max_width, c.max_width, registers.group)),
             head.text_first.eq(registers.control_text_first),
             head.sparsify.eq(registers.control_sparsify),
+            head.compact.eq(registers.control_compact),
             head.codes_k.eq(codes & registers.control_speculate_p),
             head.codes_v.eq(codes & registers.control_speculate_a),
             head.threshold.eq(registers.tau_squared),

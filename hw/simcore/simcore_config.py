@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -348,6 +348,7 @@ class SimcoreConfig:
                 "channels": range(self.max_channels + 1),
                 "words": range(self.max_words + 1),
                 "sparsify": 1,
+                "compact": 1,
                 "codes_k": 1,
                 "codes_v": 1,
                 "window": range(self.max_window + 1),
@@ -368,14 +369,14 @@ class SimcoreConfig:
 
     @property
     def block_layout(self):
-        """Kept rows of one query tile: of frame ``tile`` or of the text; the last slice has ``rows``. ``end``: no more."""
+        """Kept rows of one query tile, of frame ``tile`` or of the text, ``rows`` in each slice. ``end``: no more."""
         return data.StructLayout(
             {
                 "tile": range(max(2, self.max_frames)),
                 "text": 1,
                 "bank": 1,
                 "slices": range(self.slices + 1),
-                "rows": range(self.rows + 1),
+                "rows": data.ArrayLayout(range(self.rows + 1), self.slices),
                 "end": 1,
             }
         )
@@ -391,7 +392,7 @@ class SimcoreConfig:
                 "important": 1,
                 "bank": 1,
                 "slices": range(self.slices + 1),
-                "rows": range(self.rows + 1),
+                "rows": data.ArrayLayout(range(self.rows + 1), self.slices),
                 "first": 1,
                 "last": 1,
             }
@@ -428,11 +429,6 @@ class SimcoreConfig:
 def depth(layout):
     """Words of a memory that a layout addresses."""
     return 1 << layout.size
-
-
-def rows_of(task, number, rows):
-    """Rows of slice ``number`` of a task: all but the last slice have t."""
-    return Mux(number + 1 == task.slices, task.rows, rows)
 
 
 def counted(m, values, channels, last, lanes, name):

@@ -51,6 +51,13 @@ _CONTROL = Register(
         Field("speculate_a", 1, "rw", 1, doc="unimportant columns of A are FP-INT"),
         Field("quantize", 1, "rw", 1, doc="K and V have INT8 codes; 0: everything is FP16, whatever speculates"),
         Field("text_first", 1, "rw", 1, doc="text tokens stand before the video tokens, else after"),
+        Field(
+            "compact",
+            1,
+            "rw",
+            1,
+            doc="kept rows stand side by side; 0: skipped ones leave their places empty",
+        ),
         Field("interrupt_enable", 1, "rw", doc="the pin irq is high while status.done or status.error is", bit=16),
     ),
 )
