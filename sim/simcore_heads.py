@@ -19,7 +19,7 @@ from hw import registry
 from hw.errors import UserError, command_line
 from hw.simcore.simcore_registers import Cause
 from sim.native import Native, NativeError
-from sim.simcore import Addresses, SimcoreError, on_native, settings_of, token_bytes
+from sim.simcore import SWITCHES, Addresses, SimcoreError, on_native, settings_of, token_bytes
 
 _NAN, _INFINITY, _NEGATIVE, _ONE = 0x7FC00000, 0x7F800000, 0xBF800000, 0x3F800000
 
@@ -59,7 +59,7 @@ class Head:
 
     def __str__(self):
         g, s = self.geometry, self.settings
-        off = [name for name in ("sparsify", "speculate_p", "speculate_a", "quantize") if not getattr(s, name)]
+        off = [name for name in SWITCHES if not getattr(s, name)]
         return (
             f"{g.frames} frames of {g.height} x {g.width}, text {g.text} {'before' if g.text_first else 'after'}, "
             f"{self.channels} channels, tau {s.tau}, window {s.window}, group {s.group}, p {s.p_p} {s.p_a}, "
@@ -81,7 +81,7 @@ def random_head(rng, c):
         if geometry.frames * geometry.rows <= c.max_tokens:
             break
     d = int(rng.integers(1, c.max_channels + 1)) if rng.random() < 0.7 else c.max_channels
-    switches = {name: bool(rng.random() < 0.7) for name in ("sparsify", "speculate_p", "speculate_a", "quantize")}
+    switches = {name: bool(rng.random() < 0.7) for name in SWITCHES}
     settings = replace(
         settings_of(c),
         **switches,

@@ -15,7 +15,7 @@ from hw.simcore.simcore_registers import Cause
 from sim.axi import pauses
 from sim.bench import BenchError, bench_test
 from sim.outer_product import seeded_tensors
-from sim.simcore import SimcoreError, addresses, on_bus, settings_of, token_bytes
+from sim.simcore import SWITCHES, SimcoreError, addresses, on_bus, settings_of, token_bytes
 
 #: Of the memory; the first matrix does not stand at 0.
 SIZE, BASE = 1 << 19, 0x1FC0
@@ -55,9 +55,8 @@ async def shapes(bench):
 async def switches(bench):
     """Every feature alone, and all but it."""
     c = bench.config
-    names = ("sparsify", "speculate_p", "speculate_a", "quantize")
-    chosen = [{name: name == on for name in names} for on in names]
-    chosen += [{name: name != off for name in names} for off in names]
+    chosen = [{name: name == on for name in SWITCHES} for on in SWITCHES]
+    chosen += [{name: name != off for name in SWITCHES} for off in SWITCHES]
     geometry = Geometry(2, min(2, c.max_height), min(3, c.max_width), min(1, c.max_text))
     await seeded_heads(bench, expected_of, [(geometry, min(c.max_channels, 5), each) for each in chosen])
 
@@ -109,9 +108,7 @@ class Head:
     def __str__(self):
         g = self.geometry
         text = f", {g.text} of text {'before' if g.text_first else 'after'}" if g.text else ""
-        off = [
-            name for name in ("sparsify", "speculate_p", "speculate_a", "quantize") if not getattr(self.settings, name)
-        ]
+        off = [name for name in SWITCHES if not getattr(self.settings, name)]
         without = f", without {', '.join(off)}" if off else ""
         return f"{g.frames} frames of {g.height} x {g.width}{text}, {self.channels} channels{without}"
 
