@@ -104,8 +104,9 @@ class SimcoreConfig:
         outputs = engine.fp16.outputs, engine.lut.outputs
         for name in ("sfu_lanes", "merge_lanes"):
             if any(number % getattr(self, name) for number in outputs):
+                value = getattr(self, name)
                 raise ValueError(
-                    f"{name} must divide the outputs of both arrays, {outputs[0]} and {outputs[1]}, not {getattr(self, name)}"
+                    f"{name} must divide the outputs of both arrays, {outputs[0]} and {outputs[1]}, not {value}"
                 )
         for name in _PARTS:
             self._check_part(name)
