@@ -153,7 +153,7 @@ def random_fault(rng, c, head):
         return head
     kind = str(rng.choice(["not finite", "not finite", "register", "read", "read", "write", "recovery", "outside"]))
     if kind == "register":
-        cases = registers_that_are_wrong(c, head)
+        cases = registers_that_are_wrong(c, head.geometry, head.channels, head.places)
         changes, cause = cases[int(rng.integers(len(cases)))]
         return replace(head, changes=changes, cause=cause, fault=str(changes))
     if kind == "not finite":
@@ -191,7 +191,7 @@ def _bus_cause(name):
     return Cause.WRITE if name == "a" else Cause.READ
 
 
-def registers_that_are_wrong(c, head):
+def registers_that_are_wrong(c, geometry, channels, places):
     """(register to value, cause) of everything that a machine of config ``c`` refuses."""
     cases = [({name: 0}, Cause.GEOMETRY) for name in ("frames", "height", "width", "channels", "window", "group")]
     limits = {"frames": c.max_frames, "height": c.max_height, "width": c.max_width, "channels": c.max_channels}
@@ -202,9 +202,9 @@ def registers_that_are_wrong(c, head):
     if np.prod(list(most.values())) > c.max_tokens:
         cases.append((most, Cause.GEOMETRY))
     space, word = 1 << c.address_bits, c.data_bits // 8
-    matrix_bytes = head.geometry.tokens * token_bytes(head.channels, word)
+    matrix_bytes = geometry.tokens * token_bytes(channels, word)
     for name in "qkva":
-        here = getattr(head.places, name)
+        here = getattr(places, name)
         cases += [(halves(name, here + wrong), Cause.ADDRESS) for wrong in {1, word // 2, word - 1}]
         cases += [
             (halves(name, space - matrix_bytes + word), Cause.ADDRESS),
@@ -351,6 +351,9 @@ def main(argv=None):
     parser.add_argument("--first", type=int, default=0, help="number of the first one (default 0)")
     parser.add_argument("--faults", action="store_true", help="every other one must end with an error")
     options = parser.parse_args(argv)
+    for name, least in (("heads", 1), ("seed", 0), ("first", 0)):
+        if getattr(options, name) < least:
+            raise UserError(f"--{name} must be at least {least}, not {getattr(options, name)}")
     block = registry.find("simcore")
     native = Native.build(block.build(options.preset), "simcore")
     start = time.perf_counter()

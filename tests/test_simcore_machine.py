@@ -14,7 +14,7 @@ from hw.simcore.lut_pe import LutPEConfig
 from hw.simcore.simcore import Simcore, SimcoreConfig
 from hw.simcore.simcore_registers import Cause
 from sim.native import Native
-from sim.simcore_heads import REFUSALS, campaign, heads, registers_that_are_wrong, run_head
+from sim.simcore_heads import REFUSALS, campaign, heads, main, registers_that_are_wrong, run_head
 
 TINY = registry.find("simcore").config("tiny")
 
@@ -63,11 +63,19 @@ def test_random_faults_and_the_head_after_each(tiny):
     assert causes["NONE"] >= 50 and {"READ", "WRITE", "NOT_FINITE_Q", "NOT_FINITE_K", "NOT_FINITE_V"} <= set(causes)
 
 
+def test_the_command(tiny, capsys):
+    main(["--heads", "3", "--faults"])
+    assert capsys.readouterr().out.startswith("3 heads right in ")
+    with pytest.raises(SystemExit):
+        main(["--heads", "0"])
+    assert capsys.readouterr().err == "error: --heads must be at least 1, not 0\n"
+
+
 def test_every_register_is_checked(tiny):
     """And behind each refusal the same head is right."""
     _, head = next(heads(TINY, seed=2, first=4))
     head = replace(head, meddle=False)
-    cases = registers_that_are_wrong(TINY, head)
+    cases = registers_that_are_wrong(TINY, head.geometry, head.channels, head.places)
     for changes, cause in cases:
         run_head(tiny, TINY, replace(head, changes=changes, cause=cause, fault=str(changes)))
     assert len(cases) > 60 and {cause for _, cause in cases} == set(REFUSALS)
