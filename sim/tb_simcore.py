@@ -120,7 +120,7 @@ def small(c):
 def shapes_of(c):
     """(geometry, channels, settings that differ) of every awkward kind."""
     d, text = c.max_channels, c.max_text
-    height, width = min(3, c.max_height), min(4, c.max_width)
+    height, width = min(2, c.max_height), min(4, c.max_width)
     return [
         (Geometry(1, 1, 1), 1, {}),
         (Geometry(min(3, c.max_frames), height, width, min(3, text), True), d, {}),
