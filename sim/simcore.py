@@ -131,6 +131,13 @@ def register_values(geometry: Geometry, channels: int, settings: Settings, place
     }
 
 
+def settings_of(config, **changes):
+    """``Settings`` that a machine of ``config``, a ``SimcoreConfig``, can have; all that is left is by default."""
+    own = {"rows": config.rows, "keys": config.keys, "lanes": config.sfu.lanes, "running": config.sfu.add_stages}
+    own |= {"distance_lanes": config.lanes, "window": min(3, config.max_window), "group": min(4, config.max_width)}
+    return Settings(**{**own, **changes})
+
+
 class AsyncSimcore:
     """SIMCORE over transports that are awaited.
 
@@ -273,15 +280,17 @@ def _complete(coroutine):
     raise AssertionError("a transport whose methods return has waited")
 
 
-def on_native(native, size, *, limit=100_000_000, base=0, behind=0, prefixes=("s_axi", "m_axi"), **memory) -> Simcore:
+def on_native(
+    native, size, *, limit=100_000_000, told=None, base=0, behind=0, prefixes=("s_axi", "m_axi"), **memory
+) -> Simcore:
     """The driver of a native SIMCORE with ``size`` bytes of memory from ``base`` on.
 
-    ``limit``: cycles of a head after which it is given up; ``memory``: further arguments of ``sim.native_axi.AxiMemory``
-    (``latency``, ``seed``, ``bursts``).
+    ``limit``: cycles of a head after which it is given up; ``told``: called with those so far, now and then; ``memory``:
+    further arguments of ``sim.native_axi.AxiMemory`` (``latency``, ``seed``, ``bursts``).
     """
     ram = AxiMemory(native, size, base=base, prefix=prefixes[1], **memory)
     registers = Driver(describe(REGISTERS), Lite(native, ram, prefix=prefixes[0]))
-    return Simcore(registers, ram, lambda: ram.run(until=INTERRUPT, limit=limit), base=base, behind=behind)
+    return Simcore(registers, ram, lambda: ram.run(until=INTERRUPT, limit=limit, told=told), base=base, behind=behind)
 
 
 def on_bus(transport, memory, wait, *, base=0, behind=0) -> AsyncSimcore:
