@@ -82,7 +82,7 @@ def _parser():
     parser.add_argument("--clip", help="any video file instead of the sample clip")
     parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
     parser.add_argument(
-        "--frames", type=head.frame_count, help="frames of the head that is run at the end (default: few)"
+        "--frames", type=head.number("frames"), help="frames of the head that is run at the end (default: few)"
     )
     parser.add_argument("--jobs", type=int, default=2, help="benches run at once (default 2)")
     return parser

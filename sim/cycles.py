@@ -126,8 +126,3 @@ def fitted(of: Work, machine: Machine) -> Cycles:
     """Each array at its own pace."""
     fp16, lut = (int(n.sum()) for n in of.cycles(machine))
     return Cycles(fp16, lut, max(fp16, lut))
-
-
-def attention_share(ours: float, published: float) -> float:
-    """The share of attention in a model's time at which a speed-up ``ours`` of it is ``published`` of the whole."""
-    return (1 - 1 / published) / (1 - 1 / ours)

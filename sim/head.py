@@ -50,7 +50,7 @@ PRESET = "small"
 RESULTS_FILE, PICTURE = RESULTS / "head.json", RESULTS / "head.svg"
 
 #: Tokens of a head unless ``frames`` is given: half a minute for all configurations, on two cores.
-TOKENS = 500
+TOKENS = 400
 
 #: Of the memory: cycles from an address to its first word.
 LATENCY = 20
@@ -95,6 +95,7 @@ class Head(NamedTuple):
     """What was found. ``found``, ``errors``, the rms of A's error over the rms of A, and ``models``, by configuration."""
 
     source: str
+    grid_known: bool
     preset: str
     clip_frames: int
     geometry: Geometry
@@ -137,7 +138,18 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     chosen = np.unique(np.linspace(0, len(q) - 1, max(1, min(len(q), SCORES // len(q)))).astype(int))
     exact = attention(q[chosen], k, v)
     errors = {name: _rms(each.result.a[chosen].astype(np.float64) - exact, exact) for name, each in found.items()}
-    return Head(tensors.source, preset, len(tensors.q), geometry, settings[preset], found, errors, len(chosen), models)
+    return Head(
+        tensors.source,
+        tensors.grid is not None,
+        preset,
+        len(tensors.q),
+        geometry,
+        settings[preset],
+        found,
+        errors,
+        len(chosen),
+        models,
+    )
 
 
 def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry:
@@ -457,6 +469,8 @@ def report(head: Head, console: Console, picture: Path = PICTURE):
     for table in tables(found):
         console.print(table)
     console.print(notes(found), highlight=False)
+    if not head.grid_known:
+        console.print(f"grid unknown: a frame is taken as one row of {head.geometry.rows} tokens", highlight=False)
     picture.parent.mkdir(parents=True, exist_ok=True)
     plot(head, picture)
     console.print(f"numbers: {relative(RESULTS_FILE)}, picture: {relative(picture)}", highlight=False)
@@ -514,12 +528,12 @@ def _options(argv):
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
     parser.add_argument(
-        "--frames", type=frame_count, help=f"frames, from the first on (default: about {TOKENS} tokens)"
+        "--frames", type=number("frames"), help=f"frames, from the first on (default: about {TOKENS} tokens)"
     )
     parser.add_argument("--preset", default=PRESET, help=f"the machine (default {PRESET})")
     parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
     parser.add_argument("--tau", type=float, default=Settings.tau, help="threshold on the distance (default 2.5)")
-    parser.add_argument("--jobs", type=int, default=2, help="configurations run at once (default 2)")
+    parser.add_argument("--jobs", type=number("jobs"), default=2, help="configurations run at once (default 2)")
     parser.add_argument("--out", type=Path, default=PICTURE, help="picture, .svg or .png")
     options = parser.parse_args(argv)
     if options.out.suffix not in (".svg", ".png"):
@@ -531,11 +545,15 @@ def _options(argv):
     return options
 
 
-def frame_count(text):
-    """Of an option."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"frames must be a whole number of at least 1, not {text}")
-    return int(text)
+def number(name):
+    """The type of an option that is a whole number of at least 1."""
+
+    def of(text):
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"{name} must be a whole number of at least 1, not {text}")
+        return int(text)
+
+    return of
 
 
 def say(line):
