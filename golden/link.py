@@ -32,8 +32,9 @@ STATUS = {
     5: "no such command",
     6: "payload is no whole number of records",
     7: "answer longer than the buffer",
+    8: "no such address, or the bus answered an error",
 }
-OK, CHECKSUM, TIMEOUT, LENGTH, BUSY, UNKNOWN, MALFORMED, OVERFLOW = STATUS
+OK, CHECKSUM, TIMEOUT, LENGTH, BUSY, UNKNOWN, MALFORMED, OVERFLOW, REFUSED = STATUS
 
 #: The command that is obeyed whatever its tag. Any other that has the tag of the last one obeyed is not obeyed twice: its
 #: answer is sent again.

@@ -1,7 +1,7 @@
 """What is to be known of a head before the first tile of S (SIMPICKER V-A). Hardware: ``hw.simcore.prologue``.
 
-Map of P and index table are ``golden.prediction_unit``'s and ``golden.sparsification_unit``'s of the video tokens; the maxima
-of K's and V's channels, over all tokens, are ``golden.quantization_unit``'s of the words that are handed over.
+Map of P and index table are ``golden.prediction_unit``'s and ``golden.sparsification_unit``'s of the video tokens; the
+maxima of K's and V's channels, over all tokens, are ``golden.quantization_unit``'s of the words that are handed over.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Words of a matrix, FP16 codes (T W, lanes), +0 behind d; ``count`` of each that count; ``last`` of a token; ``end``."""
+    """Words of a matrix, FP16 codes (T W, lanes), +0 behind d; how many ``count``; ``last`` of a token; ``end``."""
 
     values: np.ndarray
     count: np.ndarray
@@ -87,7 +87,7 @@ def reads(
     quantize_v: bool = True,
     lanes: int = 4,
 ) -> dict[str, tuple[int, int]]:
-    """(address, length in elements) of each matrix that is read, by reader; ``addresses`` of ``q``, ``k`` and ``v`` in bytes."""
+    """(address, length in elements) of what each reader reads; ``addresses``: of ``q``, ``k`` and ``v``, in bytes."""
     pitch = -(-channels // lanes) * lanes
     video = addresses["q"] + 2 * pitch * geometry.video.start
     tokens = geometry.frames * geometry.rows

@@ -54,7 +54,9 @@ A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core, three times as lon
 with the square of the tokens.
 
 The switches: ``sparsify`` off keeps every token; ``speculate_p`` off makes every key tile important, ``speculate_a`` off
-every column; ``quantize`` off does both and is the FP16-only machine, in which K and V have no codes.
+every column; ``quantize`` off does both and is the FP16-only machine, in which K and V have no codes. ``compact`` off cuts
+slices of t consecutive tokens, kept or not, so that the places of skipped rows are idle: without the adaptive grouping of
+V-B. A slice of which no token is kept is not computed.
 
 Error against float64 attention, ``golden.reference.attention``, with all off: for row r and channel c, x the scores,
 p the softmax of them, at most ``(2^-11 + b) sum_j p[j] |V[j, c]| + 2^-11 |A| + T 2^-24 max_j |V[j, c]|`` and
@@ -179,6 +181,9 @@ class Settings:
     sparsify: bool = field(default=True, metadata={"doc": "rows of similar tokens of Q are skipped"})
     speculate_p: bool = field(default=True, metadata={"doc": "unimportant tiles of P are FP-INT"})
     speculate_a: bool = field(default=True, metadata={"doc": "unimportant columns of A are FP-INT"})
+    compact: bool = field(
+        default=True, metadata={"doc": "kept rows of a frame stand side by side in slices"}
+    )
     quantize: bool = field(default=True, metadata={"doc": "K and V have INT8 codes; off: everything is FP16"})
     p_p: float = field(default=0.65, metadata={"doc": "proportion of a row's sum that P's important tiles exceed"})
     p_a: float = field(default=0.65, metadata={"doc": "the same of A's important columns"})
@@ -333,15 +338,15 @@ def simcore(
     """
     settings = settings or Settings()
     head = prepare(q, k, v, geometry, settings)
-    slices = slices_of(head.kind, geometry, settings.rows)
+    slices = slices_of(head.kind, geometry, settings)
     kept = np.flatnonzero(head.kind == KEPT)
     compact, maps = [], []
     for tile in range(len(geometry.tiles)):
         here = slices.tile == tile
         if here.any():
-            first = slices.first[here][0]
-            rows = kept[first : first + slices.rows[here].sum()]
-            a, important = attend(head, rows, tile, geometry, settings)
+            first, counts = slices.first[here][0], slices.rows[here]
+            rows = kept[first : first + counts.sum()]
+            a, important = attend(head, rows, counts, tile, geometry, settings)
             compact.append(a)
             maps.append(important)
         if progress:
@@ -395,20 +400,23 @@ def _map_p(q, k, geometry, settings):
     return important
 
 
-def slices_of(kind: np.ndarray, geometry: Geometry, t: int) -> Slices:
-    """The kept tokens of each tile cut into slices of ``t`` rows, the last one of what is left."""
-    found, first = [], 0
+def slices_of(kind: np.ndarray, geometry: Geometry, settings: Settings) -> Slices:
+    """The kept tokens of each tile in slices of up to t: of t kept tokens, or (not ``compact``) those of t tokens."""
+    found, first, t = [], 0, settings.rows
     for tile, place in enumerate(geometry.tiles):
-        count = int(np.count_nonzero(kind[place] == KEPT))
-        found += [(tile, first + start, min(t, count - start)) for start in range(0, count, t)]
-        first += count
+        kept = kind[place] == KEPT
+        members = kept if not settings.compact else kept[kept]
+        for cut in range(0, len(members), t):
+            if count := int(np.count_nonzero(members[cut : cut + t])):
+                found.append((tile, first, count))
+                first += count
     return Slices(*np.array(found, np.int64).T)
 
 
 def attend(
-    head: Prepared, rows: np.ndarray, tile: int, geometry: Geometry, settings: Settings
+    head: Prepared, rows: np.ndarray, counts: np.ndarray, tile: int, geometry: Geometry, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Steps 4 to 9 of the query ``tile``'s kept tokens ``rows``.
+    """Steps 4 to 9 of the query ``tile``'s kept tokens ``rows``, in slices of ``counts`` rows.
 
     Returns A_c, FP16 codes (rows, d), and map_a, boolean (slices, key tiles, d), key tiles in the order of the tokens.
     The slices of a tile have no part in each other but that they are computed at one time here: they may come one by one.
@@ -416,13 +424,13 @@ def attend(
     scale = fp32(np.array([1 / np.sqrt(head.q.shape[1])]))[0]
     places, of_p = key_tiles(geometry, settings.keys), importance_of_keys(head.map_p, geometry, settings.keys)[tile]
     state = start(len(rows), head.v.shape[1])
-    map_a = np.empty((-(-len(rows) // settings.rows), len(places), head.v.shape[1]), bool)
+    map_a = np.empty((len(counts), len(places), head.v.shape[1]), bool)
     for g in order_of(of_p):
         place = places[g].place
         s = tile_scores(head, rows, place, of_p[g])
         e, maximum, total = tile_softmax(s, scale, lanes=settings.lanes, running=settings.running)
-        map_a[:, g] = important_columns(e, head.v[place], settings)
-        state = merge(state, maximum, total, tile_product(head, e, place, map_a[:, g], settings.rows))
+        map_a[:, g] = important_columns(e, counts, head.v[place], settings)
+        state = merge(state, maximum, total, tile_product(head, e, place, map_a[:, g], counts))
     return finish(state), map_a
 
 
@@ -438,20 +446,22 @@ def tile_scores(head: Prepared, rows: np.ndarray, place: slice, important: bool)
     return fp_int(head.q_folded[rows], head.k_codes[place].T)
 
 
-def important_columns(e: np.ndarray, v: np.ndarray, settings: Settings) -> np.ndarray:
-    """Step 6: boolean (slices, d) of the rows ``e``, FP16 codes (rows, n), in slices of t, and the tile's values (n, d)."""
+def important_columns(e: np.ndarray, counts: np.ndarray, v: np.ndarray, settings: Settings) -> np.ndarray:
+    """Step 6: boolean (slices, d) of the rows ``e``, FP16 codes (rows, n), slices of ``counts``, and the values (n, d)."""
     t = settings.rows
     if not settings.codes_of_v:
-        return np.ones((-(-len(e) // t), v.shape[1]), bool)
-    sums, _ = reduction_tree(e, t, inverse(t))
+        return np.ones((len(counts), v.shape[1]), bool)
+    full = np.zeros((len(counts) * t, e.shape[1]), e.dtype)  # rows that a slice lacks add nothing
+    full[np.concatenate([k * t + np.arange(count) for k, count in enumerate(counts)])] = e
+    sums, _ = reduction_tree(full, t, inverse(t))
     scores = float_convert(fp_fp(sums, v), FP32, FP16)
     taken, _ = sort_select(scores, proportion(settings.p_a, settings.p_bits), p_bits=settings.p_bits, magnitude=True)
     return taken
 
 
-def tile_product(head: Prepared, e: np.ndarray, place: slice, important: np.ndarray, t: int) -> np.ndarray:
-    """Step 7: FP32 codes (rows, d) of the rows ``e`` of a key tile, ``important`` (slices, d) for slices of ``t`` rows."""
-    of_row = np.repeat(important, t, axis=0)[: len(e)]
+def tile_product(head: Prepared, e: np.ndarray, place: slice, important: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Step 7: FP32 codes (rows, d) of the rows ``e`` of a key tile, ``important`` (slices, d), slices of ``counts`` rows."""
+    of_row = np.repeat(important, counts, axis=0)
     a = np.empty(of_row.shape, np.uint32)
     columns = important.any(axis=0)  # to some slice; what is another's is computed and not used
     a[:, columns] = fp_fp(e, head.v[place][:, columns])

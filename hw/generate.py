@@ -245,10 +245,14 @@ def write_if_changed(path, text):
     if path.exists() and path.read_text() == text:
         return False
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.chmod(partial, 0o644)
-    os.replace(partial, path)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:  # a full disk, Ctrl-C
+        os.unlink(partial)
+        raise
     return True
 
 

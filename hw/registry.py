@@ -12,10 +12,12 @@ from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from hw.axi.axi_bursts import AxiBursts, AxiConfig
 from hw.axi.axi_master import AxiMaster
+from hw.axi.axi_ram import AxiRam, AxiRamConfig
 from hw.axi.axi_read_arbiter import AxiReadArbiter, AxiReadArbiterConfig
 from hw.axi.axi_reader import AxiReader
 from hw.axi.axi_writer import AxiWriter
 from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
+from hw.board.bus_adapter import BusAdapter, BusAdapterConfig
 from hw.board.demonstrator import Demonstrator, DemonstratorConfig
 from hw.board.link import Link, LinkConfig
 from hw.board.uart import Uart, UartConfig
@@ -270,6 +272,18 @@ _ENTRIES = (
         "AXI4-Lite register file from a description",
     ),
     Block(
+        "axi_ram",
+        AxiRam,
+        {
+            "default": AxiRamConfig(),
+            "odd": AxiRamConfig(data_bits=32, address_bits=20, depth=1300),
+            "wide": AxiRamConfig(data_bits=512, depth=100, address_bits=64),
+            "single": AxiRamConfig(data_bits=64, depth=1),
+        },
+        "no paper",
+        "on-chip memory as an AXI4 slave, with a side for a host that moves bytes",
+    ),
+    Block(
         "uart",
         Uart,
         {"default": UartConfig(), "slow": UartConfig(divisor=87)},
@@ -285,6 +299,13 @@ _ENTRIES = (
         },
         "no paper",
         "framed commands with checksum and time-out, each obeyed once and answered",
+    ),
+    Block(
+        "bus_adapter",
+        BusAdapter,
+        {"default": BusAdapterConfig(), "narrow": BusAdapterConfig(register_bits=5, memory_bits=9)},
+        "no paper",
+        "a machine's registers and memory behind the link: bytes to AXI4-Lite",
     ),
     Block(
         "demonstrator",

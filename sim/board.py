@@ -8,6 +8,9 @@
     board = Board("/dev/ttyUSB0")
     sums = board.lut_pe(x, w).view(np.float32)
 
+    driver = Driver(description, board.registers)    # of a board with a machine; see ``sim.driver``
+    board.memory.write(0, tokens.tobytes())
+
 ``selftest`` sends what the benches of the units send, compares every answer with the goldens, and tells how fast it came.
 Nothing here knows what the port is: anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of
 ``serial.Serial`` will do, and the benches put the pins of a simulated board in its place.
@@ -25,13 +28,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from golden import link
+from golden.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS
 from golden.formats import int8_encode
 from golden.link import ANSWER, HELLO, OVERHEAD, SYNC, Frame
 from golden.lut_pe import check_operands
 from golden.min_tree import min_tree
 from golden.sparsification_unit import squared_distance
 from hw import registry
-from hw.board.demonstrator import FIRST_UNIT, STATE, UNITS, version_of
+from hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
 from hw.errors import UserError, command_line
 from sim import clips
 from sim.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
@@ -52,6 +56,9 @@ _PATIENCE = 2000
 #: Faults of the line, against which a request is sent again; all others are the request's own.
 _TRANSIENT = (link.CHECKSUM, link.TIMEOUT, link.LENGTH)
 
+
+#: What the selftest calls the memory of a machine, beside the names of the units.
+MEMORY = "memory"
 
 #: What a port raises when its board was unplugged; pyserial lets through what is no OSError.
 _GONE = (OSError,)
@@ -182,6 +189,31 @@ class Board:
         shape = keys.shape[:-1]
         return key.astype(keys.dtype).reshape(shape), index.astype(np.int64).reshape(shape)
 
+    # -- a machine and its memory
+
+    @property
+    def registers(self):
+        """The machine's registers, words of 32 bits: a transport of ``sim.driver``."""
+        self._with_machine()
+        return _Registers(self)
+
+    @property
+    def memory(self):
+        """The machine's memory: ``read(address, count)`` and ``write(address, data)`` of bytes."""
+        self._with_machine()
+        return _Memory(self)
+
+    def _with_machine(self):
+        if self.config.machine is None:
+            raise BoardError(f"{self._name} has no machine: its demonstrator, {self.name}, has {', '.join(self.units)}")
+
+    def _bus(self, kind, address, rest):
+        """A request to the machine. Returns what was read."""
+        if not 0 <= address < 1 << 32:
+            raise ValueError(f"an address must have 32 bits, not {address!r}")
+        size = int.from_bytes(rest, "little") if kind & 1 else 0
+        return self._request(FIRST_MACHINE + kind, address.to_bytes(4, "little") + rest, size)
+
     # -- units
 
     def _outer_product(self, unit, x, w):
@@ -248,7 +280,9 @@ class Board:
             )
         self.version = version
         self.name, self.config = versions[version]
-        if built != sum(1 << UNITS.index(name) for name in self.units):
+        expected = sum(1 << UNITS.index(name) for name in self.units)
+        expected |= (self.config.machine is not None) << MACHINE_BIT
+        if built != expected:
             raise BoardError(f"{self._name} says it is {self.name} and has other units than that")
 
     def _request(self, command, payload, size):
@@ -302,6 +336,37 @@ class Board:
                     return frame
 
 
+class _Registers:
+    """The registers of a board's machine."""
+
+    def __init__(self, board):
+        self._board = board
+
+    def read(self, address):
+        return int.from_bytes(self._board._bus(READ_REGISTERS, address, (4).to_bytes(2, "little")), "little")
+
+    def write(self, address, value):
+        self._board._bus(WRITE_REGISTERS, address, value.to_bytes(4, "little"))
+
+
+class _Memory:
+    """The memory of a board's machine, in requests as long as there is room for."""
+
+    def __init__(self, board):
+        self._board = board
+
+    def read(self, address, count):
+        most = self._board.config.max_answer
+        starts = range(address, address + count, most)
+        sizes = [min(most, address + count - start).to_bytes(2, "little") for start in starts]
+        return b"".join(self._board._bus(READ_MEMORY, start, size) for start, size in zip(starts, sizes))
+
+    def write(self, address, data):
+        most = self._board.config.max_payload - 4
+        for first in range(0, len(data), most):
+            self._board._bus(WRITE_MEMORY, address + first, data[first : first + most])
+
+
 def _missing(heard):
     """Bytes until the frame that ``heard`` begins with is whole, at least one."""
     start = heard.find(SYNC)
@@ -345,9 +410,10 @@ def selftest(board, tensors, *, seed=1, queries=8, units=None, tests=None):
 
     ``tensors`` are those of the benches (``sim.clips``); ``queries`` the tokens of the last frame whose scores are computed.
     """
-    for unit in units or board.units:
+    vectors = dict.fromkeys(UNITS, _tiles) | {"min_tree": _keys, MEMORY: _bytes}
+    for unit in units or [*board.units, *[MEMORY] * (board.config.machine is not None)]:
         rng = np.random.default_rng(seed)
-        for test, run, expected in (_keys if unit == "min_tree" else _tiles)(board, unit, tensors, rng, queries):
+        for test, run, expected in vectors[unit](board, unit, tensors, rng, queries):
             if tests and test not in tests:
                 continue
             before, start = board.sent + board.received, time.perf_counter()
@@ -384,6 +450,24 @@ def _keys(board, unit, tensors, rng, queries):
         yield test, run, expected
 
 
+def _bytes(board, unit, tensors, rng, queries):
+    """Bytes at random to the whole memory of a machine, then to a few places in it, and all of them back."""
+    content = rng.integers(0, 256, board.config.machine.memory.size, dtype=np.uint8)
+    parts = [(0, content.copy())]
+    for _ in range(8):
+        address, count = int(rng.integers(len(content))), int(rng.integers(1, 40))
+        part = rng.integers(0, 256, len(content[address : address + count]), dtype=np.uint8)
+        content[address : address + count] = part
+        parts.append((address, part))
+
+    def run():
+        for address, part in parts:
+            board.memory.write(address, part.tobytes())
+        return np.frombuffer(board.memory.read(0, len(content)), np.uint8)
+
+    yield "bytes", run, content
+
+
 def table(results):
     """The results as text, a line each, and the rate of the line over all of them."""
     header = ("unit", "test", "vectors", "mismatches", "bytes", "time", "rate", "")
@@ -416,7 +500,7 @@ def main(arguments=None):
     where.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0")
     where.add_argument("--simulate", metavar="PRESET", help="no board: the pins of a simulated demonstrator instead")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the bitstream (default: %(default)s)")
-    parser.add_argument("--unit", choices=UNITS, help="one unit instead of all that the board has")
+    parser.add_argument("--unit", choices=(*UNITS, MEMORY), help="one unit instead of all that the board has")
     parser.add_argument("--seed", type=int, default=1, help="of the random vectors (default: %(default)s)")
     parser.add_argument("--queries", type=int, default=8, help="tokens of the clip's last frame (default: %(default)s)")
     parser.add_argument("--clip", help="any video file instead of the sample clip")
@@ -426,7 +510,10 @@ def main(arguments=None):
         raise UserError(f"--baud and --queries must be at least 1, not {options.baud} and {options.queries}")
     port = _simulated(options.simulate) if options.simulate else options.port
     with Board(port, baud=options.baud) as board:
-        place, units = options.port or "simulated", ", ".join(board.units)
+        place, units = (
+            options.port or "simulated",
+            ", ".join([*board.units, *["a machine"] * bool(board.config.machine)]),
+        )
         print(f"{place}: demonstrator {board.name}, version {board.version:08x}, {units}")
         if options.command == "version":
             return 0

@@ -29,6 +29,9 @@ from sim.native_axi import AxiMemory, Lite
 #: The pin; Verilator has a word of its own that is "interrupt".
 INTERRUPT = "irq"
 
+#: What ``Settings`` and ``control`` both have.
+SWITCHES = ("sparsify", "speculate_p", "speculate_a", "quantize", "compact")
+
 #: Reads of the status after which a head is given up, where there is nothing to wait for but the status.
 POLLS = 1_000_000
 
@@ -109,7 +112,7 @@ def addresses(base: int, tokens: int, channels: int, word_bytes: int) -> Address
 
 def register_values(geometry: Geometry, channels: int, settings: Settings, places: Addresses) -> dict[str, int]:
     """What is written before ``start``, register to value; ``control`` comes last."""
-    switches = {name: getattr(settings, name) for name in ("sparsify", "speculate_p", "speculate_a", "quantize")}
+    switches = {name: getattr(settings, name) for name in SWITCHES}
     halves = {
         f"{name}_{half}": address >> shift & 0xFFFFFFFF
         for name, address in places._asdict().items()

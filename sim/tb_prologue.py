@@ -48,9 +48,7 @@ class Head:
         values |= {"threshold": squared_threshold(self.tau), "factor": inverse(g.rows)}
         values |= {"scale": fp32(np.array([1 / np.sqrt(self.channels)]))[0]}
         values |= {"p": proportion(self.p, c.prediction.p_bits), **self.asked, **ADDRESSES, **self.wrong}
-        return pack(
-            *([values[name]] for name, _ in c.job_layout), widths=[field.width for _, field in c.job_layout]
-        )
+        return pack(*([values[name]] for name, _ in c.job_layout), widths=[field.width for _, field in c.job_layout])
 
     def sent(self, c, reader):
         """What a reader delivers: behind the channels of a token whatever is there, here NaN."""
@@ -109,7 +107,7 @@ async def switches(bench):
 
 @bench_test(stalls=("none", "both"))
 async def what_must_not_be(bench):
-    """NaN and infinities, sizes of 0 and beyond the largest, a wrong threshold: errors, no hang, and the next head is right."""
+    """NaN and infinities, sizes of 0 and too large, a wrong threshold: errors, no hang; the next head is right."""
     c, rng = bench.config, bench.rng
     geometry, d = Geometry(3, 2, 2, 2), min(c.max_channels, c.lanes + 1)
     right = Head(c, similar(rng, geometry, d), geometry, tau=1.0)
@@ -124,7 +122,9 @@ async def what_must_not_be(bench):
     sizes = [{name: 0} for name in ("frames", "height", "width", "channels")]
     sizes += [{"channels": c.max_channels + 1}, {"text": c.max_tokens}]
     if c.prediction.max_rows < c.sparsification.max_height * c.sparsification.max_width:
-        sizes.append({"height": c.sparsification.max_height, "width": c.sparsification.max_width, "frames": 1, "text": 0})
+        sizes.append(
+            {"height": c.sparsification.max_height, "width": c.sparsification.max_width, "frames": 1, "text": 0}
+        )
     for asked in (ALL, NOTHING | {"quantize_v": True}):
         for wrong in sizes if asked is ALL else sizes[:6]:
             given.append(Head(c, similar(rng, geometry, d), geometry, asked, wrong=wrong))
@@ -132,6 +132,10 @@ async def what_must_not_be(bench):
     for wrong in ({"threshold": 0xBF800000}, {"window": 0}, {"group": 0}, {"window": c.sparsification.max_window + 1}):
         given.append(Head(c, similar(rng, geometry, d), geometry, wrong=wrong))
         given[-1].table_error = True
+    most = c.prediction.max_tiles + 1
+    if most >> c.job_layout["frames"].width == 0:
+        geometry = Geometry(most, 1, 1)
+        given.append(Head(c, similar(rng, geometry, 2), geometry, tau=0.5))
     await check(bench, [*given, right])
 
 
@@ -156,7 +160,6 @@ async def cycles(bench):
     c, unit = bench.config, bench.component
     tensors, geometry = real(bench, 5)
     d = tensors[0].shape[1]
-    each = -(-d // c.lanes)
     only = NOTHING | {"quantize_v": True}
     head = Head(c, tensors, geometry, only)
     await check(bench, [head], at_once=True)
@@ -217,7 +220,7 @@ async def run(bench, head, at_once):
         if not at_once:
             bench.send(f"i_{reader}", head.sent(c, reader))
     got = await bench.collect("o_done", 1, timeout=40_000)
-    map_error = head.asked["predict"] and (refused or head.found.map_error)
+    map_error = head.asked["predict"] and (refused or head.prediction.error)
     table_error = head.asked["sparsify"] and (refused or head.table_error)
     bench.compare(got, pack([map_error], [table_error], [refused], widths=[1, 1, 1]), unit="ends")
     if not expected:

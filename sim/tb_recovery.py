@@ -53,7 +53,7 @@ class Job:
 
 @bench_test()
 async def tables(bench):
-    """Nothing copied, all from one row, each from the next, seeded roots, one token, none; rows of one channel and of all."""
+    """Nothing copied, all from one row, pairs, seeded roots, one token, none; rows of one channel and of all."""
     c, rng = bench.config, bench.rng
     n = min(c.tokens, 23)
     given = [np.arange(n), np.full(n, n // 2), np.arange(n) // 2 * 2, seeded(rng, n, 0.3), [0], [], seeded(rng, n, 0.9)]

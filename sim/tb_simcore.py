@@ -5,18 +5,17 @@ memory but A's must be as it was. The coroutines take what a head must become, s
 """
 
 import logging
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiSlave
 
-from golden.simcore import Geometry, Settings, simcore
+from golden.simcore import Geometry, simcore
 from hw.simcore.simcore_registers import Cause
 from sim.axi import pauses
 from sim.bench import BenchError, bench_test
 from sim.outer_product import seeded_tensors
-from sim.simcore import SimcoreError, addresses, on_bus, token_bytes
+from sim.simcore import SimcoreError, addresses, on_bus, settings_of, token_bytes
 
 #: Of the memory; the first matrix does not stand at 0.
 SIZE, BASE = 1 << 19, 0x1FC0
@@ -115,13 +114,6 @@ class Head:
         ]
         without = f", without {', '.join(off)}" if off else ""
         return f"{g.frames} frames of {g.height} x {g.width}{text}, {self.channels} channels{without}"
-
-
-def settings_of(c, **switches):
-    """Settings as the machine of config ``c`` has them."""
-    window, group = min(3, c.max_window), min(4, c.max_width)
-    own = {"rows": c.rows, "keys": c.keys, "lanes": c.sfu.lanes, "running": c.sfu.add_stages, "distance_lanes": c.lanes}
-    return replace(Settings(window=window, group=group, **own), **switches)
 
 
 def small(c):

@@ -1,4 +1,4 @@
-"""What every block costs: ``python -m synth [--block B] [--preset P] [--liberty PATH] [--jobs N] [--out build/synth]``."""
+"""What every block costs: ``python -m synth [--block B] [--preset P] [--liberty PATH] [--route] [--fpga F] [--jobs N]``."""
 
 import argparse
 import sys
@@ -9,9 +9,10 @@ from synth import flows, report, runs, technologies
 
 _LEGEND = f"""\
 GE: transistors of static CMOS / 4, without a library. Memories of {flows.APART_BITS:,} bits or more are apart (SRAM bits);
-"in flops GE" has those of up to {flows.FLOPS_BITS:,} bits as flip-flops. paper's: SIMPICKER Table II at 1.525 um2 a GE;
-ratio: ours / paper's. LUT4: LUT sites in use of {technologies.ECP5.name}, with carry and distributed RAM;
-Fmax: routed, out of context."""
+"in flops GE" has them as flip-flops, where they are {runs.IN_FLOPS_BITS:,} bits or less. paper's: SIMPICKER Table II at
+1.525 um2 a GE; ratio: ours / paper's. LUT4: LUT sites in use of {technologies.ECP5.name}, with carry and
+distributed RAM; Fmax: flattened and routed, out of context. Designs above {runs.ROUTE_GE:,} GE are not routed: theirs are
+sums over modules mapped alone, in LUT4 a few percent high (`make synth ROUTE=1` routes up to {runs.FPGA_GE:,} GE)."""
 
 
 @command_line
@@ -20,6 +21,10 @@ def main(arguments=None):
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
     parser.add_argument("--liberty", help="a standard-cell library, for um2 and delay; else one found under $PDK_ROOT")
+    parser.add_argument(
+        "--route", action="store_true", help=f"place and route designs up to {runs.FPGA_GE:,} GE, not {runs.ROUTE_GE:,}"
+    )
+    parser.add_argument("--fpga", choices=(*runs.FAMILIES, "all"), help="count the cells of another family, too")
     parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")
     parser.add_argument("--out", default="build/synth", help="folder of the JSON results (default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -29,8 +34,16 @@ def main(arguments=None):
     library = technologies.find_library(options.liberty)
     for note in library.notes if library else ():
         print(f"note: {note}", file=sys.stderr)
+    families = {None: (), "all": runs.FAMILIES}.get(options.fpga, (options.fpga,))
     with runs.progress_bar() as progress:
-        results = runs.measure_all(pairs, library=library, jobs=options.jobs, progress=progress)
+        results = runs.measure_all(
+            pairs,
+            (*runs.TECHNOLOGIES, *families),
+            library,
+            options.jobs,
+            progress,
+            runs.FPGA_GE if options.route else runs.ROUTE_GE,
+        )
     runs.write(results, options.out)
     compared = report.comparison(results)
     if compared:

@@ -1,12 +1,14 @@
 """The demonstrator for a board, by open tools: ``python -m synth.bitstream --board ulx3s_85f``.
 
-Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. Nothing is loaded: the last line names the
-file. Placement starts from a given seed, so the same sources and tools give the same bitstream.
+Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. Nothing is loaded: the file is named, and a
+board's own loader takes it. Placement starts from a given seed, so the same sources and tools give the same bitstream.
 """
 
 import argparse
+import hashlib
 import importlib
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,9 @@ from hw.board.demonstrator import Demonstrator, version_of
 from hw.errors import ToolError, UnknownName, UserError, command_line
 
 BAUD = 1_000_000
+
+#: What the builds of the README took, by board.
+RECORD = Path(__file__).with_name("boards.json")
 
 #: Largest difference of the line's rate from that asked for; the receiver bears 2 % and the host's clock is not exact.
 BAUD_ERROR = 0.005
@@ -104,12 +109,12 @@ def find_board(name):
 class Top(Elaboratable):
     """The demonstrator between a board's clock and its serial line. It is read from ``demonstrator.il``.
 
-    A clock that is divided comes from a flip-flop: nothing here is fast, and every family has those. ``design_clock`` is
-    the frequency of what runs, ``config`` is of the demonstrator.
+    A clock that is divided comes from a flip-flop: nothing here is fast, and every family has those. Its frequency is
+    what nextpnr is given for every clock without one of its own: Yosys may give its net another name.
     """
 
-    def __init__(self, target, config, design_clock):
-        self._target, self._config, self._design_clock = target, config, design_clock
+    def __init__(self, target):
+        self._target = target
 
     def elaborate(self, platform):
         m = Module()
@@ -123,7 +128,6 @@ class Top(Elaboratable):
             m.d.board += count.eq(count + 1)
             with m.If(count == self._target.divide // 2 - 1):
                 m.d.board += [count.eq(0), clock.eq(~clock)]
-            platform.add_clock_constraint(clock, self._design_clock)
         else:
             m.d.comb += clock.eq(source.i)
 
@@ -180,8 +184,8 @@ def prepare(target, preset=None, baud=BAUD, seed=1):
     config, clock = configure(target, platform, preset, baud)
     text = emit.rtlil(Demonstrator(config=config), "demonstrator")
     platform.add_file("demonstrator.il", text)
-    options = f"--seed {seed} --router router2 --report report.json"
-    plan = platform.prepare(Top(target, config, clock), "top", nextpnr_opts=options)
+    options = f"--seed {seed} --freq {clock / 1e6:g} --router router2 --report report.json"
+    plan = platform.prepare(Top(target), "top", nextpnr_opts=options)
     files = {name: text if isinstance(text, str) else text.decode() for name, text in plan.files.items()}
     commands = json.loads(files["build_top.json"])["commands"]
     return files, [c for c in commands if not c[0].startswith("dfu")], config, clock
@@ -206,12 +210,19 @@ def synthesise(target, files, workdir):
     return usage
 
 
-def place(commands, workdir):
-    """Place, route and pack. Returns clock to (MHz needed, MHz achieved). ``ToolError`` if one is not achieved."""
+def place(commands, workdir, design_clock):
+    """Place, route and pack. Returns clock to (MHz needed, MHz achieved). ``ToolError`` if one is not achieved.
+
+    No clock may be checked against less than ``design_clock``, in Hz: then a constraint did not reach its net.
+    """
     for command in commands[1:]:
         run_tool(command, workdir)
     report = json.loads((Path(workdir) / "report.json").read_text())
-    return {name: (clock["constraint"], clock["achieved"]) for name, clock in report["fmax"].items()}
+    clocks = {name: (clock["constraint"], clock["achieved"]) for name, clock in report["fmax"].items()}
+    for name, (needed, _) in clocks.items():
+        if needed < 0.999 * design_clock / 1e6:
+            raise ToolError(f"clock {name} was routed for {needed:g} MHz, not for {design_clock / 1e6:g}")
+    return clocks
 
 
 def run_tool(command, workdir):
@@ -227,14 +238,16 @@ def run_tool(command, workdir):
 
 
 def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
-    """The bitstream of a board, and a dict of what it took: ``usage``, ``clocks``, ``version``, ``file``, ``config``.
+    """Make the bitstream of a board. Returns what it took: ``usage``, ``clocks_mhz``, ``version``, ``file``, ``sha256``, ...
 
     Errors: ``UnknownName`` for the board or preset; ``UserError`` where it does not fit; ``ToolError`` for a tool that is
     missing or fails, which nextpnr does where a clock is not met.
     """
     target = find_board(board)
+    before = _cpu_seconds()
     files, commands, config, clock = prepare(target, preset, baud, seed)
     workdir = Path(out) / f"{board}.{preset or target.preset}"
+    file = workdir / target.file
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -242,7 +255,7 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
     print(f"{target.title}: synthesis ...", file=sys.stderr, flush=True)
     usage = synthesise(target, files, workdir)
     print(f"{target.title}: placement and routing ...", file=sys.stderr, flush=True)
-    clocks = place(commands, workdir)
+    clocks = place(commands, workdir, clock)
     result = {
         "board": board,
         "preset": preset or target.preset,
@@ -250,13 +263,36 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
         "baud": baud,
         "seed": seed,
         "design_clock_mhz": clock / 1e6,
+        "cpu_seconds": round(_cpu_seconds() - before),
         "usage": usage,
         "clocks_mhz": clocks,
         "tools": generate.versions("amaranth-boards", f"yowasp-nextpnr-{target.family}"),
-        "file": str(workdir / target.file),
+        "file": str(file),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
     (workdir / "result.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     return result
+
+
+def _cpu_seconds():
+    """Of this process and those that it waited for: what a build takes where nothing else runs."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def recorded():
+    """The results that are committed: board to what ``build`` returned."""
+    return json.loads(RECORD.read_text()) if RECORD.exists() else {}
+
+
+def record(result):
+    """Put a result in place of that of its board; which file it was is nobody's business."""
+    kept = {name: value for name, value in result.items() if name != "file"}
+    RECORD.write_text(json.dumps(recorded() | {result["board"]: kept}, indent=1, sort_keys=True) + "\n")
+
+
+def slack_ns(needed, achieved):
+    return 1000 / needed - 1000 / achieved
 
 
 def report_text(result):
@@ -266,7 +302,7 @@ def report_text(result):
     ]
     lines = [generate.table(("resource", "used", "of", "share"), rows), ""]
     for name, (needed, achieved) in result["clocks_mhz"].items():
-        slack = 1000 / needed - 1000 / achieved
+        slack = slack_ns(needed, achieved)
         lines.append(f"clock {name}: {needed:.2f} MHz needed, {achieved:.2f} MHz achieved, slack {slack:.2f} ns")
     return "\n".join(lines)
 
@@ -278,16 +314,27 @@ def main(arguments=None):
     parser.add_argument("--preset", help="of the demonstrator; the board's own otherwise")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the serial line (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
+    parser.add_argument("--twice", action="store_true", help="build it again, elsewhere, and compare the files")
+    parser.add_argument("--record", action="store_true", help="write what it took to the README's numbers")
     parser.add_argument("--out", default="build/bitstream", help="folder of the results (default: %(default)s)")
     options = parser.parse_args(arguments)
     if options.board is None:
         raise UserError(f"no board is named; the boards are: {', '.join(BOARDS)}")
     if options.baud < 1:
         raise UserError(f"--baud must be at least 1, not {options.baud}")
+    arguments = {"preset": options.preset, "baud": options.baud, "seed": options.seed}
     start = time.perf_counter()
-    result = build(options.board, options.preset, baud=options.baud, seed=options.seed, out=options.out)
+    result = build(options.board, **arguments, out=options.out)
     print(report_text(result))
     print(f"version {result['version']}, {result['baud']} baud, {time.perf_counter() - start:.0f} s: {result['file']}")
+    print(f"sha256 {result['sha256']}, {result['cpu_seconds']} s of processor time")
+    if options.record:
+        record(result)
+    if options.twice:
+        again = build(options.board, **arguments, out=Path(options.out) / "again")
+        same = again["sha256"] == result["sha256"]
+        print("the second build is the same, byte for byte" if same else f"the second build differs: {again['file']}")
+        return 0 if same else 1
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from hw import generate
+from hw.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,15 +32,19 @@ _locks = {}
 def kept(run, *key):
     """The result kept under the strings ``key``, else that of ``run()``, which is then kept.
 
-    Threads that want the same result at once run it once. A result is JSON, and comes back as JSON has it.
+    Threads that want the same result at once run it once. A result is JSON, and comes back as JSON has it. ``UserError``
+    where it cannot be kept, as on a full disk: what was kept before stays.
     """
     path = _path(key)
     with _locks.setdefault(path, threading.Lock()):
         with contextlib.suppress(OSError, ValueError):
             return json.loads(path.read_text())
         text = json.dumps(run(), sort_keys=True) + "\n"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        generate.write_if_changed(path, text)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            generate.write_if_changed(path, text)
+        except OSError as error:
+            raise UserError(f"cannot keep results in {path.parent}: {error.strerror or error}") from None
         return json.loads(text)
 
 

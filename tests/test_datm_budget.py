@@ -1,12 +1,14 @@
 """The budget of the matching engine: its formula against the papers' sizes, and what the cheap forms cost in quality."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from golden.quantization_unit import channel_amax
 from hw.registry import find
+from synth import datm_budget, page, readme
 from synth.datm_budget import ARRAY, INSTANCES, MODELS, engine_config, hiding_config, main, on_the_clip, shared_scales
 
 
@@ -68,3 +70,24 @@ def test_bad_arguments_are_one_line(arguments, capsys):
         main(arguments)
     assert stop.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
+    """With the tools' answers given: the file has what the table has, and the report reads it."""
+    quality = {"weights": "own", "pairings, 1 %": 4.6}
+    monkeypatch.setattr(datm_budget, "on_the_clip", lambda ratio: [quality])
+    monkeypatch.setattr(datm_budget, "lane", lambda form, bits: {"form": form, "lane": 1.0})
+    fp16 = next(row for row in readme.expected()["blocks"] if row["block"] == "fp16_pe")
+    own = fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
+    monkeypatch.setattr(datm_budget, "array_ge", lambda: own)
+    engine = {"ge": own / 9, "control": 1e5, "bits": 8192 * 600}
+    monkeypatch.setattr(datm_budget, "engine", lambda config: {"lanes": config.distance.lanes, **engine})
+    main(["--out", str(tmp_path)])
+    budget = json.loads((tmp_path / datm_budget.RESULT).read_text())
+    assert (budget["ratio"], budget["pairings"]) == (0.1, 5)
+    assert len(budget["rows"]) == 4 * len(MODELS)
+    assert [row["share"] for row in budget["rows"]] == pytest.approx([0.1] * len(budget["rows"]))
+    assert all(row["needed"] < row["lanes"] and row["busy"] <= 1 for row in budget["rows"])
+    printed = capsys.readouterr().out
+    assert f"{budget['rows'][0]['lanes']:,}" in printed and "10.0%" in printed
+    assert page.costs(tmp_path).matching == budget

@@ -311,7 +311,10 @@ def test_the_command_on_a_simulated_board(tmp_path, capsys):
 @pytest.mark.parametrize(
     "config, message",
     [
-        ({"units": ()}, "units must be different ones of lut_pe, plain_pe, min_tree, at least one, not ()"),
+        (
+            {"units": ()},
+            "units must be different ones of lut_pe, plain_pe, min_tree, at least one where there is no",
+        ),
         ({"units": ("sfu",)}, "units must be different ones"),
         ({"units": ("min_tree", "min_tree")}, "units must be different ones"),
         ({"version": 1 << 32}, "version must have 32 bits"),

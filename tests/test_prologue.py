@@ -9,9 +9,11 @@ from golden.prologue import prologue, reads, words
 from golden.quantization_unit import quantize
 from golden.simcore import Geometry, Settings, prepare
 from golden.sparsification_unit import KEPT
+from hw.axi.axi_bursts import AxiConfig
 from hw.registry import find
 from hw.simcore.prediction_unit import PredictionUnitConfig
 from hw.simcore.prologue import Prologue, PrologueConfig
+from hw.simcore.quantization_unit import QuantizationUnitConfig
 from hw.simcore.sparsification_unit import SparsificationUnitConfig
 from sim import clips
 from sim.harness import simulate
@@ -130,6 +132,12 @@ def test_frames_of_the_clip():
 
 def test_sizes_are_products_made_in_about_40_cycles():
     assert Prologue(config=PrologueConfig()).setup_cycles(11, 30, 64) == 2 + 10 + 4 + 5 + 3 * 5
+
+
+def test_its_streams_are_those_of_a_reader_and_of_the_quantization_unit():
+    config, axi = PrologueConfig(), AxiConfig(data_bits=64)
+    assert (config.command_layout, config.data_layout) == (axi.command_layout, axi.data_layout)
+    assert config.measure_layout == QuantizationUnitConfig(lanes=4, max_channels=128).i_layout
 
 
 @pytest.mark.parametrize(

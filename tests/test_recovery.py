@@ -5,6 +5,8 @@ import pytest
 
 from golden import reorder_recover_unit
 from golden.recovery import copies, recovery
+from hw.axi.axi_bursts import AxiConfig
+from hw.memory.index_buffer import IndexBufferConfig
 from hw.registry import find
 from hw.simcore.recovery import Recovery, RecoveryConfig
 from sim.harness import simulate
@@ -51,6 +53,12 @@ def test_rows_cost_their_words_and_kept_tokens_an_entry():
     assert unit.cycles(np.ones(1000, bool), 8) - 8000 in range(20)
     assert unit.cycles(np.ones(1000, bool), 1) - 2000 in range(20)
     assert unit.cycles([], 8) == 3
+
+
+def test_its_streams_are_those_of_a_reader_a_writer_and_the_index_buffer():
+    config, axi = RecoveryConfig(), AxiConfig(data_bits=64)
+    assert (config.command_layout, config.data_layout) == (axi.command_layout, axi.data_layout)
+    assert config.table.width == IndexBufferConfig(depth=config.tokens).index_bits
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,13 @@ def plain(q, k, v, g, s):
         for _, _, n in cuts:
             video_pair = f in frames and n in frames
             bits.append(bool(not on_p or not video_pair or seen[frames.index(f), frames.index(n)]))
-        for start in range(0, len(kept), s.rows):
-            rows, found = kept[start : start + s.rows], []
+        if s.compact:
+            slices = [kept[start : start + s.rows] for start in range(0, len(kept), s.rows)]
+        else:
+            windows = [range(start, start + s.rows) for start in range(place.start, place.stop, s.rows)]
+            slices = [rows for window in windows if (rows := [i for i in kept if i in window])]
+        for rows in slices:
+            found = []
             for g in in_turn(bits):
                 keys = slice(*cuts[g][:2])
                 if bits[g]:
@@ -304,12 +309,12 @@ def test_a_slice_alone_is_the_same_as_among_others():
     geometry = Geometry(2, 3, 5)
     prepared = prepare(*head(geometry, 7), geometry, ALL)
     kept = np.flatnonzero(prepared.kind == 0)
-    slices = slices_of(prepared.kind, geometry, ALL.rows)
+    slices = slices_of(prepared.kind, geometry, ALL)
     for f in range(2):
         mine = np.flatnonzero(slices.tile == f)
         rows = [kept[first : first + count] for first, count in zip(slices.first[mine], slices.rows[mine])]
-        together = attend(prepared, np.concatenate(rows), f, geometry, ALL)
-        alone = [attend(prepared, part, f, geometry, ALL) for part in rows]
+        together = attend(prepared, np.concatenate(rows), slices.rows[mine], f, geometry, ALL)
+        alone = [attend(prepared, part, np.array([len(part)]), f, geometry, ALL) for part in rows]
         for one, many in zip(together, zip(*alone)):
             np.testing.assert_array_equal(one, np.concatenate(many))
 

@@ -13,7 +13,7 @@ import synth
 from hw import emit, registry
 from hw.errors import ToolError, UnknownName, UserError
 from synth import __main__ as command
-from synth import cache, flows, paper, report, runs, sram, technologies
+from synth import cache, composition, fpga, paper, report, runs, sram, technologies
 
 # pytest resets the filter with which hw.emit silences this.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -138,18 +138,43 @@ def test_ecp5_memory_and_clock():
     assert ecp5["fmax_mhz"] is None or ecp5["fmax_mhz"] > 50
 
 
-def test_what_is_too_large_for_the_fpga_is_not_placed(monkeypatch):
-    monkeypatch.setattr(flows, "FPGA_GE", 1)
-    ecp5 = synth.measure("register")["ecp5"]
-    assert ecp5["fits"] is None
-    assert ecp5["fmax_mhz"] is None
+def test_what_is_too_large_is_not_routed_but_counted_by_modules():
+    routed = synth.measure("product_row", "four")
+    result = synth.measure("product_row", "four", route_ge=1)
+    ecp5 = result["ecp5"]
+    assert (ecp5["method"], ecp5["fits"], ecp5["fmax_mhz"]) == ("modules", True, None)
+    assert (ecp5["dsp"], routed["ecp5"]["method"]) == (4, "flat")
+    assert "not routed: 2,951 GE" in report.rows_text([result])
+    small, large = synth.measure("product_row", route_ge=1)["ecp5"], ecp5
+    names = fpga.TARGETS["ecp5"].resources
+    lane = {name: (large[name] - small[name]) / 2 for name in names}
+    assert lane == {"lut4": 0, "carry": 0, "distributed_ram": 0, "ff": 18, "dsp": 1, "bram": 0}
+
+
+def test_other_fpgas_are_counted_when_asked_for():
+    result = synth.measure("product_row", technologies=("generic", "ice40", "xilinx7"))
+    assert (result["ice40"]["dsp"], result["xilinx7"]["dsp"]) == (2, 2)
+    assert "ecp5" not in result
+    assert "xilinx7 lut6" in report.rows_text([result])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "counted"),
+    [
+        ({"LUT6": 3, "INV": 1, "RAM64M": 2, "RAMB36E1": 1, "RAMB18E1": 1, "FDRE": 5, "MUXF7": 4}, (4, 8, 0, 5, 0, 3)),
+        ({"CARRY4": 2, "DSP48E1": 1, "FDSE": 1, "SRL16E": 1, "part": 7}, (0, 1, 2, 1, 1, 0)),
+    ],
+)
+def test_cells_of_an_fpga_are_counted_by_what_they_take(kinds, counted):
+    assert tuple(fpga._resources(kinds, fpga.TARGETS["xilinx7"], ("part",)).values()) == counted
 
 
 def test_undriven_logic_is_an_error():
     """Registers whose clock is not connected would be removed and cost nothing."""
-    text, top = runs._rtlil(synth_parts.PRODUCT_ROW, "default")
+    top = "product_row"
+    text = emit.rtlil(synth_parts.PRODUCT_ROW.build(), top)
     with pytest.raises(ToolError, match=r"wires that nothing drives: .*clk"):
-        flows.ecp5(re.sub(r"^    connect \\clk .*\n", "", text, flags=re.M), top)
+        fpga.ecp5(re.sub(r"^    connect \\clk .*\n", "", text, flags=re.M), top)
 
 
 # -- Liberty -------------------------------------------------------------------------------------------------------------
@@ -247,6 +272,110 @@ def test_damaged_cache_entry_is_measured_again(kept):
     for path in (kept / "synth").iterdir():
         path.write_text("{")
     assert synth.measure("register") == first
+
+
+def _tools_run(monkeypatch):
+    """The Yosys scripts that are run from here on."""
+    scripts, real = [], emit.yosys
+    monkeypatch.setattr(emit, "yosys", lambda script, *rest: (scripts.append(script), real(script, *rest))[1])
+    return scripts
+
+
+def test_module_of_two_presets_is_synthesised_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
+    scripts = _tools_run(monkeypatch)
+    pairs = [(synth_parts.PRODUCT_ROW, preset) for preset in ("default", "four")]
+    runs.measure_all(pairs, ("generic",))
+    assert len(scripts) == 3  # a row of two, a row of four, a product
+
+
+def test_run_goes_on_where_it_was_interrupted(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
+    real, calls = emit.yosys, []
+
+    def interrupted(script, workdir):
+        calls.append(script)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(script, workdir)
+
+    pairs = [(synth_parts.PRODUCT_ROW, preset) for preset in ("default", "four")]
+    monkeypatch.setattr(emit, "yosys", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.measure_all(pairs, ("generic",), jobs=1)
+    monkeypatch.setattr(emit, "yosys", real)
+    scripts = _tools_run(monkeypatch)
+    results = runs.measure_all(pairs, ("generic",))
+    assert len(scripts) == 1
+    assert [result["lanes"] for result in results] == [2, 4]
+
+
+def test_full_disk_is_one_line_and_leaves_nothing_behind(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "replace", full)
+        with pytest.raises(SystemExit) as stop:
+            command.main(["--block", "register", "--out", str(tmp_path / "out")])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2
+    assert error.startswith("error: register.default, generic: cannot keep results in ")
+    assert error.endswith(": No space left on device")
+    assert list((tmp_path / "synth").iterdir()) == []
+    command.main(["--block", "register", "--out", str(tmp_path / "out")])
+    assert (tmp_path / "out" / "register.default.json").exists()
+
+
+def test_temporary_folder_that_is_full_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(emit, "yosys", full)
+    with pytest.raises(UserError, match=r"^register.default, generic: No space left on device: the folder of temp"):
+        synth.measure("register")
+
+
+# -- composition ---------------------------------------------------------------------------------------------------------
+
+
+def test_composition_adds_up_and_agrees_with_flat_synthesis():
+    result = composition.compose("product_row", "four", check=True)
+    assert sum(row["ge_sum"] for row in result["modules"]) == result["ge"]
+    assert (result["modules"][0]["count"], result["modules"][0]["ge"]) == (4, 736.5)
+    assert abs(result["flat"]["difference"]) <= composition.BOUND
+    assert result["flat"]["flops"] == result["flops"] == 4 * 18 + 1
+    assert "flattened" in composition.text({**result, "block": "product_row", "preset": "four"})
+
+
+def test_composition_prices_memories_apart():
+    result = composition.compose("store", check=True)
+    (memory,) = result["memories"]
+    assert memory["price"] == sram.price(64, 16)
+    assert result["sram"]["bits"] == result["flat"]["memory_bits"] == 1024
+    assert "itrs-hp" in result["settings"]
+    shown = composition.text(result)
+    assert "64 x 16 1R1W" in shown
+    assert "1,024" in shown
+
+
+def test_composition_command_writes_json_and_names_what_is_wrong(tmp_path, capsys):
+    command_line = ["--block", "product_row", "--out", str(tmp_path)]
+    composition.main(command_line)
+    kept = json.loads((tmp_path / "product_row.default.composition.json").read_text())
+    assert kept == composition.compose("product_row")
+    capsys.readouterr()
+    for arguments in (["--preset", "four"], ["--jobs", "0"], ["--block", "nope"]):
+        with pytest.raises(SystemExit):
+            composition.main(arguments)
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+# -- bytes ---------------------------------------------------------------------------------------------------------------
 
 
 def test_two_cold_runs_in_different_order_are_byte_identical(tmp_path, monkeypatch, capsys):
@@ -400,4 +529,4 @@ def test_cache_key_has_the_tools(monkeypatch):
 def test_result_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write to"):
-        runs.write([], tmp_path / "file")
+        runs.write([{"block": "b", "preset": "p"}], tmp_path / "file")

@@ -132,6 +132,22 @@ def connect_lite(m, component, prefix, slave):
         _offer(m, component, f"{prefix}_{channel}", getattr(slave, f"o_{channel}"))
 
 
+def connect_memory(m, machine, prefix, slave):
+    """Join the pins of ``machine``, a submodule that is an AXI4 master, to ``i_aw`` and so on of ``slave``."""
+    for channel in ("aw", "w", "ar"):
+        _take(m, machine, f"{prefix}_{channel}", getattr(slave, f"i_{channel}"))
+    for channel in ("b", "r"):
+        _offer(m, machine, f"{prefix}_{channel}", getattr(slave, f"o_{channel}"))
+
+
+def connect_registers(m, machine, prefix, master):
+    """Join the pins of ``machine``, a submodule that is an AXI4-Lite slave, to ``o_aw`` and so on of ``master``."""
+    for channel in ("aw", "w", "ar"):
+        _offer(m, machine, f"{prefix}_{channel}", getattr(master, f"o_{channel}"))
+    for channel in ("b", "r"):
+        _take(m, machine, f"{prefix}_{channel}", getattr(master, f"i_{channel}"))
+
+
 def lite_signatures(address_bits, data_bits):
     """The same five channels as members that are streams."""
     address = data.StructLayout({"addr": address_bits})

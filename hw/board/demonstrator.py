@@ -5,6 +5,7 @@
     rx, tx <--> UART <--> link --command--> dispatch --bytes--> adapter <--> LUT PE
                                                     +--bytes--> adapter <--> plain PE
                                                     +--bytes--> adapter <--> min tree
+                                                    +--bytes--> bus adapter <--> a machine and its memory
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from amaranth.lib.wiring import In, Out
 from hw import emit
 from hw.board.byte_adapter import ByteAdapter, ByteAdapterConfig
 from hw.board.link import HELLO, Link, LinkConfig, Status
+from hw.board.machine import Machine, MachineConfig
 from hw.board.uart import Uart, UartConfig
 from hw.emit import emit_once
 from hw.simcore.lut_pe import LutPE, LutPEConfig
@@ -27,6 +29,10 @@ from hw.tree.min_tree import MinTreeConfig, MinTreeStream
 #: Units by the order of their bits in the answer to ``HELLO``; unit k has the command ``FIRST_UNIT + k``.
 UNITS = ("lut_pe", "plain_pe", "min_tree")
 FIRST_UNIT = 16
+
+#: The machine: its bit in the same answer, and its four commands, in the order of the kinds of ``BusAdapter``.
+MACHINE_BIT = 7
+FIRST_MACHINE = 32
 
 #: The command that answers like ``HELLO`` and resets nothing.
 STATE = 1
@@ -41,6 +47,7 @@ class DemonstratorConfig:
     lut_pe: LutPEConfig = field(default=LutPEConfig(), metadata={"doc": "of the LUT PE"})
     plain_pe: PlainPEConfig = field(default=PlainPEConfig(), metadata={"doc": "of the plain PE"})
     min_tree: MinTreeConfig = field(default=MinTreeConfig(), metadata={"doc": "of the min tree"})
+    machine: MachineConfig | None = field(default=None, metadata={"doc": "a machine with registers and memory, if any"})
     max_payload: int = field(default=2048, metadata={"doc": "bytes of a request's payload, at most"})
     max_answer: int = field(default=2048, metadata={"doc": "bytes of an answer's payload, at most"})
     divisor: int = field(default=25, metadata={"doc": "clock cycles a bit on the line"})
@@ -49,8 +56,11 @@ class DemonstratorConfig:
 
     def __post_init__(self):
         unknown = [name for name in self.units if name not in UNITS]
-        if unknown or not self.units or len(set(self.units)) < len(self.units):
-            raise ValueError(f"units must be different ones of {', '.join(UNITS)}, at least one, not {self.units!r}")
+        if unknown or not (self.units or self.machine) or len(set(self.units)) < len(self.units):
+            raise ValueError(
+                f"units must be different ones of {', '.join(UNITS)}, at least one where there is no machine, "
+                f"not {self.units!r}"
+            )
         for name in ("lut_pe", "plain_pe"):
             if getattr(self, name).pes > 1:
                 raise ValueError(f"{name} must be a single PE, not {getattr(self, name).pes}")
@@ -103,11 +113,19 @@ class Demonstrator(wiring.Component):
     17 plain PE         (3 bytes), its D words of        likewise
                         ``i_w``
     18 min tree         records: a word of ``i``         a word of ``o`` each
+    32 write registers  address, words                   nothing
+    33 read registers   address, length                  the words
+    34 write memory     address, bytes                   nothing
+    35 read memory      address, length                  the bytes
     ==================  ===============================  ==============================================================
 
     Sums go on from request to request. ``BUSY`` while a unit is not available: the LUT buffer is filled after each reset, in
     65,536 cycles. ``UNKNOWN`` for another command or a unit that is not built. ``MALFORMED`` for a payload that is empty or
     no whole number of records: the unit then has to be reset, which a host does with ``HELLO``.
+
+    Commands 32 to 35 are those of ``BusAdapter``, to a machine and its memory; it may run meanwhile, and is asked by its
+    registers whether it does. ``REFUSED`` for what the bus answers an error to. ``HELLO`` resets the machine; its memory
+    keeps what it has.
 
     Parameters
     ----------
@@ -145,14 +163,20 @@ class Demonstrator(wiring.Component):
         for name in c.units:
             adapters[name] = adapter = ByteAdapter(config=c.adapter(name))
             m.submodules[name] = DomainRenamer({"sync": "unit"})(emit_once(adapter))
-        self._dispatch(m, link, adapters, clear)
+        machine = None
+        if c.machine:
+            machine = Machine(config=c.machine)
+            m.submodules.machine = DomainRenamer({"sync": "unit"})(emit_once(machine))
+        self._dispatch(m, link, adapters, machine, clear)
         return m
 
-    def _dispatch(self, m, link, adapters, clear):
+    def _dispatch(self, m, link, adapters, machine, clear):
         c = self.config
-        built = sum(1 << UNITS.index(name) for name in adapters)
+        built = sum(1 << UNITS.index(name) for name in adapters) | bool(machine) << MACHINE_BIT
         available = Signal(8)
         m.d.comb += [available[UNITS.index(name)].eq(adapter.available) for name, adapter in adapters.items()]
+        if machine:
+            m.d.comb += available[MACHINE_BIT].eq(1)
         about = Cat(Const(c.version, 32), Const(built, 8), available)
         shown = len(about) // 8
 
@@ -188,6 +212,11 @@ class Demonstrator(wiring.Component):
                                     m.d.sync += status.eq(Status.BUSY)
                                 with m.Else():
                                     m.next = "FEED"
+                        if machine:
+                            with m.Case(*_machine_codes()):
+                                m.d.sync += status.eq(Status.MALFORMED)
+                                with m.If(command.length != 0):
+                                    m.next = "FEED"
             with m.State("RESET"):
                 m.d.comb += clear.eq(1)
                 m.d.sync += count.eq(count + 1)
@@ -211,6 +240,9 @@ class Demonstrator(wiring.Component):
                     for name, adapter in adapters.items():
                         with m.Case(FIRST_UNIT + UNITS.index(name)):
                             self._feed(m, link, adapter, last, status)
+                    if machine:
+                        with m.Case(*_machine_codes()):
+                            self._feed_machine(m, link, machine, code, last, status)
             with m.State("DONE"):
                 m.d.comb += [link.i_done.valid.eq(1), link.i_done.payload.eq(status)]
                 with m.If(link.i_done.ready):
@@ -218,6 +250,22 @@ class Demonstrator(wiring.Component):
 
     def _feed(self, m, link, adapter, last, status):
         """The payload to a unit, its results to the answer, until it says that they have all come."""
+        self._join(m, link, adapter, last)
+        with m.If(adapter.o_end.valid):
+            m.d.sync += status.eq(Status.OK)
+            with m.If(adapter.o_end.payload):
+                m.d.sync += status.eq(Status.MALFORMED)
+            m.next = "DONE"
+
+    def _feed_machine(self, m, link, machine, code, last, status):
+        """The same to the machine, which says how it ended."""
+        m.d.comb += machine.kind.eq(code - FIRST_MACHINE)
+        self._join(m, link, machine, last)
+        with m.If(machine.o_end.valid):
+            m.d.sync += status.eq(machine.o_end.payload)
+            m.next = "DONE"
+
+    def _join(self, m, link, adapter, last):
         m.d.comb += [
             adapter.i.payload.data.eq(link.o_payload.payload),
             adapter.i.payload.last.eq(last),
@@ -226,8 +274,7 @@ class Demonstrator(wiring.Component):
             adapter.o_end.ready.eq(1),
         ]
         connect(m, adapter.o, link.i_answer)
-        with m.If(adapter.o_end.valid):
-            m.d.sync += status.eq(Status.OK)
-            with m.If(adapter.o_end.payload):
-                m.d.sync += status.eq(Status.MALFORMED)
-            m.next = "DONE"
+
+
+def _machine_codes():
+    return range(FIRST_MACHINE, FIRST_MACHINE + 4)

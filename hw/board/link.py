@@ -40,6 +40,7 @@ class Status(IntEnum):
     UNKNOWN = 5
     MALFORMED = 6
     OVERFLOW = 7
+    REFUSED = 8
 
 
 COMMAND = data.StructLayout({"code": 8, "length": 16})

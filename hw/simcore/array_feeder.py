@@ -19,7 +19,7 @@ from amaranth.utils import ceil_log2
 
 from hw.formats import FP16
 from hw.simcore.computing_engine import Kind
-from hw.simcore.simcore_config import Reading, SimcoreConfig, read_port, rows_of
+from hw.simcore.simcore_config import Reading, SimcoreConfig, read_port
 from hw.simcore.value_buffer import command_of
 
 
@@ -97,7 +97,7 @@ class ArrayFeeder(wiring.Component):
         m.d.comb += [
             task.eq(Mux(products, Value.cast(products_task), Value.cast(scores_task))),
             at.eq(Mux(products, number["products"], number["scores"])),
-            rows.eq(rows_of(task, at, c.rows)),
+            rows.eq(task.rows[at]),
             columns.eq(self.mask.data if fp16 else ~self.mask.data),
         ]
         place = Signal(c.slice_layout)

@@ -18,7 +18,7 @@ two of Q: the sparsification unit meets a frame and the one before it.
 Rejected:
 
 * Q read a third time for the prediction unit, behind K, so that sparsification need not wait for K: one word a cycle is all
-  that a memory port has, and T tokens of W words then take 5 T W cycles in place of 4 T W. It would be faster with a
+  that a memory port has, and T tokens of W words then take about 5 T W cycles in place of 4 T W. It would be faster with a
   sparsification unit that takes more than 4 cycles a word, as 4 candidates do from a window of 5 on: by T W at most.
 * V beside K: K alone has the port, so that what waits for it begins sooner. V comes while Q does, which is slower anyway.
 * Products of the sizes (tokens of a frame, words of a matrix) by a multiplier: they are made once a head, by one adder in
@@ -368,12 +368,15 @@ class Prologue(wiring.Component):
     previous      the same without the last frame                 ``sparsify``, with more than one frame
     ============  ==============================================  =================================================
 
-    Elements behind d in a token's last word may be anything. With ``predict`` and ``sparsify`` both units take Q in step, and
-    not before K's video tokens have come. The map is of video tiles only, row and column f for frame f.
+    Elements behind d in a token's last word may be anything. With ``predict`` and ``sparsify`` both units take Q in step,
+    and not before K's video tokens have come. The map is of video tiles only, row and column f for frame f.
 
     ``o_done`` ends a job: all words were handed over, the map is in the score buffer and the table in the index buffer;
     at once if nothing is asked for. ``map_error`` and ``table_error`` are the units'. ``refused``: there is no video token
-    or no channel, or more than ``max_channels`` or ``max_tokens``; nothing is read, and each unit that was asked has an error.
+    or no channel, or more than ``max_channels`` or ``max_tokens``, or with ``predict`` a frame of more tokens than its unit
+    takes; nothing is read, and each unit that was asked has an error.
+
+    With 4 lanes it is 133 kGE: the two units' 122, and 11 for words, sizes and commands. Not published apart from its units.
 
     Parameters
     ----------
@@ -393,10 +396,10 @@ class Prologue(wiring.Component):
     not_finite_q, not_finite_k, not_finite_v : Out(1), since reset a NaN or an infinity was among the elements of Q, K or V
         that were read and count
 
-    Cycles: ``setup_cycles`` from a job to its commands. With words that come as fast as they are taken, V alone takes
-    T W + 1 from its command to ``o_done``; ``predict`` T W for K, then what the prediction unit takes for Q; ``sparsify``
-    what the sparsification unit takes, see there, and with ``predict`` T W more: both take Q at the pace of the slower one.
-    From one memory port of a word a cycle a head with all three takes at least 4 T W cycles.
+    Cycles: ``setup_cycles`` from a job to its commands. With words that come as fast as they are taken V alone takes
+    ``measure_cycles``, K ``key_cycles`` and then Q ``query_cycles``: for 8 frames of 9 x 11 tokens, 12 of text and d = 64 in
+    words of 4, 35 + 13,245 + 25,622. From one memory port of a word a cycle it takes a cycle for each word at least, nearly
+    4 T W: there 50,561 for 49,488 words, through four ``AxiReader`` with bursts of 16 and a memory of 30 cycles.
     There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
     Errors: NaN and infinities as above, and as either unit says. After ``table_error`` the sparsification unit waits for a
     reset; all that was to be read is read and dropped. A reader that refuses a command, because its address is misaligned or
@@ -528,7 +531,10 @@ class Prologue(wiring.Component):
 
         clip, head = u.sparsification.i_config, u.prediction.i_job
         m.d.comb += [
-            *(clip.payload[name].eq(job[name]) for name in ("threshold", "frames", "height", "width", "window", "group")),
+            *(
+                clip.payload[name].eq(job[name])
+                for name in ("threshold", "frames", "height", "width", "window", "group")
+            ),
             clip.payload.words.eq(words),
             head.payload.rows.eq(u.sizes.frame_tokens),
             *(head.payload[name].eq(job[name]) for name in ("channels", "factor", "scale", "p")),

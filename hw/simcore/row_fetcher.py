@@ -12,8 +12,9 @@ Rejected: a compacted copy of Q in memory, as the paper's reordering writes it: 
 burst of its own.
 """
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -84,9 +85,12 @@ class RowFetcher(wiring.Component):
         c, head = self.config, self.head
         bank = Signal()
         asked = Signal(range(c.block_rows + 1))  # rows of the block
+        counts = Signal(data.ArrayLayout(range(c.rows + 1), c.slices))  # of its slices
+        at = Signal(range(c.slices + 1))  # the slice that takes the next row
+        place = Signal(c.row_layout)
         arrived = Signal()
         fresh = Signal()
-        self._receive(m, bank, asked, fresh, arrived)
+        self._receive(m, place, asked, fresh, arrived)
 
         text = Signal()  # the query tile is the text
         frame = Signal(range(c.max_frames + 1))
@@ -99,6 +103,12 @@ class RowFetcher(wiring.Component):
         m.d.comb += pitch.eq(head.words << ceil_log2(c.data_bits // 8))
         busy = self._busy(m, bank)
 
+        last_token = Signal()
+        window_end = Signal()
+        m.d.comb += [
+            last_token.eq(token + 1 == size),
+            window_end.eq(token[: c.row_shift].all() if c.row_shift else 1),
+        ]
         known = Signal()  # the table's entry of the token is there
         kept = Signal()
         commanded = Signal()
@@ -111,7 +121,10 @@ class RowFetcher(wiring.Component):
             self.o_command.payload.address.eq(addresses["q"]),
             self.o_command.payload.length.eq(head.words << ceil_log2(c.lanes)),
             self.o_place.payload.address.eq(addresses["a"]),
-            self.o_place.payload.row.eq(Cat(asked[: ceil_log2(c.block_rows)], bank)),
+            place.row.eq(counts[at]),
+            place.slice.eq(at),
+            place.bank.eq(bank),
+            self.o_place.payload.row.eq(place),
             done_command.eq(commanded | self.o_command.ready),
             done_place.eq(placed | self.o_place.ready),
         ]
@@ -120,8 +133,8 @@ class RowFetcher(wiring.Component):
             block.tile.eq(frame),
             block.text.eq(text),
             block.bank.eq(bank),
-            block.slices.eq((asked + c.rows - 1) >> ceil_log2(c.rows)),
-            block.rows.eq(((asked - 1) & (c.rows - 1)) + 1),
+            block.slices.eq(at),
+            block.rows.eq(counts),
         ]
         with m.FSM():
             with m.State("IDLE"):
@@ -145,6 +158,7 @@ class RowFetcher(wiring.Component):
                     m.d.sync += [commanded.eq(done_command & ~done_place), placed.eq(done_place & ~done_command)]
                     with m.If(done_command & done_place):
                         m.d.sync += [asked.eq(asked + 1), self.rows_kept.eq(self.rows_kept + 1)]
+                        m.d.sync += counts[at].eq(counts[at] + 1)
                         m.next = "NEXT"
             with m.State("NEXT"):
                 m.d.sync += token.eq(token + 1)
@@ -152,15 +166,26 @@ class RowFetcher(wiring.Component):
                 with m.If(~text):
                     m.d.sync += index.eq(index + 1)
                 m.next = "TOKEN"
-                with m.If((asked == c.block_rows) | ((token + 1 == size) & asked.any())):
-                    m.next = "CLOSE"
-                with m.Elif(token + 1 == size):
+                # The slice is full, or without ``compact`` the t tokens have passed of which it takes those kept.
+                with m.If(counts[at].any() & (last_token | Mux(head.compact, counts[at] == c.rows, window_end))):
+                    m.d.sync += at.eq(at + 1)
+                    with m.If(last_token | (at + 1 == c.slices)):
+                        m.next = "CLOSE"
+                with m.Elif(last_token):
                     m.next = "TILE"
+                    with m.If(at.any()):
+                        m.next = "CLOSE"
             with m.State("CLOSE"):
                 m.d.comb += self.o_block.valid.eq(arrived)
                 with m.If(arrived & self.o_block.ready):
                     m.d.comb += fresh.eq(1)
-                    m.d.sync += [bank.eq(~bank), asked.eq(0), self.slices.eq(self.slices + block.slices)]
+                    m.d.sync += [
+                        bank.eq(~bank),
+                        asked.eq(0),
+                        at.eq(0),
+                        counts.eq(0),
+                        self.slices.eq(self.slices + block.slices),
+                    ]
                     m.next = "TOKEN"
                     with m.If(token == size):
                         m.next = "TILE"
@@ -201,7 +226,7 @@ class RowFetcher(wiring.Component):
             counts.append(count)
         return Mux(bank, counts[1], counts[0]).any()
 
-    def _receive(self, m, bank, asked, fresh, arrived):
+    def _receive(self, m, place, asked, fresh, arrived):
         """Words of Q into both memories; ``arrived`` when those of all rows that were asked for are there."""
         c, head = self.config, self.head
         fold = ScaleUnit(config=c.fold)
@@ -228,11 +253,11 @@ class RowFetcher(wiring.Component):
             m.d.sync += [word.eq(Mux(last, 0, word + 1)), self.not_finite.eq(self.not_finite | wrong)]
         folded = Signal()
         m.d.comb += folded.eq(fold.o.valid)
-        q_rows = self._store(m, "q_fp16", bank, fresh, taken, last, kept)
-        f_rows = self._store(m, "q_lut", bank, fresh, folded, fold.o.payload.last, fold.o.payload["values"])
+        q_rows = self._store(m, "q_fp16", place, fresh, taken, last, kept)
+        f_rows = self._store(m, "q_lut", place, fresh, folded, fold.o.payload.last, fold.o.payload["values"])
         m.d.comb += arrived.eq((q_rows == asked) & ((f_rows == asked) | ~head.codes_k))
 
-    def _store(self, m, name, bank, fresh, taken, last, values):
+    def _store(self, m, name, place, fresh, taken, last, values):
         """A memory of rows; the number of those of the block that are there."""
         c = self.config
         port = getattr(self, name)
@@ -241,13 +266,17 @@ class RowFetcher(wiring.Component):
         width = c.lanes * FP16.width
         sram = Sram(config=SramConfig(depth=depth(c.q_address), width=parts * width, granularity=width))
         m.submodules[name] = emit_once(sram)
+        # Rows come in the order in which they were asked for.
+        m.submodules[f"{name}_places"] = places = SyncFIFO(width=c.row_layout.size, depth=c.block_rows)
         word = Signal(range(max(2, c.channel_words * parts)), name=f"{name}_word")
         row = Signal(range(c.block_rows + 1), name=f"{name}_row")
         address = Signal(c.q_address, name=f"{name}_address")
         m.d.comb += [
             address.word.eq(word >> part_bits),
-            Cat(address.row.row, address.row.slice)[: ceil_log2(c.block_rows)].eq(row),
-            address.row.bank.eq(bank),
+            address.row.eq(places.r_data),
+            places.w_data.eq(place),
+            places.w_en.eq(self.o_place.valid & self.o_place.ready),
+            places.r_en.eq(taken & last),
             sram.w_en.eq(taken << (word[:part_bits] if part_bits else 0)),
             sram.w_addr.eq(address),
             sram.w_data.eq(Value.cast(values).replicate(parts)),

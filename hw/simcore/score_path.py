@@ -22,7 +22,7 @@ from hw.formats import FP16, FP32
 from hw.memory.sram import Sram, SramConfig
 from hw.simcore.column_importance import ColumnImportance
 from hw.simcore.sfu import Sfu
-from hw.simcore.simcore_config import Reading, SimcoreConfig, depth, read_port, rows_of
+from hw.simcore.simcore_config import Reading, SimcoreConfig, depth, read_port
 
 SOURCES = ("fp16", "lut", "map")
 
@@ -106,7 +106,6 @@ class ScorePath(wiring.Component):
 
     def _choose(self, m, sfu, order):
         """Scores from either array, job by job, or of the prediction unit, row by row."""
-        c = self.config
         locked = Signal()
         source = Signal(range(3))
         served = Signal()  # the array that was served last
@@ -188,7 +187,7 @@ class ScorePath(wiring.Component):
             left.eq(task.tokens - done),
             row_end.eq(left <= c.sfu_lanes),
             end.eq(row_end | (part == parts - 1)),
-            rows.eq(rows_of(task, result.slice, c.rows)),
+            rows.eq(task.rows[result.slice]),
         ]
         with m.If(taken):
             m.d.sync += [part.eq(Mux(end, 0, part + 1)), done.eq(Mux(row_end, 0, done + c.sfu_lanes))]
@@ -229,7 +228,7 @@ class ScorePath(wiring.Component):
             task.eq(self.tasks[row.slice.place]),
             job.slice.eq(row.slice),
             job.tokens.eq(task.tokens),
-            job.rows.eq(rows_of(task, row.slice.slice, c.rows)),
+            job.rows.eq(task.rows[row.slice.slice]),
             tell.eq(wanted & row.first & (word == 0) & ~told),
             importance.i_job.payload.rows.eq(job.rows),
             importance.i_job.payload.columns.eq(job.tokens),

@@ -13,6 +13,7 @@ still reads is dropped. So the next head is right whatever happened.
 from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
+from amaranth.utils import ceil_log2
 
 from hw.axi.axi_read_arbiter import AxiReadArbiter
 from hw.axi.axi_reader import AxiReader
@@ -166,7 +167,7 @@ class Simcore(wiring.Component):
         busy = Signal()
         m.d.comb += [
             busy.eq(Cat(*under_way, *showing, rows.pending).any()),
-            bus.quiet.eq(quiet_for == _QUIET),
+            bus.quiet.eq(~busy & (quiet_for == _QUIET)),
             core.quiet.eq(bus.quiet),
             bus.read_error.eq(Cat(*read_errors).any()),
             bus.write_error.eq(_failed(writer.o_status)),
@@ -192,12 +193,13 @@ class Simcore(wiring.Component):
         cause = Signal(8)
         found = Signal(8)  # on the bus
         m.d.comb += core.head.eq(head)
-        geometry, wrong = self._geometry(m, registers)
         refusals = [
-            *wrong,
+            (Cause.GEOMETRY, self._wrong_sizes(registers)),
             *self._wrong_numbers(registers),
-            (Cause.ADDRESS, self._wrong_addresses(m, registers, geometry)),
+            (Cause.ADDRESS, self._wrong_addresses(registers)),
         ]
+        geometry = self._geometry(m, head)
+        beyond = self._beyond(m, head, geometry)
         start = registers.control_start
         done = Signal()
         error = Signal()
@@ -217,27 +219,33 @@ class Simcore(wiring.Component):
         with m.FSM(name="head"):
             with m.State("IDLE"):
                 with m.If(start):
-                    m.d.sync += [busy.eq(1), cause.eq(Cause.NONE), found.eq(Cause.NONE), checking.eq(0)]
+                    # What is written to the registers from now on is the next head's.
+                    self._take(m, registers, head)
+                    m.d.sync += [busy.eq(1), cause.eq(refused), found.eq(Cause.NONE), checking.eq(0)]
                     m.next = "CHECK"
             with m.State("CHECK"):
                 # Products of sizes settle behind registers meanwhile.
                 m.d.sync += checking.eq(checking + 1)
                 with m.If(checking == 3):
-                    self._take(m, registers, head, geometry)
-                    m.d.sync += cause.eq(refused)
+                    m.d.sync += [head[name].eq(geometry[name]) for name in ("frame_tokens", "words")]
                     m.next = "RUN"
-                    with m.If(refused.any()):
+                    with m.If(cause.any() | beyond.any()):
                         m.next = "END"
+                        with m.If(~cause.any()):
+                            m.d.sync += cause.eq(beyond)
             with m.State("RUN"):
                 m.d.comb += core.go.eq(1)
                 m.d.sync += restart.eq(0)
                 with m.If(core.cause.any() | found.any()):
-                    m.d.sync += [cause.eq(Mux(found.any(), found, core.cause)), restart.eq(1)]
+                    m.d.sync += [cause.eq(core.cause), restart.eq(1)]
                     m.next = "DRAIN"
                 with m.Elif(core.done):
                     m.next = "DRAIN"
             with m.State("DRAIN"):
                 m.d.sync += restart.eq(1)
+                # A word that came with an error may have been found to be no number before the bus said so.
+                with m.If(found.any()):
+                    m.d.sync += cause.eq(found)
                 with m.If(bus.quiet & restart):
                     m.next = "END"
             with m.State("END"):
@@ -255,7 +263,7 @@ class Simcore(wiring.Component):
             registers.build_data_bits.eq(c.data_bits),
             registers.limits_max_channels.eq(c.max_channels),
             registers.limits_max_frames.eq(c.max_frames),
-            registers.max_tokens.eq(c.max_tokens + c.max_text),
+            registers.max_tokens.eq(c.max_tokens),
             registers.key_tile.eq(c.keys),
         ]
 
@@ -283,8 +291,8 @@ class Simcore(wiring.Component):
             with m.Elif(begin):
                 m.d.sync += kept.eq(0)
 
-    def _geometry(self, m, registers):
-        """Sizes that follow from those given, each behind a register; and what is wrong with those that are given."""
+    def _wrong_sizes(self, registers):
+        """A size is 0, or larger than this machine's."""
         c = self.config
         limits = {
             "frames": c.max_frames,
@@ -299,26 +307,43 @@ class Simcore(wiring.Component):
         for name, most in limits.items():
             value = getattr(registers, name)
             if name != "text":
-                wrong.append((Cause.GEOMETRY, value == 0))
+                wrong.append(value == 0)
             if most is not None and most < (1 << len(value)) - 1:
-                wrong.append((Cause.GEOMETRY, value > most))
+                wrong.append(value > most)
+        return Cat(*wrong).any()
+
+    def _geometry(self, m, head):
+        """Sizes that follow from the head's, each behind a register; the last one has settled 3 cycles later."""
+        c = self.config
         most = {"frame_tokens": c.max_frame_tokens, "video": c.max_frames * c.max_frame_tokens}
-        frame = Signal(range(most["frame_tokens"] + 1), name="frame_tokens")
-        video = Signal(range(most["video"] + 1), name="video_tokens")
-        words = Signal(range(c.max_words + 1), name="token_words")
-        total = Signal(range((most["video"] + c.max_text) * c.max_words + 1), name="matrix_words")
-        height = registers.height[: c.max_height.bit_length()]
-        width = registers.width[: c.max_width.bit_length()]
-        frames = registers.frames[: c.max_frames.bit_length()]
-        text = registers.text[: c.max_text.bit_length()]
+        geometry = {
+            "frame_tokens": Signal(range(most["frame_tokens"] + 1), name="frame_tokens"),
+            "video": Signal(range(most["video"] + 1), name="video_tokens"),
+            "words": Signal(range(c.max_words + 1), name="token_words"),
+            "total": Signal(range((most["video"] + c.max_text) * c.max_words + 1), name="matrix_words"),
+        }
         m.d.sync += [
-            frame.eq(height * width),
-            video.eq(frame * frames),
-            words.eq((registers.channels[: c.max_channels.bit_length()] + c.lanes - 1) >> (c.lanes.bit_length() - 1)),
-            total.eq((video + text) * words),
+            geometry["frame_tokens"].eq(head.height * head.width),
+            geometry["video"].eq(geometry["frame_tokens"] * head.frames),
+            geometry["words"].eq((head.channels + c.lanes - 1) >> ceil_log2(c.lanes)),
+            geometry["total"].eq((geometry["video"] + head.text) * geometry["words"]),
         ]
-        wrong.append((Cause.GEOMETRY, video > c.max_tokens))
-        return {"frame_tokens": frame, "words": words, "total": total}, wrong
+        return geometry
+
+    def _beyond(self, m, head, geometry):
+        """The cause, if there are more tokens than this machine takes, or a matrix ends beyond the address space."""
+        c = self.config
+        ends = []
+        for name in _MATRICES:
+            end = Signal(max(len(geometry["total"]), c.address_bits - c.word_shift) + 1, name=f"{name}_end")
+            m.d.comb += end.eq(head[name][c.word_shift :] + geometry["total"])
+            ends.append(end > 1 << (c.address_bits - c.word_shift))
+        beyond = Signal(8)
+        with m.If(geometry["video"] > c.max_tokens):
+            m.d.comb += beyond.eq(Cause.GEOMETRY)
+        with m.Elif(Cat(*ends).any()):
+            m.d.comb += beyond.eq(Cause.ADDRESS)
+        return beyond
 
     def _wrong_numbers(self, registers):
         positive = [
@@ -332,19 +357,13 @@ class Simcore(wiring.Component):
             *positive,
         ]
 
-    def _wrong_addresses(self, m, registers, geometry):
-        """Misaligned, or a matrix that ends beyond the address space."""
+    def _wrong_addresses(self, registers):
+        """Misaligned, or of more bits than the bus has."""
         c = self.config
-        found = []
-        for name in _MATRICES:
-            address = Cat(getattr(registers, f"{name}_low"), getattr(registers, f"{name}_high"))
-            end = Signal(c.address_bits - c.word_shift + 1, name=f"{name}_end")
-            m.d.comb += end.eq(address[c.word_shift : c.address_bits] + geometry["total"])
-            limit = 1 << (c.address_bits - c.word_shift)
-            found += [address[: c.word_shift].any(), address[c.address_bits :].any(), end > limit]
-        return Cat(*found).any()
+        addresses = [_address(registers, name) for name in _MATRICES]
+        return Cat(*(Cat(each[: c.word_shift], each[c.address_bits :]).any() for each in addresses)).any()
 
-    def _take(self, m, registers, head, geometry):
+    def _take(self, m, registers, head):
         """The registers as the core sees them."""
         codes = registers.control_quantize
         for name in ("frames", "height", "width", "text", "channels", "window", "p_p", "p_a"):
@@ -353,19 +372,20 @@ class Simcore(wiring.Component):
         m.d.sync += [
             # A group wider than a frame is a group as wide as a frame.
             head.group.eq(Mux(registers.group > c.max_width, c.max_width, registers.group)),
-            head.frame_tokens.eq(geometry["frame_tokens"]),
-            head.words.eq(geometry["words"]),
             head.text_first.eq(registers.control_text_first),
             head.sparsify.eq(registers.control_sparsify),
+            head.compact.eq(registers.control_compact),
             head.codes_k.eq(codes & registers.control_speculate_p),
             head.codes_v.eq(codes & registers.control_speculate_a),
             head.threshold.eq(registers.tau_squared),
             head.frame_inverse.eq(registers.frame_inverse),
             head.score_scale.eq(registers.score_scale),
         ]
-        for name in _MATRICES:
-            address = Cat(getattr(registers, f"{name}_low"), getattr(registers, f"{name}_high"))
-            m.d.sync += head[name].eq(address)
+        m.d.sync += [head[name].eq(_address(registers, name)) for name in _MATRICES]
+
+
+def _address(registers, name):
+    return Cat(getattr(registers, f"{name}_low"), getattr(registers, f"{name}_high"))
 
 
 class _Bus:

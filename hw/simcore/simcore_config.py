@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -28,6 +28,11 @@ from hw.simcore.tile_merge_unit import TileMergeUnitConfig
 
 #: Readers of the bus.
 READERS = ("q", "k_fp16", "k_lut", "v")
+
+_PARTS = (
+    *("sfu", "merge", "importance", "prediction", "sparsification", "quantization", "fold", "prologue"),
+    *("recovery", "columns", "writer", "arbiter"),
+)
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,17 @@ class SimcoreConfig:
             value = getattr(self, name)
             if value < 2 or value & (value - 1):
                 raise ValueError(f"{name} must be a power of two of at least 2, not {value!r}")
-        for name in ("max_frames", "max_height", "max_width", "max_window", "max_tokens", "max_text"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        # A size that a register says or takes fits into it.
+        most = {name: 0xFFFF for name in ("max_frames", "max_height", "max_width", "max_text")} | {"max_window": 0xFF}
+        for name in (*most, "max_tokens"):
+            value = getattr(self, name)
+            if not 1 <= value <= most.get(name, value):
+                upper = f" and at most {most[name]}" if name in most else ""
+                raise ValueError(f"{name} must be at least 1{upper}, not {value!r}")
+        self._check_engine()
+        for name in ("axi", "index_line"):
+            self._check_part(name)
         engine = self.engine
-        if engine.fp16.rows != engine.lut.rows or self.rows & (self.rows - 1):
-            raise ValueError(
-                f"both arrays of engine must have the same rows, a power of two, not {engine.fp16.rows} and {engine.lut.rows}"
-            )
         if engine.load_lanes % self.lanes or engine.load_lanes & (engine.load_lanes - 1):
             raise ValueError(
                 f"load_lanes of engine must be a power of two and at least {self.lanes}, the elements of an AXI word, "
@@ -97,23 +105,33 @@ class SimcoreConfig:
         for name in ("fp16", "lut"):
             if getattr(engine, name).outputs % self.sfu_lanes:
                 raise ValueError(f"sfu_lanes must divide the outputs of both arrays, not {self.sfu_lanes}")
-        parts = (
-            "axi",
-            "sfu",
-            "merge",
-            "importance",
-            "prediction",
-            "sparsification",
-            "quantization",
-            "fold",
-            "prologue",
-        )
-        parts += ("recovery", "columns", "writer", "arbiter")
-        for name in parts:
-            try:
-                getattr(self, name)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
+        for name in _PARTS:
+            self._check_part(name)
+
+    def _check_engine(self):
+        """What the golden says of the arrays: one order of sums, one reading of slices."""
+        fp16, lut = self.engine.fp16, self.engine.lut
+        if fp16.rows != lut.rows or fp16.rows & (fp16.rows - 1) or fp16.rows > 0xFF:
+            raise ValueError(
+                f"both arrays of engine must have the same rows, a power of two up to 128, not {fp16.rows} and {lut.rows}"
+            )
+        if lut.reading != "odd16":
+            raise ValueError(f"reading of the LUT array must be odd16, not {lut.reading}")
+        if lut.accumulator != "fp32":
+            raise ValueError(f"accumulator of the LUT array must be fp32, as the FP16 array's, not {lut.accumulator}")
+        for name, number in (("slice_bits", self.slices), ("tile_bits", self.tiles)):
+            if number > 1 << getattr(self.engine, name):
+                raise ValueError(
+                    f"{name} of engine must be at least {ceil_log2(number)} for {number}, not {getattr(self.engine, name)}"
+                )
+        if self.engine.max_channels > 0xFFFF:
+            raise ValueError(f"max_channels of engine must be at most {0xFFFF}, not {self.engine.max_channels}")
+
+    def _check_part(self, name):
+        try:
+            getattr(self, name)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
     # Sizes.
 
@@ -223,6 +241,22 @@ class SimcoreConfig:
         )
 
     @property
+    def index_line(self):
+        """Tokens that the sparsification unit's line store must hold for the largest frame and window."""
+        banks = self.sparsification.banks
+        most = max(
+            min(self.max_height, window + 1) * (width + (window - width) % banks)
+            for window in range(1, self.max_window + 1)
+            for width in range(max(1, self.max_width - banks), self.max_width + 1)
+        )
+        if self.slots < most:
+            raise ValueError(
+                f"slots must be at least {most} for frames of {self.max_height} x {self.max_width} and a window of "
+                f"{self.max_window}, not {self.slots}"
+            )
+        return most
+
+    @property
     def quantization(self):
         return QuantizationUnitConfig(lanes=self.lanes, max_channels=self.max_channels)
 
@@ -314,6 +348,7 @@ class SimcoreConfig:
                 "channels": range(self.max_channels + 1),
                 "words": range(self.max_words + 1),
                 "sparsify": 1,
+                "compact": 1,
                 "codes_k": 1,
                 "codes_v": 1,
                 "window": range(self.max_window + 1),
@@ -334,14 +369,14 @@ class SimcoreConfig:
 
     @property
     def block_layout(self):
-        """Kept rows of one query tile: of frame ``tile`` or of the text; the last slice has ``rows``. ``end``: no more."""
+        """Kept rows of one query tile, of frame ``tile`` or of the text, ``rows`` in each slice. ``end``: no more."""
         return data.StructLayout(
             {
                 "tile": range(max(2, self.max_frames)),
                 "text": 1,
                 "bank": 1,
                 "slices": range(self.slices + 1),
-                "rows": range(self.rows + 1),
+                "rows": data.ArrayLayout(range(self.rows + 1), self.slices),
                 "end": 1,
             }
         )
@@ -357,7 +392,7 @@ class SimcoreConfig:
                 "important": 1,
                 "bank": 1,
                 "slices": range(self.slices + 1),
-                "rows": range(self.rows + 1),
+                "rows": data.ArrayLayout(range(self.rows + 1), self.slices),
                 "first": 1,
                 "last": 1,
             }
@@ -394,11 +429,6 @@ class SimcoreConfig:
 def depth(layout):
     """Words of a memory that a layout addresses."""
     return 1 << layout.size
-
-
-def rows_of(task, number, rows):
-    """Rows of slice ``number`` of a task: all but the last slice have t."""
-    return Mux(number + 1 == task.slices, task.rows, rows)
 
 
 def counted(m, values, channels, last, lanes, name):

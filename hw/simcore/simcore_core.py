@@ -35,7 +35,7 @@ from hw.simcore.quantization_unit import QuantizationUnit
 from hw.simcore.recovery import Recovery
 from hw.simcore.row_fetcher import RowFetcher
 from hw.simcore.score_path import ScorePath
-from hw.simcore.simcore_config import READERS, SimcoreConfig, rows_of
+from hw.simcore.simcore_config import READERS, SimcoreConfig
 from hw.simcore.simcore_registers import Cause
 from hw.simcore.tile_merge_unit import TileMergeUnit
 from hw.simcore.tile_schedule import TileSchedule
@@ -288,7 +288,8 @@ class SimcoreCore(wiring.Component):
         o = getattr(engine, f"o_{name}")
         to_scores = getattr(scores, f"i_{name}")
         layout = o.payload["values"].shape()
-        depth = 2 * c.rows * c.engine.array(name).words
+        # An array may be this far ahead of the other: as long as that computes scores of a block, and no products.
+        depth = 2 * c.slices * c.rows * c.engine.array(name).words
         queue = WordFifo(config=WordFifoConfig(depth=depth, width=layout.size))
         m.submodules[f"products_{name}"] = emit_once(queue)
         level = Signal(range(depth + 2), name=f"products_{name}_level")
@@ -338,7 +339,7 @@ class SimcoreCore(wiring.Component):
             scores.mask_merge.addr.eq(place),
             scores.sums.addr.row.eq(row),
             scores.sums.addr.slice.eq(place),
-            last.eq(row + 1 == rows_of(task, number, c.rows)),
+            last.eq(row + 1 == task.rows[number]),
             columns.i_row.payload.mask.eq(scores.mask_merge.data),
             columns.i_row.payload.channels.eq(head.channels),
             tile.row.eq(Cat(row[: c.row_shift], number[: c.slice_shift], task.bank)),

@@ -51,6 +51,13 @@ _CONTROL = Register(
         Field("speculate_a", 1, "rw", 1, doc="unimportant columns of A are FP-INT"),
         Field("quantize", 1, "rw", 1, doc="K and V have INT8 codes; 0: everything is FP16, whatever speculates"),
         Field("text_first", 1, "rw", 1, doc="text tokens stand before the video tokens, else after"),
+        Field(
+            "compact",
+            1,
+            "rw",
+            1,
+            doc="kept rows stand side by side; 0: skipped ones leave their places empty",
+        ),
         Field("interrupt_enable", 1, "rw", doc="the pin irq is high while status.done or status.error is", bit=16),
     ),
 )
@@ -59,7 +66,7 @@ _STATUS = Register(
     "status",
     0x004,
     (
-        Field("busy", 1, "ro", doc="a head is being computed; the registers that it uses must stay as they are"),
+        Field("busy", 1, "ro", doc="a head is being computed; what is written to the registers meanwhile is the next one's"),
         Field("done", 1, "w1c", doc="a head ended without error: A is in memory"),
         Field("error", 1, "w1c", doc="a head ended with an error: what A holds is undefined, see cause"),
         Field("refused", 1, "w1c", doc="start was written while busy; nothing else came of it"),

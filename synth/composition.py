@@ -1,0 +1,172 @@
+"""A machine as the sum of its modules: ``python -m synth.composition [--block B] [--preset P] [--check] [--all]``.
+
+Each distinct module is synthesised once, its parts as black boxes, and its gate equivalents count as often as it is
+instantiated; memories of a kilobit or more are priced as SRAM by CACTI 7 at 32 nm (``synth/sram.csv``, whose head has the
+settings). So a machine of millions of gates costs the time of some dozen modules.
+
+What the sum does not see: constants and unused ports that one instance has and another has not, and gates that two modules
+could share across their border. ``--check`` synthesises the same design flattened, memories apart in the same way, and
+prints both; at the sizes where both run the sum is off by at most ``BOUND``.
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from hw import emit, generate, registry
+from hw.errors import UserError, command_line
+from hw.generate import table
+from synth import cache, flows, runs, sram
+from synth.sram import NAND2_UM2
+
+#: Largest difference of a sum of modules from the flattened design, as a share of the latter.
+BOUND = 0.05
+
+#: Without a block: the machines, where the registry has them.
+MACHINES = (("simcore", "paper"), ("computing_engine", "paper"), ("matching_engine", None), ("datm", "paper"))
+
+#: Rows shown without ``--all``.
+SHOWN = 16
+
+
+def compose(block, preset=None, check=False):
+    """What ``block`` is made of, as a dict that is JSON.
+
+    Returns ``block``, ``preset``, ``tools``; ``ge``, ``flops``, ``flop_share`` (of the GE); ``modules``, the largest sum
+    first: ``module``, ``count``, ``ge`` (of one, without its parts), ``ge_sum``, ``share``, ``flops``, ``memory_bits`` (both
+    of one); ``memories``, as the flows list them, with ``price`` (``sram.price``; None where CACTI gives none); ``sram``
+    (``sram.total``); ``settings`` of the SRAM prices; ``flat``: with ``check`` ``flows.flat`` and ``difference`` =
+    (sum - flat) / flat, else None.
+
+    Errors: ``UnknownName``, ``ToolError``.
+    """
+    found = registry.find(block)
+    config = found.config(preset)
+    preset = preset or generate.default_preset(found)
+    top = generate.stem(found, preset, "_")
+    return composed(found.component(config=config), top, check) | {"block": found.name, "preset": preset}
+
+
+def composed(component, top, check=False):
+    """``compose`` of any component, without ``block`` and ``preset``."""
+    text = emit.rtlil(component, top)
+    generic = flows.generic(text, top)
+    ge = generic["ge"]
+    rows = [
+        {
+            "module": name,
+            "count": part["count"],
+            "ge": part["ge"],
+            "ge_sum": part["count"] * part["ge"],
+            "share": round(part["count"] * part["ge"] / ge, 6) if ge else 0.0,
+            "flops": part["flops"],
+            "memory_bits": sum(memory["count"] * memory["bits"] for memory in part["memories"]),
+        }
+        for name, part in generic["modules"].items()
+    ]
+    flat = None
+    if check:
+        flat = cache.kept(partial(flows.flat, text, top), "flat", flows.scripts(), top, text)
+        flat = flat | {"difference": round((ge - flat["ge"]) / flat["ge"], 6) if flat["ge"] else 0.0}
+    return {
+        "tools": cache.tools(),
+        "ge": ge,
+        "flops": generic["flops"],
+        "flop_share": round(generic["flop_ge"] / ge, 6) if ge else 0.0,
+        "modules": sorted(rows, key=lambda row: (-row["ge_sum"], row["module"])),
+        "memories": [memory | {"price": sram.price_of(memory)} for memory in generic["memories"]],
+        "sram": sram.total(generic["memories"]),
+        "settings": settings(),
+        "flat": flat,
+    }
+
+
+def settings():
+    """Where the prices of SRAM come from and how they were made: the head of ``sram.csv``."""
+    lines = Path(sram.__file__).with_name("sram.csv").read_text().splitlines()
+    return " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+
+
+def text(result, rows=SHOWN):
+    """The printed form of ``compose``."""
+    shown, rest = result["modules"][:rows], result["modules"][rows:]
+    cells = [
+        (row["module"], f"{row['count']:,}", f"{row['ge']:,.0f}", f"{row['ge_sum']:,.0f}", f"{row['share']:.1%}")
+        for row in shown
+    ]
+    if rest:
+        count, ge = sum(row["count"] for row in rest), sum(row["ge_sum"] for row in rest)
+        share = sum(row["share"] for row in rest)
+        cells.append((f"{len(rest)} more modules", f"{count:,}", "", f"{ge:,.0f}", f"{share:.1%}"))
+    cells.append(("sum", "", "", f"{result['ge']:,.0f}", "100.0%"))
+    parts = [f"{result['block']}.{result['preset']}", table(("module", "count", "GE", "GE in sum", "share"), cells)]
+    if result["memories"]:
+        parts += ["", _memory_text(result)]
+    if result["flat"]:
+        flat = result["flat"]
+        parts.append(
+            f"\nsum of modules {result['ge']:,.0f} GE, flattened {flat['ge']:,.0f} GE: {flat['difference']:+.2%}; "
+            f"flip-flops {result['flops']:,} and {flat['flops']:,}; "
+            f"SRAM bits {result['sram']['bits']:,} and {flat['memory_bits']:,}"
+        )
+    return "\n".join(parts)
+
+
+def _memory_text(result):
+    def shown(value, digits=0):
+        return "-" if value is None else f"{value:,.{digits}f}"
+
+    cells = []
+    for memory in result["memories"]:
+        price = memory["price"] or {"area_um2": None, "at_least": False}
+        bound = "≥ " if price["at_least"] else ""
+        area = price["area_um2"] and price["area_um2"] * memory["count"]
+        ports = f"{memory['read_ports']}R{memory['write_ports']}W"
+        shape = f"{memory['depth']:,} x {memory['width']:,} {ports}"
+        ge = area and area / NAND2_UM2
+        cells.append(
+            (
+                shape,
+                f"{memory['count']:,}",
+                f"{memory['count'] * memory['bits']:,}",
+                bound + shown(area),
+                bound + shown(ge),
+            )
+        )
+    total = result["sram"]
+    bound = "≥ " if total["at_least"] else ""
+    cells.append(("sum", "", f"{total['bits']:,}", bound + shown(total["area_um2"]), bound + shown(total["ge"])))
+    return table(("SRAM", "count", "bits", "um2 at 32 nm", "as GE"), cells)
+
+
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m synth.composition", description=__doc__.partition(":")[0] + ".")
+    parser.add_argument("--block", help="one block instead of the machines")
+    parser.add_argument("--preset", help="its preset; the default one otherwise")
+    parser.add_argument("--check", action="store_true", help="synthesise it flattened, too, and print the difference")
+    parser.add_argument("--all", action="store_true", help=f"every module, not the largest {SHOWN}")
+    parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")
+    parser.add_argument("--out", default="build/synth", help="folder of the JSON results (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.preset and not options.block:
+        raise UserError("--preset needs --block")
+    if options.jobs is not None and options.jobs < 1:
+        raise UserError(f"--jobs must be at least 1, not {options.jobs}")
+    machines = [(name, preset) for name, preset in MACHINES if name in registry.BLOCKS]
+    chosen = [(options.block, options.preset)] if options.block else machines
+    pairs = [(found := registry.find(b), p or generate.default_preset(found)) for b, p in chosen]
+    for block, preset in pairs:
+        block.config(preset)
+    with runs.progress_bar() as progress:
+        runs.measure_all(pairs, ("generic",), jobs=options.jobs, progress=progress)
+    for block, preset in pairs:
+        result = compose(block.name, preset, options.check)
+        runs.write_json(f"{block.name}.{preset}.composition.json", result, options.out)
+        print(text(result, len(result["modules"]) if options.all else SHOWN), end="\n\n")
+    print(f"GE: transistors / 4, a module without its parts. SRAM: {settings()} As GE: {NAND2_UM2} um2, at 32 nm, too.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

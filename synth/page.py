@@ -1,0 +1,229 @@
+"""The report: what everything costs, beside the papers, on one HTML page that needs nothing but itself: `make report`.
+
+It is rendered from the committed costs (``synth/expected.json``), and from what `make synth`, `make lanes` and
+`python -m synth.datm_budget` left in ``build/synth`` where that belongs to the same gates. A number that no run has made
+is not on it: the page names the command that would. The same results make the same bytes.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from hw import registry
+from hw.errors import UserError, command_line
+from hw.generate import default_preset, write_if_changed
+from synth import datm_budget, diagram, lane_plots, paper, readme, runs, scaling, side_by_side, sram
+from synth import page_tables as tables
+from synth.technologies import find_library
+
+TEMPLATE = "page.html.j2"
+RESULTS = "build/synth"
+
+#: The machine of the paper's size, as block and preset.
+SIMCORE = f"simcore.{registry.Block.PAPER_SIZE}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """All that is on the page.
+
+    ``blocks``, ``operators``, ``lanes``: as in ``synth/expected.json``; a block's ``libraries`` has its results in standard
+    cells by name. ``machines``: block and preset, joined by a dot, to a machine (``_machine``). ``matching``: what
+    ``synth.datm_budget`` wrote, or None.
+    """
+
+    blocks: list
+    operators: list
+    lanes: list
+    machines: dict
+    matching: dict | None
+
+    @property
+    def defaults(self):
+        """The results of ``blocks`` at their default presets."""
+        return [result for result in self.blocks if result["preset"] == default_preset(registry.find(result["block"]))]
+
+    @property
+    def libraries(self):
+        """Names of the libraries that any block was mapped to."""
+        return sorted({name for result in self.blocks for name in result.get("libraries", {})})
+
+
+def costs(folder=RESULTS, committed=None):
+    """The committed costs with what is in ``folder`` besides: of the same gates by the same tools, or it is left out.
+
+    Where the committed costs have them: ``machines``, results of ``synth.composition``, and ``matching``, the one of
+    ``synth.datm_budget``.
+    """
+    committed = readme.expected() if committed is None else committed
+    kept = [_json(path) for path in sorted(Path(folder).glob("*.json"))]
+    measured = {(k["block"], k["preset"]): k for k in kept if isinstance(k, dict) and "generic" in k}
+    blocks = [_with_kept(row, measured.get((row["block"], row["preset"]))) for row in committed["blocks"]]
+    drawn = next((k for k in kept if isinstance(k, list) and k and "area" in k[0]), [])
+    rows = [_lane_with_kept(row, drawn) for row in committed["lanes"]]
+    sums = [k for k in kept if isinstance(k, dict) and "modules" in k and _is_of(k, committed)]
+    machines = [*committed.get("machines", ()), *sums]
+    budgets = [k for k in kept if isinstance(k, dict) and "array_ge" in k]
+    budget = budgets[0] if budgets else committed.get("matching")
+    return Costs(
+        blocks=blocks,
+        operators=committed["operators"],
+        lanes=rows,
+        machines={f"{machine['block']}.{machine['preset']}": _machine(machine) for machine in machines},
+        matching=budget if budget and budget["array_ge"] == _array_ge(blocks) else None,
+    )
+
+
+def _json(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}; remove it, and run what made it again") from None
+
+
+def _with_kept(row, kept):
+    """A committed row with what a later run on the same gates measured besides."""
+    if kept is None or any(kept.get(key) != row[key] for key in ("generic", "tools", "parameters")):
+        return row
+    more = {key: value for key, value in kept.items() if key not in row}
+    if kept.get("liberty"):
+        more["libraries"] = {kept["liberty"]["library"]: kept["liberty"]}
+    if kept.get("ecp5", {}).get("fmax_mhz"):
+        more["ecp5"] = kept["ecp5"]
+    return row | more
+
+
+def _is_of(machine, committed):
+    """Whether a sum of modules is by the tools and of the gates of the committed costs, as far as these have it."""
+    known = next(
+        (r for r in committed["blocks"] if (r["block"], r["preset"]) == (machine["block"], machine["preset"])), None
+    )
+    same = known is None or known["generic"]["ge"] == machine["ge"]
+    return same and machine["tools"] == committed["blocks"][0]["tools"]
+
+
+def _machine(result):
+    """What the page shows of a result of ``synth.composition``.
+
+    ``modules`` (each ``module``, ``count``, ``ge`` and ``flops`` of one), ``ge`` and ``flops`` of all, ``sram_bits``,
+    ``sram_ge`` (None without a price), ``at_least``, ``total_ge``, ``difference`` from the same design flattened (or None).
+    """
+    memories = result["sram"]
+    return {
+        "block": result["block"],
+        "preset": result["preset"],
+        "modules": result["modules"],
+        "ge": result["ge"],
+        "flops": result["flops"],
+        "sram_bits": memories["bits"],
+        "sram_ge": memories["ge"],
+        "at_least": memories["at_least"] or memories["ge"] is None,
+        "total_ge": result["ge"] + (memories["ge"] or 0),
+        "difference": result["flat"] and result["flat"]["difference"],
+    }
+
+
+def _lane_with_kept(row, kept):
+    found = next((k for k in kept if k["name"] == row["name"] and k["area"] == row["area"]), {})
+    return row | {key: value for key, value in found.items() if row.get(key) is None}
+
+
+def _array_ge(blocks):
+    fp16 = next((row for row in blocks if (row["block"], row["preset"]) == ("fp16_pe", "default")), None)
+    return fp16 and fp16["generic"]["ge"] / fp16["lanes"] * datm_budget.ARRAY
+
+
+def with_library(found, library, progress=None):
+    """``found`` with every block of Table II mapped to ``library`` too; kept by content, as all runs are."""
+    names = {name for row in paper.TABLE_II for name in row.blocks}
+    pairs = [(block, default_preset(block)) for name, block in registry.BLOCKS.items() if name in names]
+    results = runs.measure_all(pairs, ("generic",), library, progress=progress)
+    mapped = {(result["block"], result["preset"]): result["liberty"] for result in results}
+    blocks = []
+    for row in found.blocks:
+        more = mapped.get((row["block"], row["preset"]))
+        known = row.get("libraries", {})
+        blocks.append(row | {"libraries": known | {library.name: more}} if more else row)
+    return dataclasses.replace(found, blocks=blocks)
+
+
+def render(found):
+    """The page's HTML."""
+    rows = side_by_side.table_ii(found.defaults)
+    simcore = found.machines.get(SIMCORE)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        **{name: getattr(tables, name) for name in ("kilo", "number", "ratio", "missing", "is_number")}
+    )
+    return environment.get_template(TEMPLATE).render(
+        lane_costs=tables.lane_costs(found.lanes),
+        speeds=tables.speeds(found),
+        simcore=simcore,
+        compose_command=tables.compose_command(*SIMCORE.split(".")),
+        chip_ge=paper.TOTAL_MM2 * 1e6 / sram.NAND2_UM2,
+        logic=side_by_side.logic(rows),
+        beside=[total for total in side_by_side.totals(rows) if total["blocks"]],
+        composition=tables.composition(simcore) if simcore else None,
+        others=[(name, tables.composition(m)) for name, m in sorted(found.machines.items()) if name != SIMCORE],
+        counted=tables.counted_table(rows),
+        lanes=tables.lane_table(found.lanes),
+        comparison=tables.comparison_table(found.defaults),
+        plots=lane_plots.plots(found.lanes),
+        table_ii=tables.table_ii(rows, found.libraries),
+        nodes=tables.nodes_table(rows, found.libraries),
+        factors=tables.factors_table(rows, found.libraries),
+        sources=scaling.SOURCES,
+        orbis=tables.orbis_table(),
+        matching=tables.matching_table(found.matching),
+        share=paper.ORBIS.share,
+        blocks=tables.blocks_table(found.blocks),
+        operators=tables.operators_table(found.operators),
+        diagram=Markup(diagram.svg()),
+        uses=diagram.edges(),
+        tools=tables.tools_table(found),
+    )
+
+
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m synth.page", description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", default="build/report", help="folder of index.html (default: %(default)s)")
+    parser.add_argument(
+        "--results",
+        default=RESULTS,
+        help="folder of the results of `make synth` and other commands (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--liberty",
+        action="append",
+        help="a standard-cell library: blocks of Table II are mapped to it; may be repeated",
+    )
+    options = parser.parse_args(arguments)
+    found = costs(options.results)
+    for path in options.liberty or [None]:
+        library = find_library(path)
+        if library:
+            with runs.progress_bar() as progress:
+                found = with_library(found, library, progress)
+    out = Path(options.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_if_changed(out / "index.html", render(found))
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from None
+    print(f"{out / 'index.html'}: {len(found.blocks)} blocks; open it in a browser")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,435 @@
+"""The tables of the report (``synth.page``): results of the flows as rows of text, each with the command that makes it."""
+
+import dataclasses
+import re
+import statistics
+
+from markupsafe import Markup
+
+from hw import registry
+from hw.generate import default_preset
+from synth import diagram, flows, lanes, paper, readme, report, scaling, side_by_side
+from synth.lane_plots import FIVE, FP16_LANE, whole
+
+#: FPGAs other than ECP5: the key in a result, its title, and the counts that are shown.
+FPGAS = (
+    ("ice40", "iCE40", {"LUT4": "lut4", "FF": "ff", "DSP": "dsp", "BRAM": "bram"}),
+    ("xilinx7", "Xilinx 7", {"LUT6": "lut6", "FF": "ff", "DSP": "dsp", "BRAM18": "bram"}),
+)
+FPGA_COMMAND = "make synth FPGA=all"
+
+
+def missing(command, what="not measured"):
+    """What stands in place of a number that no run has made."""
+    return Markup('<span class="missing">{}: run <code>{}</code></span>').format(what, command)
+
+
+def number(value, digits=0):
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def ratio(value):
+    return "-" if value is None else f"{value:.2f}"
+
+
+def kilo(ge):
+    return f"{ge / 1e6:,.2f} MGE" if ge >= 1e6 else f"{ge / 1e3:,.1f} kGE"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of the page: ``rows`` of cells under ``header``, the ``command`` that makes its numbers, and a ``note``.
+
+    A row of one cell is a title within the table.
+    """
+
+    header: tuple
+    rows: list
+    command: str
+    note: str = ""
+
+    def numeric(self, column):
+        """Whether most cells of a column that say something are numbers; its title stands over them."""
+        cells = [row[column] for row in self.rows if len(row) > 1 and row[column] not in ("", "-")]
+        return column > 0 and 2 * sum(map(is_number, cells)) > len(cells)
+
+
+def _name(block, preset):
+    return f"{block}.{preset}"
+
+
+# -- the summary -----------------------------------------------------------------------------------------------------------
+
+
+def lane_costs(rows):
+    """GE of the LUT lane, of the multiplier lane, of the FP16 lane and of the least mixed one, as dicts."""
+    by_name = {row["name"]: row for row in rows}
+    found = []
+    least = min((name for name in by_name if name != FP16_LANE), key=lambda name: whole(by_name[name]))
+    for name in dict.fromkeys((FIVE[0], FIVE[3], FP16_LANE, least)):
+        area = by_name[name]["area"]
+        found.append(
+            {
+                "name": name,
+                "bound": "≥ " if area["at_least"] and area["table_ge"] else "",
+                "multiplier": area["multiplier"],
+                "table": area["table_ge"],
+                "sums": area["sums"],
+                "whole": whole(by_name[name]),
+            }
+        )
+    return found
+
+
+def speeds(found):
+    """Routed Fmax on ECP5 in MHz, of ``operators`` with all their stages and of ``blocks`` by default, slowest first."""
+
+    def routed(results):
+        pairs = [((r.get("ecp5") or {}).get("fmax_mhz"), r["block"]) for r in results]
+        return sorted(pair for pair in pairs if pair[0])
+
+    blocks = routed(found.defaults)
+    return {
+        "operators": routed(found.operators),
+        "blocks": blocks,
+        "median": statistics.median(speed for speed, _ in blocks) if blocks else None,
+        "large": sum(not _is_routed(result["ecp5"]) for result in found.defaults if result.get("ecp5")),
+    }
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------------
+
+
+def lane_table(rows):
+    """The mixed lanes; columns without a number in any row are left out, and the note says how to measure them."""
+    header, cells, absent = list(lanes.HEADER), [list(row) for row in lanes.cells(rows)], []
+    for k, row in enumerate(cells, 1):
+        row[0] = f"{k}. {row[0]}"
+    for title, key in (("Fmax MHz", "fmax_mhz"), ("pJ a product", "pj")):
+        if all(row.get(key) is None for row in rows):
+            place = header.index(title)
+            header.pop(place)
+            for row in cells:
+                row.pop(place)
+            absent.append(title)
+    note = Markup(
+        "GE; <em>row</em>: shared by the lanes of a row, <em>shared</em>: by the array; ≥: a table too shallow for CACTI."
+    )
+    libraries = {row["library"] for row in rows if row.get("library")}
+    if libraries:
+        note += Markup(" pJ: logic, glitch-free, no wires, {}.").format(", ".join(sorted(libraries)))
+    if "Fmax MHz" in absent:
+        note += Markup(" Fmax of the datapaths: {}.").format(missing("make lanes"))
+    if "pJ a product" in absent:
+        note += Markup(" Energy: {}.").format(missing("make lanes LIBERTY=cells.lib"))
+    return Table(tuple(header), cells, "make lanes", note)
+
+
+def comparison_table(results):
+    """The LUT PE against the plain PE, a lane of each."""
+    header = ("GE a lane", "memories in", "multiplier", "its table", "LUT buffer / 1,024", "sum", "/ plain")
+    header += ("paper's LUT lane", "/ paper's", "PE's logic", "/ plain PE's")
+    rows = [report.compared_cells(row) for row in report.comparison(results)]
+    return Table(header, rows, "make synth")
+
+
+#: Modules of a machine that are shown one by one.
+SHOWN = 16
+
+
+def composition(machine):
+    """A machine (``page._machine``) as the sum of its modules: the largest, the others together, SRAM, all."""
+    modules = sorted(machine["modules"], key=lambda module: (-module["count"] * module["ge"], module["module"]))
+    total, bound = machine["total_ge"], "≥ " if machine["at_least"] else ""
+
+    def share(ge):
+        return f"{ge / total:.1%}" if total else "-"
+
+    rows = [
+        (
+            module["module"],
+            f"{module['count']:,}",
+            number(module["ge"]),
+            number(module["count"] * module["ge"]),
+            share(module["count"] * module["ge"]),
+            f"{module['count'] * module['flops']:,}",
+        )
+        for module in modules[:SHOWN]
+    ]
+    if rest := modules[SHOWN:]:
+        ge, flops = (sum(module["count"] * module[key] for module in rest) for key in ("ge", "flops"))
+        name = f"{len(rest):,} more modules"
+        rows.append((name, f"{sum(m['count'] for m in rest):,}", "", number(ge), share(ge), f"{flops:,}"))
+    rows.append(("all logic", "", "", number(machine["ge"]), share(machine["ge"]), f"{machine['flops']:,}"))
+    if machine["sram_bits"]:
+        ge = machine["sram_ge"]
+        price = ("no price", "-") if ge is None else (bound + number(ge), share(ge))
+        rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", "", *price, ""))
+    rows.append(("all", "", "", bound + number(total), share(total), ""))
+    header = ("module", "count", "GE of one", "GE", "share", "flip-flops")
+    note = "A module without the modules in it, synthesised once. SRAM: CACTI 7, 32 nm."
+    if machine["difference"] is not None:
+        note += f" The same design synthesised flat: this sum is {machine['difference']:+.2%} of it off."
+    return Table(header, rows, compose_command(machine["block"], machine["preset"]), note)
+
+
+def compose_command(block, preset):
+    return f"python -m synth.composition --block {block} --preset {preset}"
+
+
+def counted_table(rows):
+    """Our units in the paper's numbers: what Table II's logic would be of them."""
+    cells = []
+    for total in side_by_side.totals(rows):
+        row, ours = total["row"], total["blocks"]
+        one = " + ".join(number(beside["ge"]) for beside in ours) or missing("make synth")
+        names = " + ".join(_name(beside["block"], beside["preset"]) for beside in ours)
+        both = (number(total["ge"] / 1e3) if ours else "-", number(row.ge * row.units / 1e3), ratio(total["ratio"]))
+        cells.append((row.component, names, f"{row.units:,}", one, *both))
+    found = side_by_side.logic(rows)
+    ours = "-" if found["ours"] is None else number(found["ours"] / 1e3)
+    cells.append(("all logic", "", "", "", ours, number(found["paper"] / 1e3), ratio(found["ratio"])))
+    header = ("Table II", "ours", "units", "GE of one", "kGE", "paper's kGE", "ratio")
+    note = "Units as they are by default, times the paper's count; no controller, no bus, no memories."
+    return Table(header, cells, "make synth", note)
+
+
+def table_ii(rows, libraries):
+    """SIMPICKER's Table II, row by row."""
+    header = ("Table II", "mm2, 32 nm", "mW", "GE of one", "ours", "GE of one", *(f"um2, {name}" for name in libraries))
+    header += ("ratio", "why")
+    cells = []
+    for row in rows:
+        theirs = row["row"]
+        printed = (theirs.component, f"{theirs.area_mm2:.2f}", f"{theirs.power_mw:.2f}")
+        printed += (f"{theirs.ge:,.0f} a {theirs.unit}" if theirs.unit != "bit" else "-",)
+        blank = ("-",) * len(libraries)
+        if row["block"]:
+            mapped = (number(row["um2"].get(name), 1) for name in libraries)
+            ours = (_name(row["block"], row["preset"]), number(row["ge"]), *mapped, ratio(row["ratio"]))
+        elif theirs.unit == "bit":
+            ours = (f"{row['mm2']:.2f} mm2", "-", *blank, ratio(row["ratio"]))
+        else:
+            ours = (missing("make synth"), "-", *blank, "-")
+        alternative = row["block"] and not row["counted"]
+        summary = (
+            alternative
+            and f"Not counted, beside {' and '.join(theirs.counted)}: {registry.find(row['block']).summary}."
+        )
+        cells.append((*printed, *ours, summary or _together(row, rows) or theirs.reason))
+    total = (f"{paper.TOTAL_MM2:.2f}", f"{paper.TOTAL_MW:.2f}")
+    logic = side_by_side.logic(rows)
+    ours = number(logic["ours"]) if logic["ours"] is not None else "-"
+    alone = ("all logic, in the paper's counts", f"{paper.TOTAL_MM2 - paper.TABLE_II[-1].area_mm2:.2f}", "")
+    cells.append((*alone, number(logic["paper"]), "", ours, *("",) * len(libraries), ratio(logic["ratio"]), ""))
+    cells.append(("all, as printed", *total, *("",) * (len(header) - 3)))
+    note = Markup(
+        "Theirs in GE by the NAND2 of their library, {} um2. A lane: one multiplier of a PE, one element of a vector unit."
+    )
+    note = note.format(side_by_side.sram.NAND2_UM2)
+    if not libraries or any(name not in row["um2"] for row in rows if row["block"] for name in libraries):
+        note += Markup(" um2 of a library: {}.").format(missing("make report LIBERTY=cells.lib"))
+    return Table(header, cells, "make synth", note)
+
+
+def _together(row, rows):
+    """For the second and further blocks that count for one row of the paper: what all of them are together."""
+    total = next((total for total in side_by_side.totals(rows) if total["row"] is row["row"]), None)
+    if not row["block"] or not total or row["block"] in row["row"].counted[:1] or not total["blocks"]:
+        return ""
+    others = " and ".join(name for name in row["row"].counted if name != row["block"])
+    return f"Together with {others}: {ratio(total['ratio'])}."
+
+
+def nodes_table(rows, libraries):
+    """um2 of the libraries at the paper's node, by both published factors; None without a library of a known node."""
+    sources = list(scaling.SOURCES)
+    header = (
+        "Table II",
+        "ours",
+        "um2 of one, theirs",
+        "library",
+        "um2 of one",
+        *(f"at 32 nm, {name}" for name in sources),
+    )
+    header += tuple(f"ratio, {name}" for name in sources)
+    cells = []
+    for row in rows:
+        for name in libraries if row["block"] else ():
+            um2 = row["um2"].get(name)
+            crossed = side_by_side.crossed(um2, name) if um2 else None
+            if crossed:
+                theirs = row["row"].area_mm2 * 1e6 / row["row"].units
+                node, _, scaled = crossed
+                what = (row["row"].component, _name(row["block"], row["preset"]), number(theirs, 0))
+                ratios = (ratio(value / theirs if value else None) for value in scaled)
+                cells.append((*what, f"{name}, {node} nm", number(um2, 1), *(number(v, 0) for v in scaled), *ratios))
+    return Table(header, cells, "make report LIBERTY=cells.lib") if cells else None
+
+
+def factors_table(rows, libraries):
+    """Factors of area from the libraries' nodes, and ORBIS's, to those of the papers; and what our own gates measure."""
+    header = ("from nm", "to nm", *scaling.SOURCES, "between them", "our gates, both libraries")
+    pairs = [(node, paper.NODE, "-") for node in sorted(set(side_by_side.LIBRARY_NODES.values()), reverse=True)]
+    pairs.append((paper.ORBIS.node, paper.ORBIS.scaled_node, "-"))
+    for one, other, shrunk in side_by_side.measured_factors(rows, libraries):
+        nodes = (side_by_side.LIBRARY_NODES[name] for name in (one, other))
+        pairs.append((*nodes, f"{shrunk:.3g} ({one} to {other})"))
+    cells = []
+    for source, target, shrunk in pairs:
+        both = scaling.factors("area", source, target)
+        known = [factor.value for factor in both if factor.value]
+        spread = f"x {max(known) / min(known):.1f}" if len(known) == 2 else "-"
+        cells.append((str(source), str(target), *map(_factor, both), spread, shrunk))
+    note = "Factors of logic area. ~: between two nodes of the set, in logarithms. -: a node outside of the set."
+    return Table(header, cells, "make report", note)
+
+
+def _factor(factor):
+    if factor.value is None:
+        return "-"
+    return f"{'~ ' if factor.interpolated else ''}{factor.value:.3g}"
+
+
+def orbis_table():
+    """What ORBIS prints, and its own way from node to node beside the other set's."""
+    chip = paper.ORBIS
+    header = ("ORBIS", f"{chip.node} nm, printed", f"{chip.scaled_node} nm, printed")
+    header += tuple(f"{chip.scaled_node} nm, {name}" for name in scaling.SOURCES)
+    cells = []
+    for row in side_by_side.orbis():
+        scaled = [
+            "-" if value is None else f"{'~ ' if factor.interpolated else ''}{value:,.1f} {row['unit']}"
+            for factor, value in zip(row["factors"], row["scaled"])
+        ]
+        for name, parts in ((f"{row['quantity']}, {chip.instances} instances", 1), ("of one", chip.instances)):
+            digits = 1 if parts == 1 else 2
+            printed = (f"{row[key] / parts:,.{digits}f} {row['unit']}" for key in ("value", "printed"))
+            cells.append((name, *printed, *(scaled if parts == 1 else ("",) * len(scaled))))
+    return Table(header, cells, "make report")
+
+
+def matching_table(budget):
+    """The matching engine's share of an instance; None where it is not measured."""
+    if budget is None:
+        return None
+    header = (
+        "layer of",
+        "weights",
+        "lanes",
+        "kGE",
+        "KiB",
+        "share of area",
+        "ORBIS's",
+        "ratio",
+        "share, array of SIMPICKER's lanes",
+    )
+    cells = [
+        (
+            row["model"],
+            row["weights"],
+            f"{row['lanes']:,}",
+            number(row["ge"] / 1e3),
+            number(row["bits"] / 8192),
+            f"{row['share']:.1%}",
+            f"{paper.ORBIS.share:.1%}",
+            ratio(row["share"] / paper.ORBIS.share),
+            f"{row['share_published']:.1%}",
+        )
+        for row in budget["rows"]
+    ]
+    note = f"Engines that hide {budget['pairings']} pairings a layer under attention; logic, memories apart."
+    return Table(header, cells, "python -m synth.datm_budget", note)
+
+
+def blocks_table(results):
+    """Every registered block: gates, memories, FPGAs. FPGAs of which nothing is measured are named in the note."""
+    measured = [fpga for fpga in FPGAS if any(result.get(fpga[0]) for result in results)]
+    header = ("block", "preset", "GE", "flip-flops", "SRAM bits", "SRAM GE", "LUT4", "FF", "DSP", "BRAM", "Fmax MHz")
+    header += tuple(f"{title} {count}" for _, title, counts in measured for count in counts)
+    rows = []
+    rooms = dict.fromkeys([*diagram.ROOMS, *map(diagram.room, registry.BLOCKS.values())])
+    for room in rooms:
+        members = [block for block in registry.BLOCKS.values() if diagram.room(block) == room]
+        rows += [(f"hw/{room}",)] if members else []
+        for block in members:
+            name = Markup("<b>{}</b><small>{}; {}</small>").format(block.name, block.summary, block.paper)
+            found = [result for result in results if result["block"] == block.name]
+            rows += [(name if k == 0 else block.name, *_block_cells(each, measured)) for k, each in enumerate(found)]
+            if not found:
+                absent = missing(f"make synth BLOCK={block.name}")
+                rows.append((name, default_preset(block), absent, *[""] * (len(header) - 3)))
+    note = Markup("ECP5: {}; LUT4 are sites in use, Fmax routed out of context.").format(_device(results))
+    note += Markup(" not routed: larger than what <code>make synth</code> routes. -: no path between registers.")
+    note += Markup(" SRAM bits: memories of {:,} bits or more; SRAM GE: CACTI 7, 32 nm.").format(flows.APART_BITS)
+    for fpga in FPGAS:
+        if fpga not in measured:
+            note += Markup(" {}: {}.").format(fpga[1], missing(FPGA_COMMAND))
+    return Table(header, rows, "make synth", note)
+
+
+def _device(results):
+    return next((result["ecp5"]["device"] for result in results if result.get("ecp5")), "not measured")
+
+
+def _block_cells(result, fpgas):
+    generic, price, ecp5 = result["generic"], result["sram"], result.get("ecp5")
+    bound = "≥ " if price["at_least"] else ""
+    cells = [
+        result["preset"],
+        number(generic["ge"]),
+        f"{generic['flop_ge'] / generic['ge']:.0%}" if generic["ge"] else "-",
+        f"{generic['memory_bits']:,}",
+        "-" if not price["bits"] else "no price" if price["ge"] is None else bound + number(price["ge"]),
+    ]
+    if ecp5 is None:
+        cells += [missing("make synth"), "", "", "", ""]
+    elif ecp5["fits"] is None:
+        cells += ["not routed", "", "", "", ""]
+    else:
+        cells += [number(ecp5[name]) for name in ("lut_sites", "ff", "dsp", "bram")] + [_fmax(ecp5)]
+    for key, _, counts in fpgas:
+        used = result.get(key) or {}
+        cells += [number(used.get(name)) for name in counts.values()]
+    return cells
+
+
+def _fmax(ecp5):
+    if ecp5["fmax_mhz"]:
+        return number(ecp5["fmax_mhz"], 1)
+    return "-" if _is_routed(ecp5) else "not routed" if ecp5["fits"] else "does not fit"
+
+
+def _is_routed(ecp5):
+    """Whether a design was placed and routed: not where it is too large, nor where its modules were counted alone."""
+    return bool(ecp5["fits"]) and ecp5.get("method", "flat") == "flat"
+
+
+def operators_table(results):
+    """The arithmetic operators with all their register stages."""
+    header = ("operator", "stages", "GE", "flip-flops", "LUT4", "FF", "DSP", "Fmax MHz")
+    rows = [
+        (
+            result["block"],
+            str(registry.find(result["block"]).build(result["preset"]).latency),
+            number(result["generic"]["ge"]),
+            f"{result['generic']['flop_ge'] / result['generic']['ge']:.0%}",
+            *(number(result["ecp5"][name]) for name in ("lut_sites", "ff", "dsp")),
+            number(result["ecp5"]["fmax_mhz"], 1),
+        )
+        for result in results
+    ]
+    return Table(header, rows, f"make synth BLOCK=... PRESET={readme.DEEPEST}")
+
+
+def tools_table(found):
+    """The versions that made the results."""
+    versions = {
+        (name, version) for result in [*found.blocks, *found.operators] for name, version in result["tools"].items()
+    }
+    return Table(("tool", "version"), sorted(versions), "make synth")
+
+
+def is_number(cell):
+    """Whether a cell stands to the right: a number, with its unit or bound, or a dash for none."""
+    return bool(re.fullmatch(r"(≥ |~ |x )?-?[\d.,]*\d(e[-+]\d+)?(%| mm2| W)?|-", str(cell)))

