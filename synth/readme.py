@@ -259,13 +259,18 @@ def render(text, costs):
         "boards": board_rows(bitstream.recorded()),
     }
     for name, table in tables.items():
-        start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
-        head, found, rest = text.partition(start)
-        _, closed, tail = rest.partition(end.lstrip())
-        if not found or not closed:
-            raise UserError(f"README.md has no place for the table {name}: lines {start.strip()} and {end.strip()}")
-        text = f"{head}{start}{table}{end}{tail}"
+        text = placed(text, name, table)
     return text
+
+
+def placed(text, name, table):
+    """``text`` with ``table`` between its markers."""
+    start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    before, found, rest = text.partition(start)
+    _, closed, behind = rest.partition(end.lstrip())
+    if not found or not closed:
+        raise UserError(f"README.md has no place for the table {name}: lines {start.strip()} and {end.strip()}")
+    return f"{before}{start}{table}{end}{behind}"
 
 
 def measured():
@@ -320,7 +325,7 @@ def _made(command, results):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="measure and change nothing; exit 1 where a table differs")
-    parser.add_argument("--head", action="store_true", help="measure the head alone; all costs stay as committed")
+    parser.add_argument("--head", action="store_true", help="measure and render the head alone")
     options = parser.parse_args(arguments)
     before = README.read_text()
     if options.check:
@@ -333,7 +338,7 @@ def main(arguments=None):
         return
     costs = expected() | {"head": measured_head()} if options.head else measured()
     EXPECTED.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n")
-    after = render(before, costs)
+    after = placed(before, "head", head_rows(costs["head"])) if options.head else render(before, costs)
     README.write_text(after)
     print(f"{README.name}: {'rendered' if after != before else 'nothing to change'}")
 
