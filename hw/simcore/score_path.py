@@ -17,6 +17,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hw.axi.word_fifo import WordFifo, WordFifoConfig
 from hw.emit import emit_once
 from hw.formats import FP16, FP32
 from hw.memory.sram import Sram, SramConfig
@@ -213,14 +214,22 @@ class ScorePath(wiring.Component):
         taken = Signal(name="result_taken")
         of_tile = Signal(name="of_tile")
         wanted = Signal(name="importance_wanted")
-        # A slice's job goes to column importance with its first word.
+        task = Signal(c.task_layout, name="result_task")
+        job = Signal(self.job_layout, name="importance_job")
+        # A slice's job is known with its first word: to column importance, and to who brings it V.
+        jobs = [SyncFIFO(width=self.job_layout.size, depth=2 * c.slices) for _ in range(2)]
+        m.submodules.jobs, m.submodules.v_jobs = jobs
+        known = data.View(self.job_layout, jobs[0].r_data)
         told = Signal(name="importance_told")
         tell = Signal(name="importance_tell")
-        task = Signal(c.task_layout, name="result_task")
-        jobs = SyncFIFO(width=self.job_layout.size, depth=2 * c.slices)
-        m.submodules.jobs = jobs
-        job = Signal(self.job_layout, name="importance_job")
-        feed = importance.i
+        told_now = Signal(name="importance_told_now")
+        # Its rows wait in a queue: while scores of a slice are summed and multiplied by V, those of others go on.
+        feed_layout = importance.i.payload.shape()
+        depth_of_feed = c.block_rows * -(-c.keys // c.sfu_lanes)
+        feed = WordFifo(config=WordFifoConfig(depth=depth_of_feed, width=feed_layout.size))
+        m.submodules.feed = emit_once(feed)
+        level = Signal(range(depth_of_feed + 2), name="feed_level")
+        fed = Signal(feed_layout, name="fed")
         room = Signal(name="importance_room")
         m.d.comb += [
             of_tile.eq(sfu.o.valid & order.r_rdy & ~row.map),
@@ -230,26 +239,33 @@ class ScorePath(wiring.Component):
             job.tokens.eq(task.tokens),
             job.rows.eq(task.rows[row.slice.slice]),
             tell.eq(wanted & row.first & (word == 0) & ~told),
-            importance.i_job.payload.rows.eq(job.rows),
-            importance.i_job.payload.columns.eq(job.tokens),
+            told_now.eq(tell & jobs[0].w_rdy & jobs[1].w_rdy),
+            *(queue.w_data.eq(job) for queue in jobs),
+            *(queue.w_en.eq(told_now) for queue in jobs),
+            importance.i_job.payload.rows.eq(known.rows),
+            importance.i_job.payload.columns.eq(known.tokens),
             importance.i_job.payload.channels.eq(head.channels),
             importance.i_job.payload.factor.eq(_inverse(c.rows)),
             importance.i_job.payload.p.eq(head.p_a),
             importance.i_job.payload.last.eq(1),
-            importance.i_job.valid.eq(tell & jobs.w_rdy),
-            jobs.w_data.eq(job),
-            jobs.w_en.eq(tell & jobs.w_rdy & importance.i_job.ready),
-            room.eq(~head.codes_v | (feed.ready & ~tell)),
-            feed.valid.eq(wanted & ~tell),
-            feed.payload["values"].eq(result.results),
-            feed.payload.last.eq(row.last),
+            importance.i_job.valid.eq(jobs[0].r_rdy),
+            jobs[0].r_en.eq(importance.i_job.ready),
+            room.eq(~head.codes_v | ((level != depth_of_feed) & ~tell)),
+            fed["values"].eq(result.results),
+            fed.last.eq(row.last),
+            feed.w_data.eq(fed),
+            feed.w_en.eq(taken & head.codes_v),
+            importance.i.payload.eq(feed.o.payload),
+            importance.i.valid.eq(feed.o.valid),
+            feed.o.ready.eq(importance.i.ready),
             self.o_probabilities.payload.eq(result),
             self.o_probabilities.valid.eq(sfu.o.valid & order.r_rdy & row.map),
             sfu.o.ready.eq(order.r_rdy & Mux(row.map, self.o_probabilities.ready, room)),
             taken.eq(of_tile & room),
             order.r_en.eq(sfu.o.valid & sfu.o.ready & result.last),
         ]
-        with m.If(jobs.w_en):
+        m.d.sync += level.eq(level + feed.w_en - (feed.o.valid & feed.o.ready))
+        with m.If(told_now):
             m.d.sync += told.eq(1)
         with m.If(taken):
             m.d.sync += [told.eq(0), word.eq(Mux(result.last, 0, word + 1))]
@@ -271,7 +287,7 @@ class ScorePath(wiring.Component):
             m.d.comb += [e.r_en[k].eq(port.en), e.r_addr[k].eq(port.addr), port.data.eq(e.r_data[k])]
         plain = _Plain(Signal(name="plain"), Signal(c.slice_layout, name="plain_slice"))
         m.d.comb += [plain.valid.eq(taken & result.last & row.last & ~head.codes_v), plain.slice.eq(row.slice)]
-        return jobs, plain
+        return jobs[1], plain
 
     @property
     def job_layout(self):
