@@ -160,8 +160,8 @@ def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry
     count = min(frames, most) if frames else max(1, min(fit, TOKENS // tokens))
     limits = (
         ("channels", d, config.max_channels),
-        ("rows of a frame", height, config.max_height),
-        ("tokens of such a row", width, config.max_width),
+        ("rows of tokens in a frame", height, config.max_height),
+        ("tokens in a row of a frame", width, config.max_width),
         ("frames", count, config.max_frames),
         ("tokens", count * tokens, config.max_tokens),
     )
@@ -485,12 +485,15 @@ def plot(head: Head, path: Path):
     from matplotlib import pyplot
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
     result, g = head.found["all"].result, head.geometry
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
     shades = {"FP16 x INT8": "#d9e6f2", "FP16 x FP16": "#1f4e79"}
     left.imshow(result.map_p, cmap=ListedColormap(list(shades.values())), vmin=0, vmax=1, interpolation="nearest")
     left.set(xlabel="frame of K", ylabel="query tile (frame of Q)")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     left.set_title(f"importance map of P: {result.map_p.mean():.0%} of the tiles important")
     colours = {KEPT: "#1f4e79", TEMPORAL: "#f2c48d", SPATIAL: "#c0504d"}
     picture = mosaic(result.kind[g.video], g)

@@ -143,12 +143,12 @@ def test_frames_by_default_and_asked_for():
         (
             tensors(1, 17, 18, 2),
             None,
-            "17 rows of a frame (at most 16), 18 tokens of such a row (at most 16); .*--crop ROWS",
+            "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); .*--crop ROWS",
         ),
         (
             tensors(2, 4, 5, 2, grid=False),
             None,
-            "20 tokens of such a row (at most 16); without a `grid` .*integers 2, height",
+            "20 tokens in a row of a frame (at most 16); without a `grid` .*integers 2, height",
         ),
         (tensors(33, 1, 1, 2), 33, "33 frames (at most 32)$"),
         (tensors(17, 16, 16, 2), 17, "4,352 tokens (at most 4,096)$"),
@@ -203,7 +203,10 @@ def test_command_on_tensors_without_a_grid(tmp_path, capsys, monkeypatch):
         (["--tau", "-1"], "tau must be at least 0"),
         (["--jobs", "0"], "jobs must be a whole number of at least 1, not 0"),
         (["--preset", "paper"], "preset 'paper' of simcore is not simulated; those that are: tiny, small"),
-        (["--preset", "tiny"], "simcore tiny does not take 64 channels (at most 16), 9 rows of a frame (at most 4)"),
+        (
+            ["--preset", "tiny"],
+            "simcore tiny does not take 64 channels (at most 16), 9 rows of tokens in a frame (at most 4)",
+        ),
         (["--tensors", "absent.npz"], "absent.npz: no such file"),
     ],
 )
