@@ -49,7 +49,7 @@ UNGROUPED = "all, not grouped"
 PRESET = "small"
 RESULTS_FILE, PICTURE = RESULTS / "head.json", RESULTS / "head.svg"
 
-#: Tokens of a head unless ``frames`` is given: half a minute for all configurations, on two cores.
+#: Tokens of a head unless ``frames`` is given: half a minute of one core for all configurations.
 TOKENS = 400
 
 #: Of the memory: cycles from an address to its first word.
@@ -178,11 +178,17 @@ def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry
 
 def goldens(matrices, geometry: Geometry, settings: Settings) -> dict[str, Result]:
     """The golden's result of each configuration."""
-    return {name: simcore(*matrices, geometry, replace(settings, **switches)) for name, switches in ABLATIONS.items()}
+    found = {}
+    for name, switches in ABLATIONS.items():
+        progress = clips.Progress(f"golden, {name}")
+        own = replace(settings, **switches)
+        found[name] = simcore(*matrices, geometry, own, lambda done, _, to=progress: to.step(done))
+        progress.close()
+    return found
 
 
 def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[str, dict[str, cycles.Cycles]]:
-    """ "bound" and "fitted" to configuration to modelled cycles, in slices and key tiles as ``preset`` has them."""
+    """Modelled cycles, bound and fitted, of each configuration, in slices and key tiles as ``preset`` has them."""
     arrays = cycles.machine(_config(preset).engine)
     work = {name: cycles.work(result, geometry, settings.keys) for name, result in results.items()}
     work[UNGROUPED] = cycles.ungrouped(results["all"], geometry, settings.rows, settings.keys)
@@ -238,7 +244,7 @@ def run(name, preset, matrices, geometry, settings) -> tuple[Run, float]:
 def _patience(geometry, config):
     """Cycles of a head that is taken to hang."""
     products = 2 * geometry.tokens**2 * config.max_channels
-    return 1_000_000 + 20 * products // (config.engine.fp16.rows * config.engine.fp16.outputs)
+    return 1_000_000 + 5 * products // (config.engine.fp16.rows * config.engine.fp16.outputs)
 
 
 def compared(name, rtl: Run, result: Result, seconds=0.0) -> Found:
