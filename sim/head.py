@@ -71,6 +71,7 @@ SCORES = 1 << 24
 #: Seconds from one line of progress to the next.
 EVERY = 5
 
+ARRAYS = ("fp16", "lut")
 ACTIVITIES = ("busy", "waiting", "stalled", "blocked")
 
 
@@ -308,7 +309,7 @@ def document(head: Head) -> dict:
             "tile_cycles": tiles,
             "speed_up": head.found["FP16 only"].counters["cycles"] / counters["cycles"],
             "counters": counters,
-            "activity": {array: _activity(array, counters, tiles) for array in ("fp16", "lut")},
+            "activity": {array: _activity(array, counters, tiles) for array in ARRAYS},
             "sfu": counters["sfu_busy"] / counters["cycles"],
             "seconds": each.seconds,
         }
@@ -373,7 +374,8 @@ RUN_HEADS = (
 
 def run_cells(found: dict):
     """Of each configuration, what was measured: cells below ``RUN_HEADS``."""
-    for name, each in found["runs"].items():
+    for name in ABLATIONS:
+        each = found["runs"][name]
         counters = each["counters"]
         yield (
             name,
@@ -390,17 +392,20 @@ def run_cells(found: dict):
         )
 
 
-ACTIVITY_HEADS = tuple(f"{array} {name}" for array in ("FP16", "LUT") for name in (*ACTIVITIES, "no job"))
+ACTIVITY_HEADS = tuple(f"{array.upper()} {name}" for array in ARRAYS for name in (*ACTIVITIES, "no job"))
 
 
 def activity_cells(found: dict):
     """Where the cycles of tiles go: cells below ``ACTIVITY_HEADS``."""
-    for name, each in found["runs"].items():
-        yield name, *(f"{share:.1%}" for array in each["activity"].values() for share in array.values())
+    for name in ABLATIONS:
+        activity = found["runs"][name]["activity"]
+        yield name, *(f"{activity[array][what]:.1%}" for array in ARRAYS for what in (*ACTIVITIES, "no job"))
 
 
 def paper_heads(found: dict):
-    presets = ((preset, kind) for preset in found["models"] for kind in ("bound", "fitted"))
+    presets = (
+        (preset, kind) for preset in (found["preset"], registry.Block.PAPER_SIZE) for kind in ("bound", "fitted")
+    )
     return ("from, to", "measured", *(f"{preset} {kind}" for preset, kind in presets), "SIMPICKER")
 
 
@@ -438,6 +443,7 @@ def notes(found: dict) -> str:
     preset, paper, arrays = found["preset"], registry.Block.PAPER_SIZE, found["machines"]
     counters, elements = everything["counters"], sum(each["elements"] for each in found["runs"].values())
     outside = (counters["prologue_cycles"] + counters["recovery_cycles"]) / counters["cycles"]
+    lut = next(each for each in found["beside_paper"] if each["name"] == "LUT array")
     few = f"at {found['error_rows']:,} tokens, " if found["error_rows"] < found["geometry"]["tokens"] else ""
     lines = (
         f"{elements:,} elements of A compared, all equal to the golden's. Memory answers after {found['latency']} cycles.",
@@ -452,7 +458,8 @@ def notes(found: dict) -> str:
         f"{everything['fp_int']:.0%} of the products are FP-INT here, over 65% there; the arrays of {preset} would end "
         f"together at {_even(preset):.0%}, the paper's at {_even(paper):.0%}.",
         f'- Prologue and recovery are {outside:.0%} of "all" here; they grow with the tokens, the rest with their square.',
-        f"- {paper} fitted: P V has too few columns for such wide arrays, and copies of slices, one a row, take longer.",
+        f"- {paper} fitted: P V has too few columns for such wide arrays, and copies of slices, one a row, take longer"
+        + (": speculation loses more than it saves." if lut[f"{paper} fitted"] < 1 else "."),
         "- From what to what the paper measures is not quite stated: its LUT array is taken to be added to an FP16 array "
         "that skips rows; without grouping the rows that are skipped leave their PEs idle, a model alone, as the RTL "
         "always compacts rows.",

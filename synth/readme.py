@@ -139,8 +139,8 @@ def head_rows(found):
     """A head through SIMCORE's RTL, as ``sim.head.document`` has it, and its speed-ups beside SIMPICKER's."""
     header = ("configuration", *head.RUN_HEADS[:5], "FP16 array busy", "LUT array busy")
     cells = [
-        (*row[:6], *(f"{each['activity'][array]['busy']:.1%}" for array in ("fp16", "lut")))
-        for row, each in zip(head.run_cells(found), found["runs"].values())
+        (*row[:6], *(f"{found['runs'][row[0]]['activity'][array]['busy']:.1%}" for array in head.ARRAYS))
+        for row in head.run_cells(found)
     ]
     return (
         markdown(header, cells)

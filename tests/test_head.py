@@ -92,6 +92,10 @@ def test_document_and_tables(few, tmp_path, monkeypatch):
     assert "1,920 elements of A compared" in text and "models, not measurements" in text
     assert (tmp_path / "head.svg").read_text().startswith("<?xml")
     assert all(len(line) <= 110 for line in text.splitlines())
+    sorted_document = json.loads(json.dumps(found, sort_keys=True))
+    for cells in (head.run_cells, head.activity_cells, head.paper_cells):
+        assert list(cells(sorted_document)) == list(cells(found))
+    assert [row[0] for row in head.run_cells(sorted_document)] == list(head.ABLATIONS)
 
 
 def test_what_is_not_equal_fails(few):
