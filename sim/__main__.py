@@ -9,7 +9,7 @@ from rich.table import Table
 
 from hw import registry
 from hw.errors import UserError, command_line
-from sim import clips, similarity, speculation, toolchain
+from sim import clips, head, similarity, speculation, toolchain
 from sim.harness import RESULTS
 from sim.suite import run_all, write_results
 
@@ -19,6 +19,8 @@ def main(argv=None):
     options = _parser().parse_args(argv)
     if options.preset and not options.block:
         raise UserError("--preset needs --block")
+    if options.frames and options.block:
+        raise UserError("--frames is of the head, which is run without --block")
     blocks = [registry.find(options.block)] if options.block else list(registry.BLOCKS.values())
     runs = [(block.name, options.preset or next(iter(block.presets))) for block in blocks]
     for name, preset in runs:
@@ -49,10 +51,25 @@ def main(argv=None):
         console.print(speculation.summary(tensors), highlight=False)
         console.print(similarity.summary(tensors), highlight=False)
     failures = [result["error"] for result in results if result["error"]]
+    if not options.block:
+        failures += _head(tensors, options, console)
     for error in failures:
         console.print("\n[bold red]failed:[/] ", end="")
         console.print(error, markup=False, highlight=False)
     return 1 if failures else 0
+
+
+def _head(tensors, options, console):
+    """Run one head through SIMCORE, and print what was found. Returns what failed."""
+    try:
+        found = head.measured(tensors, frames=options.frames, jobs=options.jobs, told=head.say)
+    except head.HeadRefused as refusal:
+        console.print(f"no head was run: {refusal}", markup=False, highlight=False)
+        return []
+    except UserError as error:
+        return [str(error)]
+    head.report(found, console)
+    return []
 
 
 def _parser():
@@ -64,6 +81,9 @@ def _parser():
     parser.add_argument("--sim", help="verilator (default) or icarus")
     parser.add_argument("--clip", help="any video file instead of the sample clip")
     parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
+    parser.add_argument(
+        "--frames", type=head.number("frames"), help="frames of the head that is run at the end (default: few)"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="benches run at once (default 2)")
     return parser
 
