@@ -17,7 +17,7 @@ help:  ## list every target
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 	@printf '\nVariables:\n'
 	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog)' 'PRESET=name' 'its preset; the default one otherwise' \
-	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'SIM=icarus' 'Icarus Verilog instead of Verilator (sim)' \
+	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'NETLIST=1' 'on synthesised gates, main blocks or BLOCK= (sim)' 'SIM=icarus' 'Icarus Verilog instead of Verilator (sim)' \
 	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' \
 	  'LIBERTY=path' 'a standard-cell library, for um2, delay and energy (synth, lanes)' 'ROUTE=1' 'Fmax of the PEs and of larger units, too: some 10 minutes more (synth)' 'FPGA=all' 'counts for ice40 or xilinx7, or all, too (synth)' \
 	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
@@ -35,7 +35,7 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 sim: $(READY)  ## run the benches on the sample clip and compare every output with the goldens
-	@$(RUN) -m sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(call opt,SIM,sim) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors)
+	@$(RUN) -m sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(if $(NETLIST),--netlist) $(call opt,SIM,sim) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors)
 
 test: $(READY)  ## run the whole test suite
 	@$(RUN) -m pytest -n 2 $(TESTS)
