@@ -10,7 +10,7 @@ opt = $(if $($(1)),--$(2) "$($(1))")
 NAMES = $(call opt,BLOCK,block) $(call opt,PRESET,preset)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test synth lanes bitstream verilog lint readme clean distclean
+.PHONY: help setup sim test synth lanes bitstream verilog lint readme expected clean distclean
 
 help:  ## list every target
 	@printf 'Zoetrope: open RTL for attention in video diffusion transformers\n\n'
@@ -57,8 +57,11 @@ lint: $(READY)  ## ruff on the Python, verilator -Wall on the Verilog
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m hw.generate --lint $(NAMES)
 
-readme: $(READY)  ## render the README's tables from fresh runs of sim and synth
+readme: $(READY)  ## measure costs anew, write the expected ones (synth/expected.json), render the README's tables
 	@$(RUN) -m synth.readme
+
+expected: $(READY)  ## measure and write the expected gate counts of the other presets (synth/presets.json)
+	@$(RUN) -m synth.expectations $(NAMES)
 
 clean:  ## remove everything that the targets made, but the environment
 	rm -rf build .cache .pytest_cache .hypothesis .ruff_cache

@@ -215,6 +215,9 @@ def test_liberty_compressed_or_in_two_files(liberty, tmp_path):
         (HEAD + _gate("INV", 1, "!A") + _gate("NOR2", 2, "!(A + B)") + FLOP + "}\n", "has no NAND2"),
         (HEAD + GATES.replace("area : 2;", "") + FLOP + "}\n", "has no NAND2 with an area"),
         (b"\x1f\x8b damaged", "cannot read Liberty file"),
+        (gzip.compress(LIBERTY.encode())[:-20], "cannot read Liberty file"),
+        (LIBERTY.replace('"1ns"', '"1fortnight"'), "has an unknown time_unit, 1fortnight"),
+        (LIBERTY.replace("(1, ff)", "(1, acre)"), "has an unknown capacitive_load_unit, 1acre"),
     ],
 )
 def test_bad_liberty_is_one_line(content, message, tmp_path, capsys):
