@@ -1,15 +1,21 @@
-"""One head of attention through the whole flow of SIMCORE: error, what goes FP-INT, rows skipped, and modelled cycles.
+"""One head of attention through SIMCORE's RTL: every bit of A against the golden, its error, cycles, and where they go.
 
-``python -m sim.head [--clip PATH | --tensors NPZ] [--frames N] [--rows T] [--keys N] [--p P] [--tau TAU] [--out SVG]``
-computes a head bit for bit as the hardware does (``golden.simcore``) with each of the paper's ablations, compares it with
-dense attention in float64, and draws the importance map of P and the tokens that are skipped. Cycles are a model
-(``sim.cycles``).
+``python -m sim.head [--clip PATH | --tensors NPZ] [--frames N] [--preset NAME] [--p P] [--tau TAU] [--out SVG]`` runs it
+with each of the paper's ablations, natively (``sim.native_axi``), and writes ``build/sim/head.json``. The picture has the
+importance map of P and the tokens that are skipped. Beside the measured cycles stand those of ``sim.cycles``, a model, of
+the same machine and of the paper's size, which is not simulated. Frames are few unless asked for: cycles go with the square
+of the tokens. ``make sim`` ends with it.
 """
 
 import argparse
+import json
 import math
+import multiprocessing
 import sys
-from dataclasses import replace
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +27,13 @@ from rich.table import Table
 from golden.reference import attention
 from golden.simcore import Geometry, Result, Settings, simcore
 from golden.sparsification_unit import KEPT, SPATIAL, TEMPORAL
+from hw import registry
 from hw.errors import UserError, command_line
 from sim import clips, cycles
 from sim.harness import RESULTS, relative
+from sim.native import Native
+from sim.simcore import Run, SimcoreError, on_native, settings_of, token_bytes
+from sim.suite import die_of_interrupts
 
 ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
@@ -34,16 +44,16 @@ ABLATIONS = {
 """The switches of each configuration that differ from ``Settings``."""
 
 UNGROUPED = "all, not grouped"
-"""A model alone: rows are neither compacted nor computed in another order."""
+"""A model alone: rows are neither compacted nor computed in another order. The RTL has no switch for it."""
 
-ROWS = 32
-"""t unless asked for: the frames of the sample clip have 99 tokens, of which 27 are computed."""
+PRESET = "small"
+RESULTS_FILE, PICTURE = RESULTS / "head.json", RESULTS / "head.svg"
 
+#: Tokens of a head unless ``frames`` is given: half a minute of one core for all configurations.
+TOKENS = 400
 
-def machines(t: int) -> dict[str, cycles.Machine]:
-    """How the PEs are put to work, in the order of the tables."""
-    return {"split": cycles.SPLIT, "no tables": cycles.of_rows(t, copy=0), "tables": cycles.of_rows(t, copy=1)}
-
+#: Of the memory: cycles from an address to its first word.
+LATENCY = 20
 
 #: What SIMPICKER says (VI-E), and which of our configurations come nearest to the two that it compares.
 PAPER = (
@@ -52,49 +62,227 @@ PAPER = (
     ("adaptive grouping", 1.10, UNGROUPED, "all"),
 )
 
+#: A row of S for each of 16 rows of a slice, in FP32, at the paper's largest clip, and its global buffer: bytes.
+ROWS_OF_S, GLOBAL_BUFFER = 16 * 35_100 * 4, 208 << 10
+
 #: Scores that the error is taken over at most: of longer heads evenly spaced rows stand for all.
 SCORES = 1 << 24
 
+#: Seconds from one line of progress to the next.
+EVERY = 5
+
+ARRAYS = ("fp16", "lut")
+ACTIVITIES = ("busy", "waiting", "stalled", "blocked")
+
+
+class HeadFailed(UserError, AssertionError):
+    """The RTL's head is not the golden's."""
+
+
+class HeadRefused(UserError):
+    """A head that the machine does not take: the message says why, and what it would take."""
+
+
+class Found(NamedTuple):
+    """One configuration whose ``elements`` of A are equal; ``counters``: of the RTL, as its registers have them."""
+
+    result: Result
+    counters: dict[str, int]
+    elements: int
+    seconds: float
+
 
 class Head(NamedTuple):
-    """What was found. ``results`` and ``errors``, the rms of A's error over the rms of A, by configuration."""
+    """What was found. ``found``, ``errors``, the rms of A's error over the rms of A, and ``models``, by configuration."""
 
+    source: str
+    grid_known: bool
+    preset: str
+    clip_frames: int
     geometry: Geometry
-    results: dict[str, Result]
+    settings: Settings
+    found: dict[str, Found]
     errors: dict[str, float]
-    work: dict[str, cycles.Work]
     rows: int
     """Tokens whose error was taken."""
-    t: int
-    """Most rows of a slice."""
-    keys: int | None
-    """Most tokens of a key tile."""
+    models: dict[str, dict[str, dict[str, cycles.Cycles]]]
+    """Preset to "bound" and "fitted" to configuration to cycles."""
 
 
-def measured(tensors: clips.Tensors, settings: Settings | None = None, frames: int | None = None) -> Head:
-    """All configurations of the first ``frames`` frames, or of all. A grid that is not known is a single row of tokens."""
-    settings = settings or Settings(rows=ROWS)
-    most, tokens, d = tensors.q.shape
-    count = min(frames or most, most)
-    grid = tensors.grid or (most, 1, tokens)
-    geometry = Geometry(count, *grid[1:])
-    q, k, v = (x[:count].reshape(-1, d) for _, x in tensors.items())
+# -- measuring -----------------------------------------------------------------------------------------------------------
+
+
+def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=None, **changes) -> Head:
+    """All configurations of the first ``frames`` frames, or of as many as make up ``TOKENS``, ``jobs`` of them at a time.
+
+    ``told(line)`` is called with progress; ``changes`` of ``Settings``. ``HeadRefused`` for a head that the machine of
+    ``preset`` does not take; ``HeadFailed`` if the RTL's A, or what it counted, is not the golden's.
+    """
+    block = registry.find("simcore")
+    if preset not in block.small_presets:
+        raise UserError(
+            f"preset {preset!r} of simcore is not simulated; those that are: {', '.join(block.small_presets)}"
+        )
+    config, told = block.config(preset), told or (lambda line: None)
+    geometry = geometry_of(tensors, preset, config, frames)
+    matrices = [x[: geometry.frames].reshape(geometry.tokens, -1) for _, x in tensors.items()]
+    settings = {each: settings_of(block.config(each), **changes) for each in (preset, block.PAPER_SIZE)}
+    told(f"head: {geometry.tokens:,} tokens through simcore {preset}, {len(ABLATIONS)} configurations ...")
+    try:
+        results = {each: goldens(matrices, geometry, own) for each, own in settings.items()}
+    except ValueError as error:
+        raise HeadRefused(f"{tensors.source}: {error}") from error
+    models = {each: modelled(results[each], geometry, own, each) for each, own in settings.items()}
+    Native.build(block.component(config=config), block.name)
+    found = _run_all(preset, matrices, geometry, settings[preset], results[preset], jobs, told)
+    q, k, v = matrices
     chosen = np.unique(np.linspace(0, len(q) - 1, max(1, min(len(q), SCORES // len(q)))).astype(int))
     exact = attention(q[chosen], k, v)
-    results, errors = {}, {}
+    errors = {name: _rms(each.result.a[chosen].astype(np.float64) - exact, exact) for name, each in found.items()}
+    return Head(
+        tensors.source,
+        tensors.grid is not None,
+        preset,
+        len(tensors.q),
+        geometry,
+        settings[preset],
+        found,
+        errors,
+        len(chosen),
+        models,
+    )
+
+
+def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry:
+    """Of the first ``frames``. ``HeadRefused`` names every size above the machine's, and says what would be right."""
+    most, tokens, d = tensors.q.shape
+    _, height, width = tensors.grid or (most, 1, tokens)
+    fit = min(most, config.max_frames, config.max_tokens // tokens)
+    count = min(frames, most) if frames else max(1, min(fit, TOKENS // tokens))
+    limits = (
+        ("channels", d, config.max_channels),
+        ("rows of tokens in a frame", height, config.max_height),
+        ("tokens in a row of a frame", width, config.max_width),
+        ("frames", count, config.max_frames),
+        ("tokens", count * tokens, config.max_tokens),
+    )
+    wrong = [f"{value:,} {name} (at most {limit:,})" for name, value, limit in limits if value > limit]
+    if not wrong:
+        return Geometry(count, height, width)
+    advice = ""
+    if height > config.max_height or width > config.max_width:
+        advice = "; `python -m sim.clips --crop ROWS COLUMNS --save part.npz` keeps the centre of a video's frames"
+        if not tensors.grid:
+            advice = f"; without a `grid` in the .npz a frame is one row: add the integers {most}, height, width"
+    raise HeadRefused(f"{tensors.source}: simcore {preset} does not take {', '.join(wrong)}{advice}")
+
+
+def goldens(matrices, geometry: Geometry, settings: Settings) -> dict[str, Result]:
+    """The golden's result of each configuration."""
+    found = {}
     for name, switches in ABLATIONS.items():
-        results[name] = _run(q, k, v, geometry, replace(settings, **switches), f"{name}, of {count}")
-        errors[name] = _rms(results[name].a[chosen].astype(np.float64) - exact, exact)
+        progress = clips.Progress(f"golden, {name}")
+        own = replace(settings, **switches)
+        found[name] = simcore(*matrices, geometry, own, lambda done, _, to=progress: to.step(done))
+        progress.close()
+    return found
+
+
+def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[str, dict[str, cycles.Cycles]]:
+    """Modelled cycles, bound and fitted, of each configuration, in slices and key tiles as ``preset`` has them."""
+    arrays = cycles.machine(_config(preset).engine)
     work = {name: cycles.work(result, geometry, settings.keys) for name, result in results.items()}
     work[UNGROUPED] = cycles.ungrouped(results["all"], geometry, settings.rows, settings.keys)
-    return Head(geometry, results, errors, work, len(chosen), settings.rows, settings.keys)
+    return {
+        "bound": {name: cycles.bound(each, arrays) for name, each in work.items()},
+        "fitted": {name: cycles.fitted(each, arrays) for name, each in work.items()},
+    }
 
 
-def _run(q, k, v, geometry, settings, what):
-    progress = clips.Progress(what)
-    result = simcore(q, k, v, geometry, settings, lambda done, _: progress.step(done))
-    progress.close()
-    return result
+def _run_all(preset, matrices, geometry, settings, results, jobs, told):
+    """Configuration to ``Found``; those with the most to do first."""
+    # Workers start afresh: a fork would take over threads in an unknown state.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(max(1, jobs), spawn, initializer=die_of_interrupts)
+    found = {}
+    try:
+        futures = {
+            pool.submit(run, name, preset, matrices, geometry, replace(settings, **ABLATIONS[name])): name
+            for name in ("FP16 only", "+ speculation", "+ rows skipped", "all")
+        }
+        for future in as_completed(futures):
+            name = futures[future]
+            rtl, seconds = future.result()
+            found[name] = compared(name, rtl, results[name], seconds)
+            told(
+                f"head {len(found)}/{len(futures)} {name}: {rtl.counters['cycles']:,} cycles, "
+                f"{found[name].elements:,} elements of A equal to the golden's, {seconds:.1f} s"
+            )
+    except BrokenProcessPool:
+        raise UserError("a process of the head was killed; if memory ran out, run fewer at once: --jobs 1") from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return {name: found[name] for name in ABLATIONS}
+
+
+def run(name, preset, matrices, geometry, settings) -> tuple[Run, float]:
+    """One configuration in the RTL, and the seconds it took. ``HeadFailed`` if it ends with an error."""
+    begin = time.perf_counter()
+    config = _config(preset)
+    word_bytes = config.data_bits // 8
+    size = geometry.tokens * token_bytes(matrices[0].shape[1], word_bytes)
+    native = Native.build(registry.find("simcore").component(config=config), "simcore")
+    progress = _Progress(name)
+    machine = on_native(native, 4 * size, limit=_patience(geometry, config), told=progress, latency=LATENCY)
+    machine.memory.data[:] = 0xFF  # a NaN wherever A is not written
+    progress.memory, progress.words = machine.memory, size // word_bytes
+    try:
+        return machine.run(*matrices, geometry, settings), time.perf_counter() - begin
+    except SimcoreError as error:  # which another process cannot be given
+        raise HeadFailed(f"head, {name}: {error}") from None
+
+
+def _patience(geometry, config):
+    """Cycles of a head that is taken to hang."""
+    products = 2 * geometry.tokens**2 * config.max_channels
+    return 1_000_000 + 5 * products // (config.engine.fp16.rows * config.engine.fp16.outputs)
+
+
+def compared(name, rtl: Run, result: Result, seconds=0.0) -> Found:
+    """``HeadFailed`` unless every element of A, and what the golden knows of the counters, are equal; or if none were."""
+    counted = result.statistics
+    expected = {
+        "rows_kept": counted.tokens - counted.temporal - counted.spatial,
+        "slices": counted.slices,
+        "tiles_fp16": counted.important,
+        "tiles_lut": counted.tiles - counted.important,
+    }
+    if rtl.a.shape != result.a.shape or not rtl.a.size:
+        raise HeadFailed(
+            f"head, {name}: nothing to compare: A is of shape {rtl.a.shape}, the golden's {result.a.shape}"
+        )
+    if differ := int(np.count_nonzero(rtl.a.view(np.uint16) != result.a.view(np.uint16))):
+        raise HeadFailed(f"head, {name}: {differ:,} of {rtl.a.size:,} elements of A differ from the golden's")
+    if wrong := {key: rtl.counters[key] for key in expected if rtl.counters[key] != expected[key]}:
+        raise HeadFailed(f"head, {name}: counters: got {wrong}, expected { {key: expected[key] for key in wrong} }")
+    return Found(result, rtl.counters, rtl.a.size, seconds)
+
+
+class _Progress:
+    """A line every few seconds: cycles, and how much of A is in memory."""
+
+    def __init__(self, name):
+        self.name, self.last, self.memory, self.words = name, time.monotonic(), None, 1
+
+    def __call__(self, count):
+        if (now := time.monotonic()) - self.last >= EVERY:
+            self.last = now
+            share = min(1.0, self.memory.counts["words_written"] / self.words)
+            print(f"head, {self.name}: {count:,} cycles, {share:.0%} of A", file=sys.stderr, flush=True)
+
+
+def _config(preset):
+    return registry.find("simcore").config(preset)
 
 
 def _rms(x, of):
@@ -102,99 +290,203 @@ def _rms(x, of):
     return float(np.sqrt((x**2).mean() / power)) if power else 0.0
 
 
-def quality_table(head: Head) -> Table:
-    """What the features do to the work and to the output."""
+# -- telling -------------------------------------------------------------------------------------------------------------
+
+
+def document(head: Head) -> dict:
+    """All numbers, as ``build/sim/head.json`` has them and the tables show them."""
     g = head.geometry
-    keys = f", key tiles of up to {head.keys:,}" if head.keys else ""
-    table = _table(f"one head: {g.tokens:,} tokens, {g.frames} frames of {g.height} x {g.width}{keys}")
-    heads = (
-        "rows\nskipped",
-        "\nslices",
-        "QK^T\nFP-INT",
-        "PV\nFP-INT",
-        "all\nFP-INT",
-        "FP16\nproducts",
-        "LUT\nproducts",
+    runs = {}
+    for name, each in head.found.items():
+        counted, counters = each.result.statistics, each.counters
+        tiles = counters["cycles"] - counters["prologue_cycles"] - counters["recovery_cycles"]
+        runs[name] = {
+            "elements": each.elements,
+            "error": head.errors[name],
+            "skipped": counted.skipped,
+            "fp_int": counted.share,
+            "important": counted.important / counted.tiles,
+            "tile_cycles": tiles,
+            "speed_up": head.found["FP16 only"].counters["cycles"] / counters["cycles"],
+            "counters": counters,
+            "activity": {array: _activity(array, counters, tiles) for array in ARRAYS},
+            "sfu": counters["sfu_busy"] / counters["cycles"],
+            "seconds": each.seconds,
+        }
+    return {
+        "input": {"source": head.source, "frames": head.clip_frames},
+        "preset": head.preset,
+        "latency": LATENCY,
+        "geometry": {"frames": g.frames, "height": g.height, "width": g.width, "tokens": g.tokens},
+        "channels": head.found["all"].result.a.shape[1],
+        "settings": asdict(head.settings),
+        "error_rows": head.rows,
+        "runs": runs,
+        "machines": {name: str(cycles.machine(_config(name).engine)) for name in head.models},
+        "models": {
+            preset: {kind: {name: each._asdict() for name, each in of.items()} for kind, of in kinds.items()}
+            for preset, kinds in head.models.items()
+        },
+        "beside_paper": [
+            {"name": name, "paper": published, "from": slow, "to": fast, **_speed_ups(head, slow, fast)}
+            for name, published, slow, fast in PAPER
+        ],
+    }
+
+
+def _activity(array, counters, tiles):
+    """Shares of the cycles between prologue and recovery; ``no job`` is what is left of them."""
+    shares = {name: counters[f"{array}_{name}"] / tiles for name in ACTIVITIES}
+    return shares | {"no job": 1 - sum(shares.values())}
+
+
+def _speed_ups(head, slow, fast):
+    """Measured, None where the RTL cannot do one of both; and of each model."""
+    found = {"measured": None}
+    if slow in head.found and fast in head.found:
+        found["measured"] = head.found[slow].counters["cycles"] / head.found[fast].counters["cycles"]
+    for preset, kinds in head.models.items():
+        found |= {f"{preset} {kind}": of[slow].total / of[fast].total for kind, of in kinds.items()}
+    return found
+
+
+def write(found: dict):
+    """``build/sim/head.json``."""
+    RESULTS_FILE.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS_FILE.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def title(found: dict) -> str:
+    """What was run."""
+    g, of = found["geometry"], found["input"]["frames"]
+    frames = f"all {of}" if g["frames"] == of else f"first {g['frames']} of {of}"
+    return (
+        f"one head in RTL, simcore {found['preset']}: {frames} frames of {g['height']} x {g['width']}, "
+        f"{g['tokens']:,} tokens, d = {found['channels']}"
     )
-    table.add_column("")
-    for name in (*heads, "error of\nA (rms)"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, result in head.results.items():
-        counted = result.statistics
-        shares = (f"{share:.1%}" for share in (counted.qk_share, counted.pv_share, counted.share))
-        products = (f"{count / 1e6:,.1f} M" for count in (counted.fp16, counted.lut))
-        table.add_row(
-            name, f"{counted.skipped:.1%}", f"{counted.slices:,}", *shares, *products, f"{head.errors[name]:.3%}"
+
+
+RUN_HEADS = (
+    *("rows skipped", "FP-INT products", "error of A", "cycles", "speed-up", "prologue", "tiles", "tiles fitted"),
+    *("recovery", "SFU busy"),
+)
+
+
+def run_cells(found: dict):
+    """Of each configuration, what was measured: cells below ``RUN_HEADS``."""
+    for name in ABLATIONS:
+        each = found["runs"][name]
+        counters = each["counters"]
+        yield (
+            name,
+            f"{each['skipped']:.1%}",
+            f"{each['fp_int']:.1%}",
+            f"{each['error']:.3%}",
+            f"{counters['cycles']:,}",
+            f"{each['speed_up']:.2f}",
+            f"{counters['prologue_cycles']:,}",
+            f"{each['tile_cycles']:,}",
+            f"{found['models'][found['preset']]['fitted'][name]['total']:,}",
+            f"{counters['recovery_cycles']:,}",
+            f"{each['sfu']:.1%}",
         )
-    return table
 
 
-def cycle_table(head: Head) -> Table:
-    """Modelled cycles and speed-up of each configuration, least possible and with each use of the PEs."""
-    table = _table("cycles of the two arrays, thousands (a model, not a machine), and speed-up over FP16 only")
-    table.add_column("", no_wrap=True)
-    kinds = {"bound": None, **machines(head.t)}
-    for name in kinds:
-        table.add_column(f"{name}:\nFP16, LUT", justify="right", no_wrap=True)
-        table.add_column("\nx", justify="right", no_wrap=True, style="bold")
-    for name, work in head.work.items():
-        cells = []
-        for machine in kinds.values():
-            found = cycles.fitted(work, machine) if machine else cycles.bound(work)
-            cells.append(f"{found.fp16 / 1e3:,.0f}, {found.lut / 1e3:,.0f}")
-            cells.append(f"{speed_up(head, 'FP16 only', name, machine):.2f}")
-        table.add_row(name, *cells)
-    return table
+ACTIVITY_HEADS = tuple(f"{array.upper()} {name}" for array in ARRAYS for name in (*ACTIVITIES, "no job"))
 
 
-def speed_up(head: Head, slow: str, fast: str, machine: cycles.Machine | None = None) -> float:
-    """Of configuration ``fast`` over ``slow``: of the bound, or as fitted into ``machine``."""
-    if machine is None:
-        return cycles.bound(head.work[slow]).total / cycles.bound(head.work[fast]).total
-    return cycles.fitted(head.work[slow], machine).total / cycles.fitted(head.work[fast], machine).total
+def activity_cells(found: dict):
+    """Where the cycles of tiles go: cells below ``ACTIVITY_HEADS``."""
+    for name in ABLATIONS:
+        activity = found["runs"][name]["activity"]
+        yield name, *(f"{activity[array][what]:.1%}" for array in ARRAYS for what in (*ACTIVITIES, "no job"))
 
 
-def paper_table(head: Head) -> Table:
-    """Our speed-ups beside the paper's."""
-    table = _table("beside SIMPICKER's ablations (VI-E, averages of end-to-end latency)")
-    kinds = machines(head.t)
-    for name in ("", "from, to", "bound", *kinds, "paper", "equal at"):
-        table.add_column(name, justify="left" if name in ("", "from, to") else "right", no_wrap=True)
-    for name, published, slow, fast in PAPER:
-        ours = [speed_up(head, slow, fast, machine) for machine in (None, *kinds.values())]
-        share = cycles.attention_share(ours[1], published) if ours[1] > published else None
-        cells = [f"{each:.2f}" for each in ours]
-        table.add_row(name, f"{slow}, {fast}", *cells, f"{published:.2f}", f"{share:.0%}" if share else "-")
-    return table
+def paper_heads(found: dict):
+    presets = (
+        (preset, kind) for preset in (found["preset"], registry.Block.PAPER_SIZE) for kind in ("bound", "fitted")
+    )
+    return ("from, to", "measured", *(f"{preset} {kind}" for preset, kind in presets), "SIMPICKER")
 
 
-def notes(head: Head) -> str:
+def paper_cells(found: dict):
+    """Speed-ups measured, modelled and published: cells below ``paper_heads``."""
+    for each in found["beside_paper"]:
+        measured = "-" if each["measured"] is None else f"{each['measured']:.2f}"
+        models = (f"{each[key]:.2f}" for key in paper_heads(found)[2:-1])
+        yield each["name"], f"{each['from']}, {each['to']}", measured, *models, f"{each['paper']:.2f}"
+
+
+def tables(found: dict):
+    """What was measured, where the cycles go, and the paper's ablations beside it."""
+    yield _table(title(found), RUN_HEADS, run_cells(found))
+    yield _table("shares of the cycles of tiles in which an array was so", ACTIVITY_HEADS, activity_cells(found))
+    yield _table("speed-ups beside SIMPICKER's ablations (VI-E)", paper_heads(found), paper_cells(found), text=1)
+
+
+def _table(title, heads, rows, text=0):
+    """The first word of each of ``heads`` stands above the others; the first ``text`` columns are no numbers."""
+    shown = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    shown.add_column("", no_wrap=True)
+    for count, name in enumerate(heads):
+        first, _, rest = name.partition(" ")
+        name = name if count < text else f"{first}\n{rest}" if rest else f"\n{first}"
+        shown.add_column(name, justify="left" if count < text else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(*row)
+    return shown
+
+
+def notes(found: dict) -> str:
     """What the tables mean, and why ours are not the paper's."""
-    counted = head.results["all"].statistics
-    multipliers = tuple(array.multipliers for array in cycles.PAPER)
-    machine = cycles.of_rows(head.t, copy=0)
-    return f"""\
-bound: products over {multipliers[0]} FP16 and {multipliers[1]} LUT multipliers.
-split: {_pair(cycles.SPLIT)} PEs; each part takes 8 columns of A, or 8 keys, at a time.
-no tables: {_pair(machine)} PEs, all with one slice, sums that can be added to again after {machine.fp16.turnaround}
-cycles. P V has few columns for either array, and PEs wait.
-tables: the same with a LUT buffer that copies the table of one FP16 value a cycle. Q K^T hides that where a key
-tile is long. P V cannot: a value of P meets at most {head.work["all"].d} columns, then its table is of no more use.
-Both arrays work at once, each at its own pace; memory, softmax and prediction are not counted.
-Why not the paper's figures: it times whole models, whose other layers the FP16 array computes alone, over its
-clips; this is one head's two products (equal at: the share of attention in the time at which ours, split, gives
-the paper's). Of the rows {counted.skipped:.0%} are skipped here; the paper finds few similar tokens.
-Of the products {counted.share:.0%} are FP-INT here, over 65% there; the arrays finish together at 67%.
-From what to what the paper measures is not quite stated: its LUT array is taken here to be added to an FP16
-array that skips rows, and without grouping the rows that are skipped leave their PEs idle."""
+    everything, dense = found["runs"]["all"], found["runs"]["FP16 only"]
+    preset, paper, arrays = found["preset"], registry.Block.PAPER_SIZE, found["machines"]
+    counters, elements = everything["counters"], sum(each["elements"] for each in found["runs"].values())
+    outside = (counters["prologue_cycles"] + counters["recovery_cycles"]) / counters["cycles"]
+    lut = next(each for each in found["beside_paper"] if each["name"] == "LUT array")
+    few = f"at {found['error_rows']:,} tokens, " if found["error_rows"] < found["geometry"]["tokens"] else ""
+    lines = (
+        f"{elements:,} elements of A compared, all equal to the golden's. Memory answers after {found['latency']} cycles.",
+        f"error of A: {few}rms, against dense attention in float64. tiles: cycles between prologue and recovery.",
+        "waiting: operands had not come; stalled: sums or slices were not ready; blocked: results were not taken.",
+        "bound, fitted: models, not measurements: products over multipliers, passes of the arrays (sim.cycles).",
+        f"Arrays, FP16 and LUT, rows x multipliers: {preset} {arrays[preset]}; {paper} {arrays[paper]}.",
+        "Why not the paper's figures:",
+        "- It times whole models, with layers that no feature shortens; this is one head. Its baseline is not slow: "
+        f"FP16 only, the array is busy {dense['activity']['fp16']['busy']:.1%} of the cycles of tiles.",
+        f"- {everything['skipped']:.0%} of the rows are skipped here; the paper finds few similar tokens. "
+        f"{everything['fp_int']:.0%} of the products are FP-INT here, over 65% there; the arrays of {preset} would end "
+        f"together at {_even(preset):.0%}, the paper's at {_even(paper):.0%}.",
+        f'- Prologue and recovery are {outside:.0%} of "all" here; they grow with the tokens, the rest with their square.',
+        f"- {paper} fitted: P V has too few columns for such wide arrays, and copies of slices, one a row, take longer"
+        + (": speculation loses more than it saves." if lut[f"{paper} fitted"] < 1 else "."),
+        "- From what to what the paper measures is not quite stated: its LUT array is taken to be added to an FP16 array "
+        "that skips rows; without grouping the rows that are skipped leave their PEs idle, a model alone, as the RTL "
+        "always compacts rows.",
+        f"16 rows of S at 35,100 tokens are {ROWS_OF_S / (1 << 10):,.0f} KiB in FP32, the paper's buffer "
+        f"{GLOBAL_BUFFER >> 10}: softmax is over key tiles, with a running maximum and sum.",
+    )
+    return "\n".join(lines)
 
 
-def _pair(machine):
-    return f"{machine.fp16} and {machine.lut}"
+def _even(preset):
+    """The share of FP-INT products at which both arrays of a preset have as much to do."""
+    fp16, lut = cycles.machine(_config(preset).engine).multipliers
+    return lut / (fp16 + lut)
 
 
-def _table(title):
-    return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+def report(head: Head, console: Console, picture: Path = PICTURE):
+    """Print the tables, write the numbers and the picture, and say where they are."""
+    found = document(head)
+    write(found)
+    for table in tables(found):
+        console.print(table)
+    console.print(notes(found), highlight=False)
+    if not head.grid_known:
+        console.print(f"grid unknown: a frame is taken as one row of {head.geometry.rows} tokens", highlight=False)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    plot(head, picture)
+    console.print(f"numbers: {relative(RESULTS_FILE)}, picture: {relative(picture)}", highlight=False)
 
 
 def plot(head: Head, path: Path):
@@ -206,12 +498,15 @@ def plot(head: Head, path: Path):
     from matplotlib import pyplot
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
-    result, g = head.results["all"], head.geometry
+    result, g = head.found["all"].result, head.geometry
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
     shades = {"FP16 x INT8": "#d9e6f2", "FP16 x FP16": "#1f4e79"}
     left.imshow(result.map_p, cmap=ListedColormap(list(shades.values())), vmin=0, vmax=1, interpolation="nearest")
     left.set(xlabel="frame of K", ylabel="query tile (frame of Q)")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     left.set_title(f"importance map of P: {result.map_p.mean():.0%} of the tiles important")
     colours = {KEPT: "#1f4e79", TEMPORAL: "#f2c48d", SPATIAL: "#c0504d"}
     picture = mosaic(result.kind[g.video], g)
@@ -248,45 +543,48 @@ def _options(argv):
     parser = argparse.ArgumentParser(prog="python -m sim.head", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
-    parser.add_argument("--frames", type=int, help="only so many frames of tokens, from the first on")
     parser.add_argument(
-        "--rows", type=int, default=ROWS, choices=(1, 2, 4, 8, 16, 32, 64), help="rows of a slice, t (default 32)"
+        "--frames", type=number("frames"), help=f"frames, from the first on (default: about {TOKENS} tokens)"
     )
-    parser.add_argument("--keys", type=int, help="tokens of a key tile at most (default: a whole frame)")
+    parser.add_argument("--preset", default=PRESET, help=f"the machine (default {PRESET})")
     parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
     parser.add_argument("--tau", type=float, default=Settings.tau, help="threshold on the distance (default 2.5)")
-    parser.add_argument("--out", type=Path, default=RESULTS / "head.svg", help="picture, .svg or .png")
+    parser.add_argument("--jobs", type=number("jobs"), default=2, help="configurations run at once (default 2)")
+    parser.add_argument("--out", type=Path, default=PICTURE, help="picture, .svg or .png")
     options = parser.parse_args(argv)
-    if options.frames is not None and options.frames < 1:
-        raise UserError(f"--frames must be at least 1, not {options.frames}")
     if options.out.suffix not in (".svg", ".png"):
         raise UserError(f"--out must end in .svg or .png, not {options.out.name}")
     try:
-        return options, Settings(rows=options.rows, keys=options.keys, p_p=options.p, p_a=options.p, tau=options.tau)
+        Settings(p_p=options.p, tau=options.tau)
     except ValueError as error:
         raise UserError(str(error)) from error
+    return options
+
+
+def number(name):
+    """The type of an option that is a whole number of at least 1."""
+
+    def of(text):
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"{name} must be a whole number of at least 1, not {text}")
+        return int(text)
+
+    return of
+
+
+def say(line):
+    print(line, flush=True)
 
 
 @command_line
 def main(argv=None):
-    options, settings = _options(argv)
+    options = _options(argv)
     tensors = clips.load(clip=options.clip, tensors=options.tensors)
-    try:
-        head = measured(tensors, settings, options.frames)
-    except ValueError as error:
-        raise UserError(f"{tensors.source}: {error}") from error
+    changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
     console = Console() if sys.stdout.isatty() else Console(width=120)
     console.print(f"input: {tensors.source}", highlight=False)
-    for table in (quality_table(head), cycle_table(head), paper_table(head)):
-        console.print(table)
-    console.print(notes(head), highlight=False)
-    if not tensors.grid:
-        console.print(f"grid unknown: a frame is taken as one row of {tensors.q.shape[1]} tokens")
-    if head.rows < head.geometry.tokens:
-        console.print(f"error of A: at {head.rows:,} tokens, evenly spaced", highlight=False)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    plot(head, options.out)
-    console.print(f"picture: {relative(options.out)}", highlight=False)
+    head = measured(tensors, options.preset, options.frames, options.jobs, say, **changes)
+    report(head, console, options.out)
 
 
 if __name__ == "__main__":

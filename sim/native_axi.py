@@ -50,6 +50,10 @@ _VIOLATIONS = (
     "a burst that begins within a word",
     "WLAST is not with the last beat",
 )
+
+#: Cycles from one call of ``told`` to the next.
+_TOLD = 1 << 16
+
 _NAMES = {0: "OKAY", 1: "EXOKAY", 2: "SLVERR", 3: "DECERR"}
 
 
@@ -147,14 +151,21 @@ class AxiMemory:
         self._library.axi_forget(self._memory)
         self.native.reset()
 
-    def run(self, *, until=None, limit):
+    def run(self, *, until=None, limit, told=None):
         """Let the clock run until the port ``until`` is not 0, or for ``limit`` cycles. Returns how many there were.
 
-        ``NativeError`` if the port is still 0 then, or if the master breaks the protocol.
+        ``told`` is called with the number so far after every 2^16. ``NativeError`` if the port is still 0 at the end, or if
+        the master breaks the protocol.
         """
         stop = self.native._port(until).ctypes.data if until else None
-        cycles = self._library.axi_run(self.native._design, self._memory, stop, limit)
-        self.check()
+        cycles, ran, step = 0, None, None
+        while ran == step and cycles < limit:
+            step = min(limit - cycles, _TOLD if told else limit)
+            ran = self._library.axi_run(self.native._design, self._memory, stop, step)
+            cycles += ran
+            self.check()
+            if told:
+                told(cycles)
         if until and not self.native.get(until):
             raise NativeError(f"{until} is still 0 after {cycles} cycles; the memory has counted {self.counts}")
         return cycles

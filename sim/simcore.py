@@ -283,15 +283,17 @@ def _complete(coroutine):
     raise AssertionError("a transport whose methods return has waited")
 
 
-def on_native(native, size, *, limit=100_000_000, base=0, behind=0, prefixes=("s_axi", "m_axi"), **memory) -> Simcore:
+def on_native(
+    native, size, *, limit=100_000_000, told=None, base=0, behind=0, prefixes=("s_axi", "m_axi"), **memory
+) -> Simcore:
     """The driver of a native SIMCORE with ``size`` bytes of memory from ``base`` on.
 
-    ``limit``: cycles of a head after which it is given up; ``memory``: further arguments of ``sim.native_axi.AxiMemory``
-    (``latency``, ``seed``, ``bursts``).
+    ``limit``: cycles of a head after which it is given up; ``told``: called with those so far, now and then; ``memory``:
+    further arguments of ``sim.native_axi.AxiMemory`` (``latency``, ``seed``, ``bursts``).
     """
     ram = AxiMemory(native, size, base=base, prefix=prefixes[1], **memory)
     registers = Driver(describe(REGISTERS), Lite(native, ram, prefix=prefixes[0]))
-    return Simcore(registers, ram, lambda: ram.run(until=INTERRUPT, limit=limit), base=base, behind=behind)
+    return Simcore(registers, ram, lambda: ram.run(until=INTERRUPT, limit=limit, told=told), base=base, behind=behind)
 
 
 def on_bus(transport, memory, wait, *, base=0, behind=0) -> AsyncSimcore:

@@ -27,7 +27,7 @@ def run_all(runs, settings, jobs, told):
     results = {}
     # Workers start afresh: a fork would take over the threads of NumPy and of the video decoder in an unknown state.
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, jobs), spawn, initializer=_die_of_interrupts)
+    pool = ProcessPoolExecutor(max(1, jobs), spawn, initializer=die_of_interrupts)
     try:
         for future in as_completed([pool.submit(_run, *run, settings) for run in longest_first]):
             result = future.result()
@@ -40,7 +40,7 @@ def run_all(runs, settings, jobs, told):
     return [results[run] for run in runs]
 
 
-def _die_of_interrupts():
+def die_of_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; one message of it is enough
 
 

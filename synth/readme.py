@@ -1,9 +1,9 @@
 """Renders the README's tables, and holds what they say against what the tools say.
 
-``python -m synth.readme`` measures every block at its default preset and every mixed lane, writes the results to
-``synth/expected.json`` and renders the README from them: a change in area or speed shows in the difference of that file,
-and is acknowledged by committing it. ``--check`` measures nothing and fails where the README is not what that file renders
-to.
+``python -m synth.readme`` measures every block at its default preset, every mixed lane and a head through SIMCORE, writes
+the results to ``synth/expected.json`` and renders the README from them: a change in area or speed shows in the difference of
+that file, and is acknowledged by committing it. ``--head`` measures the head alone. ``--check`` measures nothing and fails
+where the README is not what that file renders to.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from golden.token_similarity import PAPER_TAU
 from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset
-from sim import accuracy, clips, matching, similarity, softmax_accuracy, speculation
+from sim import accuracy, clips, head, matching, similarity, softmax_accuracy, speculation
 from synth import bitstream, cache, lanes, report, runs
 
 README = cache.ROOT / "README.md"
@@ -135,6 +135,30 @@ def softmax_rows(tensors):
     return markdown(header, cells) + "\n\n`python -m sim.softmax_accuracy` makes this table."
 
 
+def head_rows(found):
+    """A head through SIMCORE's RTL, as ``sim.head.document`` has it, and its speed-ups beside SIMPICKER's."""
+    header = ("configuration", *head.RUN_HEADS[:5], "FP16 array busy", "LUT array busy")
+    cells = [
+        (*row[:6], *(f"{found['runs'][row[0]]['activity'][array]['busy']:.1%}" for array in head.ARRAYS))
+        for row in head.run_cells(found)
+    ]
+    return (
+        markdown(header, cells)
+        + "\n\n"
+        + markdown(("ablation", *head.paper_heads(found)), head.paper_cells(found))
+        + f"\n\n{head.title(found)[0].upper()}{head.title(found)[1:]}; memory of {found['latency']} cycles. "
+        + "`python -m sim.head` makes these tables, and longer ones."
+    )
+
+
+def measured_head():
+    """``sim.head.document`` of the head that ``make sim`` ends with, but the seconds it took."""
+    found = head.document(head.measured(clips.load(), told=head.say))
+    for each in found["runs"].values():
+        del each["seconds"]
+    return found
+
+
 def speculation_rows(tensors):
     """What goes FP-INT at several p, beside what SIMPICKER claims; P's overhead as published and as counted."""
     header = ("p", "tiles FP-INT", "QK^T FP-INT", "PV FP-INT", "all products FP-INT", "softmax held", "output error")
@@ -204,7 +228,7 @@ def board_rows(results):
             continue
         result = results[name]
         tools |= result["tools"]
-        used = [f"{n:,} of {has:,}" for n, has in result["usage"].values()]
+        used = [f"{n:,} of {has:,}" for n, has in (result["usage"][kind] for kind in bitstream.CELLS[target.family])]
         needed, closed = min(result["clocks_mhz"].values())
         slack = f"{bitstream.slack_ns(needed, closed):.1f}"
         cells.append(
@@ -228,24 +252,30 @@ def render(text, costs):
         "lanes": lane_rows(costs["lanes"]),
         "accuracy": accuracy_rows(tensors),
         "softmax": softmax_rows(tensors),
+        "head": head_rows(costs["head"]),
         "speculation": speculation_rows(tensors),
         "similarity": similarity_rows(tensors),
         "matching": matching_rows(tensors),
         "boards": board_rows(bitstream.recorded()),
     }
     for name, table in tables.items():
-        start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
-        head, found, rest = text.partition(start)
-        _, closed, tail = rest.partition(end.lstrip())
-        if not found or not closed:
-            raise UserError(f"README.md has no place for the table {name}: lines {start.strip()} and {end.strip()}")
-        text = f"{head}{start}{table}{end}{tail}"
+        text = placed(text, name, table)
     return text
+
+
+def placed(text, name, table):
+    """``text`` with ``table`` between its markers."""
+    start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    before, found, rest = text.partition(start)
+    _, closed, behind = rest.partition(end.lstrip())
+    if not found or not closed:
+        raise UserError(f"README.md has no place for the table {name}: lines {start.strip()} and {end.strip()}")
+    return f"{before}{start}{table}{end}{behind}"
 
 
 def measured():
     """By the tools: ``blocks``, the costs of every block at its default preset; ``operators``, those of ``hw.arith`` with
-    all their stages; ``lanes``, the mixed lanes."""
+    all their stages; ``lanes``, the mixed lanes; ``head``, a head through SIMCORE."""
     found = {}
     with runs.progress_bar() as progress:
         for compared in (True, False):
@@ -257,7 +287,7 @@ def measured():
         deepest = runs.measure_all([(b, DEEPEST) for b in arithmetic()], ("generic", "ecp5"), progress=progress)
     found = [found[name] for name in registry.BLOCKS]
     mixed = lanes.measure(lambda text: print(text, "...", flush=True), route=False)
-    return {"blocks": found, "operators": deepest, "lanes": mixed}
+    return {"blocks": found, "operators": deepest, "lanes": mixed, "head": measured_head()}
 
 
 def arithmetic():
@@ -295,6 +325,7 @@ def _made(command, results):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="measure and change nothing; exit 1 where a table differs")
+    parser.add_argument("--head", action="store_true", help="measure and render the head alone")
     options = parser.parse_args(arguments)
     before = README.read_text()
     if options.check:
@@ -305,9 +336,9 @@ def main(arguments=None):
             )
             sys.exit(1)
         return
-    costs = measured()
+    costs = expected() | {"head": measured_head()} if options.head else measured()
     EXPECTED.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n")
-    after = render(before, costs)
+    after = placed(before, "head", head_rows(costs["head"])) if options.head else render(before, costs)
     README.write_text(after)
     print(f"{README.name}: {'rendered' if after != before else 'nothing to change'}")
 

@@ -72,6 +72,10 @@ def test_no_compiler(tmp_path):
     assert_one_clear_line(run("sim", "--block", "plain_pe", CXX="", PATH=str(tmp_path)), "no C++ compiler", "g++")
 
 
+def test_frames_without_a_head():
+    assert_one_clear_line(run("sim", "--block", "plain_pe", "--frames", "3"), "--frames", "without --block")
+
+
 def test_unknown_simulator():
     assert_one_clear_line(run("sim", "--block", "plain_pe", "--sim", "questa"), "questa", "verilator", "icarus")
 

@@ -6,13 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from golden.computing_engine import Array, Job, S, cost
 from golden.simcore import FP16_ONLY, Geometry, Settings, simcore
+from hw import registry
 from sim import cycles
-from sim.cycles import Array, Machine
+from sim.cycles import Machine
 
 #: Tokens of a key tile: frames have 12, the text 5.
 KEYS = 5
-SMALL = Machine(fp16=Array(2, 1, 4, turnaround=3), lut=Array(4, 2, 2, parts=3, turnaround=2, copy=2))
+SMALL = Machine(fp16=Array(5, 4, 8, turnaround=3), lut=Array(5, 2, 8, turnaround=2, beats=2))
+WIDE = Machine(fp16=Array(5, 64, 8, turnaround=1), lut=Array(5, 128, 8, turnaround=4, beats=1))
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def found():
     q[29:41:2] = q[17:29:2]
     q, k, v = (x.astype(np.float16) for x in (q, k, v))
     settings = Settings(rows=5, p_p=0.4, tau=1.0)
-    others = (FP16_ONLY, replace(settings, keys=KEYS))
+    others = (replace(FP16_ONLY, rows=5), replace(settings, keys=KEYS))
     return geometry, simcore(q, k, v, geometry, settings), *(simcore(q, k, v, geometry, each) for each in others)
 
 
@@ -37,8 +40,8 @@ def places(geometry, keys):
 
 
 def counted(geometry, result, machine, keys=None):
-    """(products, passes times length) of the FP16 and the LUT array, with loops."""
-    products, taken, d = [0, 0], [0, 0], result.a.shape[1]
+    """(products, cycles) of the FP16 and the LUT array, with loops."""
+    products, cycles, d = [0, 0], [0, 0], result.a.shape[1]
     for tile, rows, columns in zip(result.slices.tile, result.slices.rows, result.map_a):
         for (n, g), mask in zip(places(geometry, keys), columns, strict=True):
             on_fp16 = int(mask.sum())
@@ -46,14 +49,12 @@ def counted(geometry, result, machine, keys=None):
             for which, outputs, length in jobs:
                 array = machine[which]
                 products[which] += int(rows) * outputs * length
-                words = math.ceil(outputs / (array.columns * array.lanes))
-                for start in range(0, rows, array.rows):
-                    copied = array.copy * min(array.rows, rows - start)
-                    taken[which] += length * max(words, array.turnaround, copied) if words else 0
-    return products, [math.ceil(each / array.parts) for each, array in zip(taken, machine)]
+                words = math.ceil(outputs / array.outputs)
+                cycles[which] += length * max(words, array.turnaround, array.beats * int(rows)) if words else 0
+    return products, cycles
 
 
-@pytest.mark.parametrize("machine", [SMALL, cycles.PAPER, cycles.SPLIT, cycles.of_rows(4, 1)])
+@pytest.mark.parametrize("machine", [SMALL, WIDE])
 @pytest.mark.parametrize("which, keys", [(1, None), (2, None), (3, KEYS)])
 def test_cycles_are_those_counted(found, machine, which, keys):
     geometry, result = found[0], found[which]
@@ -61,10 +62,19 @@ def test_cycles_are_those_counted(found, machine, which, keys):
     work = cycles.work(result, geometry, keys)
     statistics = result.statistics
     assert products == [statistics.fp16, statistics.lut] == [int(each.sum()) for each in work.products()]
-    expected = [math.ceil(each / array.multipliers) for each, array in zip(products, machine)]
+    expected = [math.ceil(each / multipliers) for each, multipliers in zip(products, machine.multipliers)]
     assert cycles.bound(work, machine) == (*expected, max(expected))
     assert cycles.fitted(work, machine) == (*taken, max(taken))
     assert all(least <= most for least, most in zip(cycles.bound(work, machine), cycles.fitted(work, machine)))
+
+
+def test_a_tile_takes_what_the_engine_says():
+    """Rows of different fractions: no copy is shared."""
+    x = (np.arange(5 * 7).reshape(5, 7) / 64 + 1).astype(np.float16).view(np.uint16)
+    for array in (*SMALL, *WIDE):
+        job = Job(S, x, np.zeros((9, 7), np.uint16))
+        assert cycles.taken(array, np.array(5), np.array(9), 7) == cost(job, array).compute
+    assert cycles.taken(SMALL.lut, np.array(5), np.array(0), 7) == 0
 
 
 def test_without_grouping_skipped_rows_are_counted(found):
@@ -87,22 +97,14 @@ def test_without_grouping_skipped_rows_are_counted(found):
     np.testing.assert_array_equal(smaller.columns, tiled.map_a[slices].sum(axis=2))
     np.testing.assert_array_equal(smaller.rows, rows)
     assert smaller.products()[0].sum() + smaller.products()[1].sum() == sum(rows) * geometry.tokens * 20
-    everything = cycles.ungrouped(dense, geometry, Settings.rows)
+    everything = cycles.ungrouped(dense, geometry, 5)
     np.testing.assert_array_equal(everything.rows, dense.slices.rows)
 
 
-def test_arrays():
-    assert Array(16, 8, 8).multipliers == cycles.SPLIT.lut.multipliers == 1024
-    assert str(Array(2, 3, 4)) == "2x3x4" and str(Array(2, 3, 4, parts=5)) == "5 of 2x3x4"
-    for name in ("rows", "columns", "lanes", "parts", "turnaround", "copy"):
-        with pytest.raises(ValueError, match=name):
-            Array(**({"rows": 1, "columns": 1, "lanes": 1} | {name: -1}))
-    for t in (1, 8, 64):
-        assert [array.multipliers for array in cycles.of_rows(t, 1)] == [array.multipliers for array in cycles.PAPER]
-    with pytest.raises(ValueError, match="rows must be a power of two of at most 64, not 12"):
-        cycles.of_rows(12, 0)
-
-
-def test_share_of_attention_at_which_two_speed_ups_agree():
-    share = cycles.attention_share(3.0, 2.0)
-    assert 1 / (1 - share + share / 3.0) == pytest.approx(2.0)
+def test_machines_of_the_presets():
+    configs = registry.find("simcore").presets
+    paper = cycles.machine(configs["paper"].engine)
+    assert paper.multipliers == (512, 1024) and str(paper) == "16 x 32 and 16 x 64"
+    small = cycles.machine(configs["small"].engine)
+    assert small.fp16.beats == 0 < small.lut.beats and small.multipliers[0] == small.multipliers[1]
+    assert [array.turnaround for array in small] == [small.fp16.turnaround] * 2

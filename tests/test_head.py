@@ -1,31 +1,179 @@
-"""``python -m sim.head``: what it prints and draws, on a few frames of the sample clip and on tensors without a grid."""
+"""``python -m sim.head``: what it measures in RTL, refuses, prints and draws, on the tiny preset."""
+
+import io
+import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+import sim.__main__ as make_sim
 from golden.simcore import Geometry, Settings
+from hw import registry
+from hw.errors import UserError
 from sim import clips, head
+
+TINY, SMALL = (registry.find("simcore").config(preset) for preset in ("tiny", "small"))
+
+
+def tensors(frames, height, width, d, grid=True, seed=0):
+    """Tokens that often repeat those of the frame before, frames that differ."""
+    rng = np.random.default_rng((0x4EAD, seed))
+    made = [rng.standard_normal((frames, height * width, d)) + rng.standard_normal((frames, 1, d)) for _ in "qkv"]
+    for f in range(1, frames):
+        same = rng.random(height * width) < 0.5
+        made[0][f, same] = made[0][f - 1, same]
+    return clips.Tensors(*(x.astype(np.float16) for x in made), (frames, height, width) if grid else None, "seeded")
 
 
 @pytest.fixture(scope="module")
 def few():
-    return head.measured(clips.from_clip(frames=17))
+    """4 frames through the RTL, with every configuration, and what was said meanwhile."""
+    said = []
+    return head.measured(tensors(4, 3, 4, 10), "tiny", told=said.append, tau=1.5), said
 
 
 def test_what_is_measured(few):
-    assert few.geometry == Geometry(5, 9, 11) and few.rows == 495
-    assert list(few.results) == list(few.errors) == list(head.ABLATIONS)
-    dense, rows, speculation, everything = (few.results[name].statistics for name in head.ABLATIONS)
-    assert dense.share == rows.share == dense.skipped == speculation.skipped == 0
-    assert rows.skipped == everything.skipped > 0.3 and everything.share > 0.3 and speculation.share > 0.3
-    assert few.errors["FP16 only"] < few.errors["+ speculation"] < few.errors["all"] < 0.2
-    kinds = head.machines(few.t)
-    for machine in (None, kinds["split"], kinds["no tables"]):
-        assert head.speed_up(few, "FP16 only", "FP16 only", machine) == 1
-        assert head.speed_up(few, "FP16 only", "+ rows skipped", machine) > 1
-        assert 1 < head.speed_up(few, "+ rows skipped", "all", machine) < 3
-        assert head.speed_up(few, head.UNGROUPED, "all", machine) > 1
-    assert head.speed_up(few, "+ rows skipped", "all", kinds["tables"]) < 1  # P V waits for the LUT buffer
+    found, said = few
+    assert found.geometry == Geometry(4, 3, 4) and found.rows == 48
+    assert list(found.found) == list(found.errors) == list(head.ABLATIONS)
+    assert [line.split(" ", 2)[:2] for line in said] == [["head:", "48"]] + [["head", f"{k}/4"] for k in range(1, 5)]
+    dense, rows, speculation, everything = (found.found[name] for name in head.ABLATIONS)
+    assert all(each.elements == 480 for each in found.found.values())
+    assert dense.result.statistics.skipped == dense.result.statistics.share == 0
+    assert rows.result.statistics.skipped == everything.result.statistics.skipped > 0.2
+    assert rows.result.statistics.share == 0 and everything.result.statistics.share > 0.2
+    assert found.errors["FP16 only"] < found.errors["all"] < 0.5
+    cycles = [each.counters["cycles"] for each in (dense, rows, speculation, everything)]
+    assert cycles[0] > cycles[1] and cycles[2] > cycles[3]  # predicting takes longer than so small a head
+    assert dense.counters["lut_busy"] == 0 < everything.counters["lut_busy"]
+
+
+def test_busy_cycles_are_those_of_the_model(few):
+    """Of the FP16 array, which waits for no slices: where sums are ready, all the model's cycles are busy ones."""
+    found, _ = few
+    for name, each in found.found.items():
+        bound, fitted = (found.models["tiny"][kind][name] for kind in ("bound", "fitted"))
+        for array in ("fp16", "lut"):
+            busy, stalled = (each.counters[f"{array}_{what}"] for what in ("busy", "stalled"))
+            assert getattr(bound, array) <= busy <= getattr(fitted, array) <= each.counters["cycles"], (name, array)
+            if array == "fp16":
+                assert busy + stalled >= 0.9 * fitted.fp16
+    assert set(found.models) == {"tiny", "paper"} and head.UNGROUPED in found.models["paper"]["fitted"]
+
+
+def test_document_and_tables(few, tmp_path, monkeypatch):
+    monkeypatch.setattr(head, "RESULTS_FILE", tmp_path / "head.json")
+    console = Console(width=110, record=True, file=io.StringIO())
+    head.report(few[0], console, tmp_path / "head.svg")
+    text = console.export_text()
+    found = json.loads((tmp_path / "head.json").read_text())
+    assert found["geometry"] == {"frames": 4, "height": 3, "width": 4, "tokens": 48} and found["channels"] == 10
+    for each in found["runs"].values():
+        for shares in each["activity"].values():
+            assert sum(shares.values()) == pytest.approx(1) and min(shares.values()) >= 0
+        counters = each["counters"]
+        assert each["tile_cycles"] + counters["prologue_cycles"] + counters["recovery_cycles"] == counters["cycles"]
+    whole, lut, grouping = found["beside_paper"]
+    assert [each["paper"] for each in (whole, lut, grouping)] == [2.01, 1.45, 1.10]
+    assert whole["measured"] == found["runs"]["all"]["speed_up"] > lut["measured"] and grouping["measured"] is None
+    for part in (
+        "simcore tiny: all 4 of 4 frames",
+        *head.ABLATIONS,
+        head.UNGROUPED,
+        "2.01",
+        "1.45",
+        "1.10",
+        "2,194 KiB",
+    ):
+        assert part.replace("all 4 of 4", "all 4") in text
+    assert "1,920 elements of A compared" in text and "models, not measurements" in text
+    assert (tmp_path / "head.svg").read_text().startswith("<?xml")
+    assert all(len(line) <= 110 for line in text.splitlines())
+    sorted_document = json.loads(json.dumps(found, sort_keys=True))
+    for cells in (head.run_cells, head.activity_cells, head.paper_cells):
+        assert list(cells(sorted_document)) == list(cells(found))
+    assert [row[0] for row in head.run_cells(sorted_document)] == list(head.ABLATIONS)
+
+
+def test_what_is_not_equal_fails(few):
+    each = few[0].found["all"]
+    right = SimpleNamespace(a=each.result.a.copy(), counters=each.counters)
+    assert head.compared("all", right, each.result).elements == 480
+    wrong = right.a.copy()
+    wrong.view(np.uint16)[3, 1] ^= 1
+    nothing = right.a[:0]
+    cases = [
+        (SimpleNamespace(a=wrong, counters=each.counters), "head, all: 1 of 480 elements of A differ"),
+        (SimpleNamespace(a=nothing, counters=each.counters), "nothing to compare: A is of shape"),
+        (SimpleNamespace(a=right.a, counters=each.counters | {"slices": 0}), "counters: got {'slices': 0}, expected"),
+    ]
+    for rtl, message in cases:
+        with pytest.raises(head.HeadFailed, match=message):
+            head.compared("all", rtl, each.result)
+    with pytest.raises(head.HeadFailed, match="nothing to compare"):
+        head.compared("all", SimpleNamespace(a=nothing, counters={}), each.result._replace(a=nothing))
+
+
+def test_a_run_tells_its_progress_and_its_errors(monkeypatch, capsys):
+    monkeypatch.setattr(head, "EVERY", -1)
+    given = tensors(1, 1, 3, 2)
+    matrices = [x.reshape(3, 2) for _, x in given.items()]
+    settings = head.settings_of(TINY)
+    rtl, _ = head.run("all", "tiny", matrices, Geometry(1, 1, 3), settings)
+    assert rtl.a.shape == (3, 2)
+    assert f"head, all: {rtl.counters['cycles']:,} cycles, 100% of A" in capsys.readouterr().err.replace("+", "")
+    matrices[1] = np.full((3, 2), np.inf, np.float16)
+    with pytest.raises(head.HeadFailed, match="head, all: SIMCORE: NOT_FINITE_K"):
+        head.run("all", "tiny", matrices, Geometry(1, 1, 3), settings)
+
+
+def test_frames_by_default_and_asked_for():
+    clip = tensors(30, 9, 11, 2)
+    assert head.geometry_of(clip, "small", SMALL) == Geometry(head.TOKENS // 99, 9, 11)
+    assert head.geometry_of(clip, "small", SMALL, 30) == Geometry(30, 9, 11)
+    assert head.geometry_of(clip, "small", SMALL, 99) == Geometry(30, 9, 11)
+    assert head.geometry_of(tensors(40, 1, 1, 2), "small", SMALL).frames == SMALL.max_frames
+    assert head.geometry_of(tensors(3, 16, 16, 2), "small", SMALL).frames == 1
+    assert head.geometry_of(tensors(3, 1, 5, 2, grid=False), "small", SMALL) == Geometry(3, 1, 5)
+
+
+@pytest.mark.parametrize(
+    "given, frames, message",
+    [
+        (tensors(2, 2, 2, 65), None, "seeded: simcore small does not take 65 channels (at most 64)$"),
+        (
+            tensors(1, 17, 18, 2),
+            None,
+            "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); .*--crop ROWS",
+        ),
+        (
+            tensors(2, 4, 5, 2, grid=False),
+            None,
+            "20 tokens in a row of a frame (at most 16); without a `grid` .*integers 2, height",
+        ),
+        (tensors(33, 1, 1, 2), 33, "33 frames (at most 32)$"),
+        (tensors(17, 16, 16, 2), 17, "4,352 tokens (at most 4,096)$"),
+    ],
+)
+def test_heads_that_are_too_large(given, frames, message):
+    with pytest.raises(head.HeadRefused, match=message.replace("(", r"\(").replace(")", r"\)")):
+        head.geometry_of(given, "small", SMALL, frames)
+
+
+def test_make_sim_says_why_no_head_was_run(monkeypatch):
+    console = Console(width=200, record=True, file=io.StringIO())
+    options = SimpleNamespace(frames=None, jobs=1)
+    assert make_sim._head(tensors(2, 2, 2, 65), options, console) == []
+    assert "no head was run: seeded: simcore small does not take 65 channels (at most 64)" in console.export_text()
+
+    def failing(*_, **__):
+        raise head.HeadFailed("head, all: 1 of 480 elements of A differ")
+
+    monkeypatch.setattr(head, "measured", failing)
+    assert make_sim._head(None, options, console) == ["head, all: 1 of 480 elements of A differ"]
 
 
 def test_mosaic_has_every_token_once():
@@ -36,63 +184,55 @@ def test_mosaic_has_every_token_once():
         np.testing.assert_array_equal(picture[:height, :width].ravel(), kind[: height * width])
 
 
-def test_command(tmp_path, capsys):
-    pictures = [tmp_path / name / "head.svg" for name in ("once", "again")]
-    for out in pictures:
-        head.main(["--frames", "3", "--out", str(out)])
-        text = capsys.readouterr().out
-        for part in (
-            "297 tokens, 3 frames of 9 x 11",
-            *head.ABLATIONS,
-            head.UNGROUPED,
-            "2.01",
-            "1.45",
-            "1.10",
-            "a model",
-        ):
-            assert part in text
-    assert pictures[0].read_text() == pictures[1].read_text() and pictures[0].read_text().startswith("<?xml")
-
-
-def test_command_with_smaller_key_tiles(tmp_path, capsys):
-    head.main(["--frames", "2", "--keys", "40", "--out", str(tmp_path / "head.svg")])
-    assert "198 tokens, 2 frames of 9 x 11, key tiles of up to 40" in capsys.readouterr().out
-    found = head.measured(clips.from_clip(frames=5), Settings(rows=head.ROWS, keys=40))
-    assert found.geometry.frames == 2 and found.keys == 40
-    np.testing.assert_array_equal(found.work["all"].tokens, [40, 40, 19] * 2)
-
-
-def test_command_on_tensors_without_a_grid(tmp_path, capsys):
-    rng = np.random.default_rng(5)
-    tensors = {name: rng.standard_normal((2, 6, 5)).astype(np.float16) for name in "qkv"}
-    np.savez(tmp_path / "head.npz", **tensors)
-    head.main(["--tensors", str(tmp_path / "head.npz"), "--rows", "4", "--out", str(tmp_path / "head.png")])
+def test_command_on_tensors_without_a_grid(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(head, "RESULTS_FILE", tmp_path / "head.json")
+    clips.save(tmp_path / "own.npz", replace(tensors(2, 1, 4, 5), grid=None))
+    options = ["--tensors", str(tmp_path / "own.npz"), "--preset", "tiny", "--frames", "2", "--jobs", "1"]
+    pictures = []
+    for name in ("once.svg", "again.svg", "head.png"):
+        head.main([*options, "--out", str(tmp_path / name)])
+        pictures.append((tmp_path / name).read_bytes())
     text = capsys.readouterr().out
-    assert "2 frames of 1 x 6" in text and "grid unknown" in text
-    assert (tmp_path / "head.png").stat().st_size > 1000
+    assert "all 2 frames of 1 x 4, 8 tokens" in text and "grid unknown: a frame is taken as one row of 4 tokens" in text
+    assert pictures[0] == pictures[1] and len(pictures[2]) > 1000
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--frames", "0"], "--frames must be at least 1"),
+        (["--frames", "0"], "frames must be a whole number of at least 1, not 0"),
+        (["--frames", "two"], "frames must be a whole number of at least 1, not two"),
         (["--out", "head.pdf"], "--out must end in .svg or .png"),
         (["--p", "2"], "p_p must be between 0 and 1"),
-        (["--keys", "0"], "keys must be a whole number of at least 1, not 0"),
         (["--tau", "-1"], "tau must be at least 0"),
-        (["--rows", "12"], "--rows: invalid choice: 12"),
+        (["--jobs", "0"], "jobs must be a whole number of at least 1, not 0"),
+        (["--preset", "paper"], "preset 'paper' of simcore is not simulated; those that are: tiny, small"),
+        (
+            ["--preset", "tiny"],
+            "simcore tiny does not take 64 channels (at most 16), 9 rows of tokens in a frame (at most 4)",
+        ),
+        (["--tensors", "absent.npz"], "absent.npz: no such file"),
     ],
 )
 def test_wrong_arguments(arguments, message, capsys):
     with pytest.raises(SystemExit) as stopped:
         head.main(arguments)
-    assert stopped.value.code == 2 and message in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and message in told and "Traceback" not in told
 
 
 def test_q_beyond_fp16_is_one_line(tmp_path, capsys):
-    tensors = {name: np.ones((1, 2, 2), np.float16) for name in "qkv"}
-    tensors["q"][0, 1, 1], tensors["k"][0, 0, 1] = 60000, 600
-    np.savez(tmp_path / "wide.npz", **tensors)
+    given = {name: np.ones((1, 2, 2), np.float16) for name in "qkv"}
+    given["q"][0, 1, 1], given["k"][0, 0, 1] = 60000, 600
+    np.savez(tmp_path / "wide.npz", **given)
     with pytest.raises(SystemExit):
         head.main(["--tensors", str(tmp_path / "wide.npz")])
     assert "wide.npz: q times K's scale is beyond FP16" in capsys.readouterr().err
+
+
+def test_settings_of_a_machine():
+    assert head.settings_of(SMALL, tau=1.0) == Settings(
+        rows=8, keys=128, lanes=4, running=3, distance_lanes=8, window=3, group=4, tau=1.0
+    )
+    with pytest.raises(UserError, match="those that are: tiny, small"):
+        head.measured(tensors(1, 1, 1, 1), "large")

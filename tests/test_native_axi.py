@@ -205,3 +205,13 @@ def test_registers():
         registers.read(0x400)
     with pytest.raises(NativeError, match="irq is still 0 after 10 cycles"):
         AxiMemory(native, 64).run(until="irq", limit=10)
+
+
+def test_a_run_tells_how_far_it_is(wires):
+    """And goes on as if nobody had been told."""
+    told = []
+    memory = Master(wires).memory
+    before = memory.counts["cycles"]
+    assert memory.run(limit=(1 << 17) + 5, told=told.append) == (1 << 17) + 5 == memory.counts["cycles"] - before
+    assert told == [1 << 16, 1 << 17, (1 << 17) + 5]
+    assert memory.run(limit=0, told=told.append) == 0 and len(told) == 3

@@ -2,8 +2,11 @@
 
 import pytest
 
+from golden.simcore import Geometry
 from hw.generate import default_preset
 from hw.registry import BLOCKS
+from sim import clips, head
+from sim.simcore import settings_of
 from synth import lanes, readme, runs
 
 COSTS = readme.expected()
@@ -51,3 +54,13 @@ def test_lanes_meet_what_the_machine_was_planned_with():
     fp16, *mixed = (row["area"]["lane"] + row["area"]["table_ge"] for row in COSTS["lanes"])
     assert fp16 <= 4200
     assert min(mixed) <= 2 / 3 * fp16
+
+
+def test_cycles_of_the_head_are_the_committed_ones():
+    """All features, in RTL. `python -m synth.readme --head` writes new ones where a change is meant."""
+    found = COSTS["head"]
+    g, preset = found["geometry"], found["preset"]
+    geometry = Geometry(g["frames"], g["height"], g["width"])
+    matrices = [x[: g["frames"]].reshape(g["tokens"], -1) for _, x in clips.load().items()]
+    rtl, _ = head.run("all", preset, matrices, geometry, settings_of(BLOCKS["simcore"].config(preset)))
+    assert rtl.counters == found["runs"]["all"]["counters"]
