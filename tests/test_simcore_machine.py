@@ -101,7 +101,10 @@ def array(name, **changes):
         ({"max_frames": 0}, "max_frames must be at least 1 and at most 65535, not 0"),
         ({"max_window": 256}, "max_window must be at least 1 and at most 255, not 256"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
-        (array("fp16", rows=4), "both arrays of engine must have the same rows, a power of two from 2 to 128, not 4 and 2"),
+        (
+            array("fp16", rows=4),
+            "both arrays of engine must have the same rows, a power of two from 2 to 128, not 4 and 2",
+        ),
         (array("lut", reading="byte128"), "reading of the LUT array must be odd16, not byte128"),
         (
             array("lut", accumulator="fixed", add_stages=2),
