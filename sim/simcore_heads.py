@@ -313,7 +313,9 @@ def _look_at(after, before, c, head, kept):
         allowed[start : start + head.geometry.tokens * pitch].reshape(-1, pitch)[:, : 2 * head.channels] = True
     wrong = np.flatnonzero((after != before) & ~allowed)
     if len(wrong):
-        raise WrongHead(f"{head}: {len(wrong)} bytes outside of A were written, the first at {head.base + wrong[0]:#x}")
+        raise WrongHead(
+            f"{head}: {len(wrong)} bytes outside of A were written, the first at {head.base + int(wrong[0]):#x}"
+        )
 
 
 def heads(c, seed, first=0, faults=False):

@@ -47,7 +47,7 @@ def test_registers_by_hand():
         **{"a_high": 0, "p_p": 2048, "p_a": 4096, "tau_squared": 0x40C80000},  # 6.25
         **{"frame_inverse": 0x3E000000, "score_scale": 0x3E000000},  # 1 / 8, both
         **{"control.sparsify": 1, "control.speculate_p": 1, "control.speculate_a": 0, "control.quantize": 1},
-        "control.text_first": 0,
+        **{"control.compact": 1, "control.text_first": 0},
     }
 
 

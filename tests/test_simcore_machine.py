@@ -101,7 +101,10 @@ def array(name, **changes):
         ({"max_frames": 0}, "max_frames must be at least 1 and at most 65535, not 0"),
         ({"max_window": 256}, "max_window must be at least 1 and at most 255, not 256"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
-        (array("fp16", rows=4), "both arrays of engine must have the same rows, a power of two up to 128, not 4 and 2"),
+        (
+            array("fp16", rows=4),
+            "both arrays of engine must have the same rows, a power of two from 2 to 128, not 4 and 2",
+        ),
         (array("lut", reading="byte128"), "reading of the LUT array must be odd16, not byte128"),
         (
             array("lut", accumulator="fixed", add_stages=2),
@@ -131,9 +134,10 @@ def test_configs_that_are_refused(changes, message):
 def test_arrays_are_refused_by_the_engine():
     with pytest.raises(ValueError, match="fp16: the array must be ragged"):
         array("fp16", ragged=False)
-    three = {name: replace(getattr(TINY.engine, name), rows=3) for name in ("fp16", "lut")}
-    with pytest.raises(ValueError, match="the same rows, a power of two up to 128, not 3 and 3"):
-        replace(TINY, engine=replace(TINY.engine, **three))
+    for rows in (1, 3):
+        arrays = {name: replace(getattr(TINY.engine, name), rows=rows, columns=2) for name in ("fp16", "lut")}
+        with pytest.raises(ValueError, match=f"the same rows, a power of two from 2 to 128, not {rows} and {rows}"):
+            replace(TINY, engine=replace(TINY.engine, **arrays))
 
 
 def test_causes_of_the_campaign_are_those_of_the_registers():

@@ -39,6 +39,7 @@ def test_offsets_stay():
         "speculate_a": 10,
         "quantize": 11,
         "text_first": 12,
+        "compact": 13,
         "interrupt_enable": 16,
     }
 

@@ -119,9 +119,10 @@ class SimcoreConfig:
     def _check_engine(self):
         """What the golden says of the arrays: one order of sums, one reading of slices."""
         fp16, lut = self.engine.fp16, self.engine.lut
-        if fp16.rows != lut.rows or fp16.rows & (fp16.rows - 1) or fp16.rows > 0xFF:
+        if fp16.rows != lut.rows or fp16.rows & (fp16.rows - 1) or not 2 <= fp16.rows <= 128:
             raise ValueError(
-                f"both arrays of engine must have the same rows, a power of two up to 128, not {fp16.rows} and {lut.rows}"
+                "both arrays of engine must have the same rows, a power of two from 2 to 128, "
+                f"not {fp16.rows} and {lut.rows}"
             )
         if lut.reading != "odd16":
             raise ValueError(f"reading of the LUT array must be odd16, not {lut.reading}")

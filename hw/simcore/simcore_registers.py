@@ -66,7 +66,12 @@ _STATUS = Register(
     "status",
     0x004,
     (
-        Field("busy", 1, "ro", doc="a head is being computed; what is written to the registers meanwhile is the next one's"),
+        Field(
+            "busy",
+            1,
+            "ro",
+            doc="a head is being computed; what is written to the registers meanwhile is the next one's",
+        ),
         Field("done", 1, "w1c", doc="a head ended without error: A is in memory"),
         Field("error", 1, "w1c", doc="a head ended with an error: what A holds is undefined, see cause"),
         Field("refused", 1, "w1c", doc="start was written while busy; nothing else came of it"),
