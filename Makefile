@@ -10,14 +10,14 @@ opt = $(if $($(1)),--$(2) "$($(1))")
 NAMES = $(call opt,BLOCK,block) $(call opt,PRESET,preset)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test synth lanes report bitstream verilog lint readme clean distclean
+.PHONY: help setup sim test synth lanes report bitstream verilog lint readme expected clean distclean
 
 help:  ## list every target
 	@printf 'Zoetrope: open RTL for attention in video diffusion transformers\n\n'
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 	@printf '\nVariables:\n'
 	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog)' 'PRESET=name' 'its preset; the default one otherwise' \
-	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'SIM=icarus' 'Icarus Verilog instead of Verilator (sim)' \
+	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'NETLIST=1' 'on synthesised gates, main blocks or BLOCK= (sim)' 'SIM=icarus' 'Icarus Verilog instead of Verilator (sim)' \
 	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' \
 	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim)' \
 	  'LIBERTY=path' 'a standard-cell library, for um2, delay and energy (synth, lanes, report)' 'ROUTE=1' 'Fmax of the PEs and of larger units, too: some 10 minutes more (synth)' 'FPGA=all' 'counts for ice40 or xilinx7, or all, too (synth)' \
@@ -36,7 +36,7 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 sim: $(READY)  ## run the benches on the sample clip, then one head through SIMCORE; compare every output with the goldens
-	@$(RUN) -m sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(call opt,SIM,sim) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,FRAMES,frames)
+	@$(RUN) -m sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(if $(NETLIST),--netlist) $(call opt,SIM,sim) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,FRAMES,frames)
 
 test: $(READY)  ## run the whole test suite
 	@$(RUN) -m pytest -n 2 $(TESTS)
@@ -61,8 +61,11 @@ lint: $(READY)  ## ruff on the Python, verilator -Wall on the Verilog
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m hw.generate --lint $(NAMES)
 
-readme: $(READY)  ## render the README's tables from fresh runs of sim and synth
+readme: $(READY)  ## measure costs anew, write the expected ones (synth/expected.json), render the README's tables
 	@$(RUN) -m synth.readme
+
+expected: $(READY)  ## measure and write the expected gate counts of the other presets (synth/presets.json)
+	@$(RUN) -m synth.expectations $(NAMES)
 
 clean:  ## remove everything that the targets made, but the environment
 	rm -rf build .cache .pytest_cache .hypothesis .ruff_cache

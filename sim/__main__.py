@@ -12,6 +12,7 @@ from hw.errors import UserError, command_line
 from sim import clips, head, similarity, speculation, toolchain
 from sim.harness import RESULTS
 from sim.suite import run_all, write_results
+from synth import netlist
 
 
 @command_line
@@ -19,9 +20,10 @@ def main(argv=None):
     options = _parser().parse_args(argv)
     if options.preset and not options.block:
         raise UserError("--preset needs --block")
-    if options.frames and options.block:
-        raise UserError("--frames is of the head, which is run without --block")
-    blocks = [registry.find(options.block)] if options.block else list(registry.BLOCKS.values())
+    if options.frames and (options.block or options.netlist):
+        raise UserError("--frames is of the head, which is run without --block and --netlist")
+    names = netlist.BLOCKS if options.netlist else registry.BLOCKS
+    blocks = [registry.find(name) for name in ([options.block] if options.block else names)]
     runs = [(block.name, options.preset or next(iter(block.presets))) for block in blocks]
     for name, preset in runs:
         registry.find(name).config(preset)
@@ -34,6 +36,7 @@ def main(argv=None):
     clips.save(path, tensors)
     console = Console() if sys.stdout.isatty() else Console(width=110)
     settings = {"seed": options.seed, "sim": simulator, "waves": options.waves or None, "tensors": path}
+    settings |= {"netlist": options.netlist or None}
 
     def told(result, done):
         console.print(_line(result, done, len(runs)), highlight=False)
@@ -47,11 +50,13 @@ def main(argv=None):
     console.print(_table(results))
     frames, tokens, d = tensors.q.shape
     console.print(f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}", highlight=False)
-    if not options.block:
+    if options.netlist:
+        console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
+    elif not options.block:
         console.print(speculation.summary(tensors), highlight=False)
         console.print(similarity.summary(tensors), highlight=False)
     failures = [result["error"] for result in results if result["error"]]
-    if not options.block:
+    if not options.block and not options.netlist:
         failures += _head(tensors, options, console)
     for error in failures:
         console.print("\n[bold red]failed:[/] ", end="")
@@ -78,6 +83,9 @@ def _parser():
     parser.add_argument("--preset", help="a preset of the block; its default one otherwise")
     parser.add_argument("--seed", type=int, help="seed of the random vectors; derived from block and preset otherwise")
     parser.add_argument("--waves", action="store_true", help="write waves and a prepared GTKWave view")
+    parser.add_argument(
+        "--netlist", action="store_true", help="on synthesised gates: the main blocks, or the one of --block"
+    )
     parser.add_argument("--sim", help="verilator (default) or icarus")
     parser.add_argument("--clip", help="any video file instead of the sample clip")
     parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")

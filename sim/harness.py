@@ -24,6 +24,7 @@ from sim import build, toolchain
 from sim.ports import interface
 from sim.record import CONTEXT, Context, Row
 from sim.waves import write_view
+from synth import netlist as gate_netlist
 
 RESULTS = build.ROOT / "build" / "sim"
 
@@ -109,7 +110,8 @@ def simulate(
     waves : whether to write a trace and a GTKWave save file; the environment's ``WAVES`` decides if it is set
     tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
     testcase : run only this test of the bench
-    netlist : path of Verilog to simulate in place of the component's, with the same ports
+    netlist : what to simulate in place of the component's Verilog: True for its generic-gate netlist (``synth.netlist``), or
+        a path of Verilog with the same ports
     bench : module of the bench; ``sim.tb_<block>`` by default
 
     Raises
@@ -126,13 +128,14 @@ def simulate(
     bench = bench or f"sim.tb_{block.name}"
     if importlib.util.find_spec(bench) is None:
         raise UserError(f"block {block.name} has no bench: there is no module {bench}")
-    rerun = "SEED={} WAVES=1" if config is not None else f"make sim BLOCK={block.name} PRESET={label} SEED={{}} WAVES=1"
+    gates = " NETLIST=1" if netlist is True else ""
+    rerun = "SEED={}" if config is not None else f"make sim BLOCK={block.name} PRESET={label}{gates} SEED={{}}"
     config = block.config(preset) if config is None else config
     sim = toolchain.simulator(sim)
     seed = _seed(seed, f"{block.name}/{label}")
     waves = _flag("WAVES", waves)
     component = block.component(config=config)
-    text = Path(netlist).read_text() if netlist else build.verilog(component, block.name)
+    text = _verilog(component, block.name, netlist)
     clocked = "clk" in build.ports(text, block.name)
     built = build.for_cocotb(text, block.name, sim, waves)
     parts = [block.name, label, sim if sim != "verilator" else "", testcase or "", "netlist" if netlist else ""]
@@ -148,9 +151,16 @@ def simulate(
         fault = _fault(rows, folder)
         if fault:
             simulator = "" if sim == "verilator" else f" SIM={sim}"
-            again = f"  again: {rerun.format(seed)}{simulator}\n  log: {relative(folder / 'sim.log')}"
+            again = f"  again: {rerun.format(seed)} WAVES=1{simulator}\n  log: {relative(folder / 'sim.log')}"
             raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
     return report
+
+
+def _verilog(component, top, netlist):
+    if netlist is True:
+        with build.announced(f"synthesising {top}"):
+            return gate_netlist.verilog(component, top)
+    return Path(netlist).read_text() if netlist else build.verilog(component, top)
 
 
 @contextlib.contextmanager

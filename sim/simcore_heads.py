@@ -19,7 +19,7 @@ from hw import registry
 from hw.errors import UserError, command_line
 from hw.simcore.simcore_registers import Cause
 from sim.native import Native, NativeError
-from sim.simcore import Addresses, SimcoreError, on_native, settings_of, token_bytes
+from sim.simcore import SWITCHES, Addresses, SimcoreError, on_native, settings_of, token_bytes
 
 _NAN, _INFINITY, _NEGATIVE, _ONE = 0x7FC00000, 0x7F800000, 0xBF800000, 0x3F800000
 
@@ -59,7 +59,7 @@ class Head:
 
     def __str__(self):
         g, s = self.geometry, self.settings
-        off = [name for name in ("sparsify", "speculate_p", "speculate_a", "quantize") if not getattr(s, name)]
+        off = [name for name in SWITCHES if not getattr(s, name)]
         return (
             f"{g.frames} frames of {g.height} x {g.width}, text {g.text} {'before' if g.text_first else 'after'}, "
             f"{self.channels} channels, tau {s.tau}, window {s.window}, group {s.group}, p {s.p_p} {s.p_a}, "
@@ -81,7 +81,7 @@ def random_head(rng, c):
         if geometry.frames * geometry.rows <= c.max_tokens:
             break
     d = int(rng.integers(1, c.max_channels + 1)) if rng.random() < 0.7 else c.max_channels
-    switches = {name: bool(rng.random() < 0.7) for name in ("sparsify", "speculate_p", "speculate_a", "quantize")}
+    switches = {name: bool(rng.random() < 0.7) for name in SWITCHES}
     settings = replace(
         settings_of(c),
         **switches,
@@ -148,9 +148,12 @@ def matrix(rng, kind, shape):
 
 def random_fault(rng, c, head):
     """``head`` with something wrong that must end it, and the cause that must be said."""
+    _, _, cause = expected(head)
+    if cause != Cause.NONE:
+        return head
     kind = str(rng.choice(["not finite", "not finite", "register", "read", "read", "write", "recovery", "outside"]))
     if kind == "register":
-        cases = registers_that_are_wrong(c, head)
+        cases = registers_that_are_wrong(c, head.geometry, head.channels, head.places)
         changes, cause = cases[int(rng.integers(len(cases)))]
         return replace(head, changes=changes, cause=cause, fault=str(changes))
     if kind == "not finite":
@@ -188,7 +191,7 @@ def _bus_cause(name):
     return Cause.WRITE if name == "a" else Cause.READ
 
 
-def registers_that_are_wrong(c, head):
+def registers_that_are_wrong(c, geometry, channels, places):
     """(register to value, cause) of everything that a machine of config ``c`` refuses."""
     cases = [({name: 0}, Cause.GEOMETRY) for name in ("frames", "height", "width", "channels", "window", "group")]
     limits = {"frames": c.max_frames, "height": c.max_height, "width": c.max_width, "channels": c.max_channels}
@@ -199,9 +202,9 @@ def registers_that_are_wrong(c, head):
     if np.prod(list(most.values())) > c.max_tokens:
         cases.append((most, Cause.GEOMETRY))
     space, word = 1 << c.address_bits, c.data_bits // 8
-    matrix_bytes = head.geometry.tokens * token_bytes(head.channels, word)
+    matrix_bytes = geometry.tokens * token_bytes(channels, word)
     for name in "qkva":
-        here = getattr(head.places, name)
+        here = getattr(places, name)
         cases += [(halves(name, here + wrong), Cause.ADDRESS) for wrong in {1, word // 2, word - 1}]
         cases += [
             (halves(name, space - matrix_bytes + word), Cause.ADDRESS),
@@ -251,7 +254,7 @@ def expected(head):
     return result.a, {**counters, "tiles_fp16": s.important, "tiles_lut": s.tiles - s.important}, Cause.NONE
 
 
-def run_head(native, c, head, *, limit=4_000_000):
+def run_head(native, c, head, *, limit=1_000_000):
     """The head on a machine of config ``c`` that is not reset before it. ``WrongHead`` says what is not as it must be."""
     machine = on_native(
         native, head.size, base=head.base, behind=head.behind, latency=head.latency, seed=head.pauses, limit=limit
@@ -298,7 +301,7 @@ def _meddle(registers):
     for name in ("frames", "height", "width", "channels", "text", "p_a", "a_low", "k_high", "window"):
         registers.write(name, 0xFFF1)
     if registers.read("status.busy"):
-        registers.write("control", 1)
+        registers.write("control", 1 | 1 << 16)  # start, and the interrupt stays enabled
 
 
 def _look_at(after, before, c, head, kept):
@@ -348,6 +351,9 @@ def main(argv=None):
     parser.add_argument("--first", type=int, default=0, help="number of the first one (default 0)")
     parser.add_argument("--faults", action="store_true", help="every other one must end with an error")
     options = parser.parse_args(argv)
+    for name, least in (("heads", 1), ("seed", 0), ("first", 0)):
+        if getattr(options, name) < least:
+            raise UserError(f"--{name} must be at least {least}, not {getattr(options, name)}")
     block = registry.find("simcore")
     native = Native.build(block.build(options.preset), "simcore")
     start = time.perf_counter()

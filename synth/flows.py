@@ -165,22 +165,30 @@ def module_cost(module, memories="apart"):
     """The cost of one ``Module``, its parts not counted: ``ge``, ``cells``, ``flops``, ``memories``, ``parts`` (name to
     number). Kept by its content."""
     limit = MEMORIES[memories]
-    run = partial(_module_alone, module.text, module.parts, limit)
-    return cache.kept(run, "module", scripts(), str(limit), module.text)
+    return cache.kept(partial(_module_alone, module, limit), "module", scripts(), str(limit), module.text)
 
 
 def _port_wires(body):
     return "".join(re.findall(r"^  wire (?:width \d+ )?(?:signed )?(?:input|output) .*\n", body, re.M))
 
 
-def _module_alone(text, parts, limit):
+def _module_alone(module, limit):
     with tempfile.TemporaryDirectory() as workdir:
-        run_yosys(workdir, text, _COARSE.format(top="top", flatten="", limit=limit) + _GENERIC)
-        stat = read_json(workdir, "stat.json")["modules"]["\\top"]
-        coarse = read_json(workdir, "coarse.json")["modules"]["top"]
-    return _priced(stat, coarse, limit, parts) | {
-        "parts": {kind: n for kind, n in stat["num_cells_by_type"].items() if kind in parts}
-    }
+        run_yosys(workdir, module.text, module_script(limit))
+        return module_result(workdir, module, limit)
+
+
+def module_script(limit=APART_BITS):
+    """The Yosys script of ``module_cost``."""
+    return _COARSE.format(top="top", flatten="", limit=limit) + _GENERIC
+
+
+def module_result(workdir, module, limit=APART_BITS):
+    """``module_cost`` from what that script left in ``workdir``."""
+    stat = read_json(workdir, "stat.json")["modules"]["\\top"]
+    coarse = read_json(workdir, "coarse.json")["modules"]["top"]
+    used = {kind: n for kind, n in stat["num_cells_by_type"].items() if kind in module.parts}
+    return _priced(stat, coarse, limit, module.parts) | {"parts": used}
 
 
 def _priced(stat, coarse, limit=APART_BITS, parts=()):
@@ -279,7 +287,7 @@ def netlist(text, top, library):
     cells that are used, which Yosys makes from their Liberty functions; ``srams``: Verilog of each memory module that is
     kept apart. A bit is the number of a net, or "0", "1" or "x". ``ToolError`` for a memory that is no ``hw.memory.sram``.
     """
-    srams = _sram_modules(text)
+    srams = sram_modules(text)
     boxed = text
     for name in srams:
         boxed = re.sub(
@@ -313,7 +321,7 @@ def netlist(text, top, library):
     }
 
 
-def _sram_modules(text):
+def sram_modules(text):
     """Names of the ``Sram`` modules of ``APART_BITS`` or more."""
     names = re.findall(r"^module \\(sram_(\d+)x(\d+)\w*)$", text, re.M)
     return [name for name, depth, width in names if int(depth) * int(width) >= APART_BITS]

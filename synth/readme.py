@@ -228,7 +228,7 @@ def board_rows(results):
             continue
         result = results[name]
         tools |= result["tools"]
-        used = [f"{n:,} of {has:,}" for n, has in result["usage"].values()]
+        used = [f"{n:,} of {has:,}" for n, has in (result["usage"][kind] for kind in bitstream.CELLS[target.family])]
         needed, closed = min(result["clocks_mhz"].values())
         slack = f"{bitstream.slack_ns(needed, closed):.1f}"
         cells.append(

@@ -33,7 +33,7 @@ IN_FLOPS_BITS = 24_576
 
 #: GE up to which a design is placed and routed by default. Routing takes a second for every hundred LUT sites: that of the
 #: PEs and the larger units would double the time of all.
-ROUTE_GE = 25_000
+ROUTE_GE = 20_000
 
 #: GE up to which it can be (``make synth ROUTE=1``): what is larger takes an hour, or does not fit.
 FPGA_GE = 50_000

@@ -149,8 +149,9 @@ def find_library(path=None):
 def read_library(paths):
     """The ``Library`` in the Liberty files ``paths``.
 
-    ``UserError`` for a file that is missing, no Liberty, truncated, or a library without a flip-flop, an inverter or a
-    NAND2. Yosys reports none of these: it leaves cells unmapped, or crashes.
+    ``UserError`` for a file that is missing, no Liberty, truncated, a library without a flip-flop, an inverter or a NAND2,
+    or one with units that are not known. Yosys and ABC report none of these: they leave cells unmapped, crash, or take
+    nanoseconds for granted.
     """
     texts = tuple(_read(path) for path in paths)
     shown = ", ".join(Path(path).name for path in paths)
@@ -164,6 +165,12 @@ def read_library(paths):
         )
     if not any(_is_inverter(body) for body in cells.values()):
         raise UserError(f"Liberty file {shown} has no inverter: logic cannot be mapped")
+    units = _units(texts[0])
+    for name, unit, known in zip(("time_unit", "capacitive_load_unit"), units, (_TIMES, _LOADS)):
+        if unit and not re.fullmatch(known, unit, re.I):
+            raise UserError(
+                f"Liberty file {shown} has an unknown {name}, {unit}: it must be like 1ns or 10ps, 1pf or 1ff"
+            )
     preset = next((p for p in PRESETS if p.nand2 in cells and p.drive in cells), None)
     nand2s = {name: _area(body) for name, body in cells.items() if _is_nand2(body) and _area(body)}
     if not preset and not nand2s:
@@ -176,7 +183,7 @@ def read_library(paths):
         nand2=nand2,
         nand2_area=_area(cells[nand2]),
         flops=flops,
-        units=_units(texts[0]),
+        units=units,
         drive=preset.drive if preset else None,
         load_ff=preset.load_ff if preset else None,
         period_ps=preset.period_ps if preset else 10000,
@@ -210,6 +217,10 @@ def _cells(text):
 def _area(body):
     found = re.search(r'\barea\s*:\s*"?([\d.eE+-]+)', body)
     return float(found[1]) if found else 0.0
+
+
+#: Units as ``_units`` has them that ABC understands.
+_TIMES, _LOADS = r"1ns|1ps|10ps|100ps", r"[\d.]+(ff|pf)"
 
 
 def _units(text):

@@ -144,7 +144,7 @@ def test_what_is_too_large_is_not_routed_but_counted_by_modules():
     ecp5 = result["ecp5"]
     assert (ecp5["method"], ecp5["fits"], ecp5["fmax_mhz"]) == ("modules", True, None)
     assert (ecp5["dsp"], routed["ecp5"]["method"]) == (4, "flat")
-    assert "not routed: 2,951 GE" in report.rows_text([result])
+    assert "not routed: 2,952 GE" in report.rows_text([result])
     small, large = synth.measure("product_row", route_ge=1)["ecp5"], ecp5
     names = fpga.TARGETS["ecp5"].resources
     lane = {name: (large[name] - small[name]) / 2 for name in names}
@@ -215,6 +215,9 @@ def test_liberty_compressed_or_in_two_files(liberty, tmp_path):
         (HEAD + _gate("INV", 1, "!A") + _gate("NOR2", 2, "!(A + B)") + FLOP + "}\n", "has no NAND2"),
         (HEAD + GATES.replace("area : 2;", "") + FLOP + "}\n", "has no NAND2 with an area"),
         (b"\x1f\x8b damaged", "cannot read Liberty file"),
+        (gzip.compress(LIBERTY.encode())[:-20], "cannot read Liberty file"),
+        (LIBERTY.replace('"1ns"', '"1fortnight"'), "has an unknown time_unit, 1fortnight"),
+        (LIBERTY.replace("(1, ff)", "(1, acre)"), "has an unknown capacitive_load_unit, 1acre"),
     ],
 )
 def test_bad_liberty_is_one_line(content, message, tmp_path, capsys):

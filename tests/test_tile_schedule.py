@@ -33,7 +33,7 @@ def blocks_of(rng, geometry):
                     "text": int(text),
                     "bank": len(found) % 2,
                     "slices": int(rng.integers(1, CONFIG.slices + 1)),
-                    "rows": int(rng.integers(1, CONFIG.rows + 1)),
+                    "rows": rng.integers(1, CONFIG.rows + 1, CONFIG.slices).tolist(),
                 }
             )
     return found

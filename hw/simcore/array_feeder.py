@@ -113,7 +113,7 @@ class ArrayFeeder(wiring.Component):
                 & self.values_ready.bit_select(products_task.place, 1)
                 & self.slices_ready.bit_select(Value.cast(place), 1)
             ),
-            mine.eq(self.i_scores.valid & (scores_task.important == fp16)),
+            mine.eq(scores_task.important == fp16),
             last.eq(at + 1 == task.slices),
         ]
 
@@ -150,11 +150,9 @@ class ArrayFeeder(wiring.Component):
                     m.d.comb += self.mask.en.eq(1)
                     m.d.sync += products.eq(1)
                     m.next = "MASK"
-                with m.Elif(mine):
+                with m.Elif(self.i_scores.valid & mine):
                     m.d.sync += products.eq(0)
                     m.next = "BEGIN"
-                with m.Else():
-                    m.d.comb += self.i_scores.ready.eq(self.i_scores.valid)  # the other array's
             with m.State("MASK"):
                 m.next = "BEGIN"
                 with m.If(~columns.any()):
@@ -168,10 +166,23 @@ class ArrayFeeder(wiring.Component):
                 with m.If(finish):
                     m.d.comb += following.eq(1)
                     m.next = "CHOOSE"
+        taken = {kind: Signal(name=f"{kind}_taken") for kind in number}
+        m.d.comb += [
+            self.i_scores.ready.eq(Mux(mine, taken["scores"], self.i_scores.valid)),  # at once if the other array's
+            self.i_products.ready.eq(taken["products"]),
+        ]
+        # K is asked for as soon as it is known which comes next, and waits in its queue.
+        asked = Signal()
+        command_of(m, c, self.o_command, head.k, scores_task, head.words)
+        m.d.comb += self.o_command.valid.eq(self.i_scores.valid & mine & ~asked)
+        with m.If(taken["scores"]):
+            m.d.sync += asked.eq(0)
+        with m.Elif(self.o_command.valid & self.o_command.ready):
+            m.d.sync += asked.eq(1)
         with m.If(following):
-            for kind, source in (("scores", self.i_scores), ("products", self.i_products)):
+            for kind in number:
                 with m.If(products == (kind == "products")):
-                    m.d.comb += source.ready.eq(last)
+                    m.d.comb += taken[kind].eq(last)
                     m.d.sync += number[kind].eq(Mux(last, 0, number[kind] + 1))
         return m
 
@@ -221,12 +232,10 @@ class ArrayFeeder(wiring.Component):
         token = Signal(range(c.keys), name="w_token")
         word = Signal(range(max(2, c.channel_words)), name="w_word")
         reading = Signal(name="w_reading")  # V, or K is being passed on
-        asking = Signal(name="w_asking")  # for K
         v = Reading(m, self.v, "v")
         word_end = Signal(name="w_word_end")
         step = Signal(name="w_step")
         done = Signal(name="w_done")
-        command_of(m, c, self.o_command, head.k, task, head.words)
         m.d.comb += [
             words.eq((head.channels + c.load_lanes - 1) >> ceil_log2(c.load_lanes)),
             word_end.eq(word + 1 == words),
@@ -235,20 +244,17 @@ class ArrayFeeder(wiring.Component):
             self.v.addr.word.eq(word),
             self.v.addr.token.eq(token),
             self.v.addr.place.eq(task.place),
-            self.o_command.valid.eq(asking),
             self.o_w.valid.eq(Mux(products, v.valid, reading & self.i_k.valid)),
             Value.cast(self.o_w.payload).eq(Mux(products, v.data, Value.cast(self.i_k.payload))),
             self.i_k.ready.eq(reading & ~products & self.o_w.ready),
             step.eq(Mux(products, reading & v.ready, self.i_k.valid & self.i_k.ready)),
-            done.eq(~reading & ~v.valid & ~asking),
+            done.eq(~reading & ~v.valid),
         ]
-        with m.If(self.o_command.ready):
-            m.d.sync += asking.eq(0)
         with m.If(step):
             m.d.sync += word.eq(Mux(word_end, 0, word + 1))
             with m.If(word_end):
                 m.d.sync += [token.eq(token + 1), reading.eq(token + 1 != task.tokens)]
         with m.If(begin):
             m.d.sync += [token.eq(0), word.eq(0)]
-            m.d.sync += [reading.eq(products | (at == 0)), asking.eq(~products & (at == 0))]
+            m.d.sync += reading.eq(products | (at == 0))
         return done

@@ -1,6 +1,11 @@
 """K on its way from memory into an array: tokens in words of L channels, in FP16 or as codes (SIMPICKER V-A).
 
-``i_data ~~words of B channels~~> finite? --> (o_encode ~~quantization unit~~> i_codes) --> words of L channels --> o``
+::
+
+    i_data (words of B channels) --> finite? --> (o_encode ~~quantization unit~~> i_codes) --> words of L --> queue --> o
+
+The queue holds a key tile, so that K of the next one is there before its scores are begun: memory gives B channels a cycle,
+the array takes L.
 """
 
 from dataclasses import dataclass, field
@@ -9,6 +14,8 @@ from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.axi.word_fifo import WordFifo, WordFifoConfig
+from hw.emit import emit_once
 from hw.formats import FP16, INT8
 from hw.simcore.simcore_config import SimcoreConfig, counted
 from hw.simcore.value_buffer import encode
@@ -29,7 +36,9 @@ class KeyStreamConfig:
 
 
 class KeyStream(wiring.Component):
-    """Words of B channels become words of L; a token begins with a new word. Latency: 1 cycle, and that of the codes.
+    """Words of B channels become words of L; a token begins with a new word. Latency: 3 cycles, and that of the codes.
+
+    Memory: keys x channels, rounded up to L, of 16 or 8 bits.
 
     Members
     -------
@@ -87,13 +96,25 @@ class KeyStream(wiring.Component):
         whole = Signal(len(held))
         before = Signal(len(held))
         width = len(part)
-        m.d.comb += ready.eq(~full | self.o.ready)
+        depth = c.keys * c.channel_words
+        queue = WordFifo(config=WordFifoConfig(depth=depth, width=len(held)))
+        m.submodules.queue = emit_once(queue)
+        level = Signal(range(depth + 2))
+        put = Signal()
+        take = Signal()
         m.d.comb += [
+            put.eq(full & (level != depth)),
+            ready.eq(~full | put),
             before.eq(Mux(at == 0, 0, held)),
             whole.eq(before | (part << (at * width))),
-            Value.cast(self.o.payload).eq(held),
-            self.o.valid.eq(full),
+            queue.w_data.eq(held),
+            queue.w_en.eq(put),
+            Value.cast(self.o.payload).eq(queue.o.payload),
+            self.o.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.o.ready),
+            take.eq(queue.o.valid & queue.o.ready),
         ]
+        m.d.sync += level.eq(level + put - take)
         with m.If(ready):
             m.d.sync += full.eq(valid & (last | (at == parts - 1)))
             with m.If(valid):

@@ -86,8 +86,7 @@ class SimcoreConfig:
                 upper = f" and at most {most[name]}" if name in most else ""
                 raise ValueError(f"{name} must be at least 1{upper}, not {value!r}")
         self._check_engine()
-        for name in ("axi", "index_line"):
-            self._check_part(name)
+        self._check_part("axi")
         engine = self.engine
         if engine.load_lanes % self.lanes or engine.load_lanes & (engine.load_lanes - 1):
             raise ValueError(
@@ -102,11 +101,20 @@ class SimcoreConfig:
             raise ValueError(
                 f"merge_lanes must divide the {self.lanes} elements of an AXI word, not {self.merge_lanes}"
             )
-        for name in ("fp16", "lut"):
-            if getattr(engine, name).outputs % self.sfu_lanes:
-                raise ValueError(f"sfu_lanes must divide the outputs of both arrays, not {self.sfu_lanes}")
+        outputs = engine.fp16.outputs, engine.lut.outputs
+        for name in ("sfu_lanes", "merge_lanes"):
+            if any(number % getattr(self, name) for number in outputs):
+                value = getattr(self, name)
+                raise ValueError(
+                    f"{name} must divide the outputs of both arrays, {outputs[0]} and {outputs[1]}, not {value}"
+                )
         for name in _PARTS:
             self._check_part(name)
+        if self.slots < self.line_slots:
+            raise ValueError(
+                f"slots must be at least {self.line_slots} for frames of {self.max_height} x {self.max_width} and a window "
+                f"of {self.max_window}, not {self.slots}"
+            )
 
     def _check_engine(self):
         """What the golden says of the arrays: one order of sums, one reading of slices."""
@@ -238,23 +246,18 @@ class SimcoreConfig:
             max_window=self.max_window,
             slots=self.slots,
             tokens=self.max_tokens,
+            tree_stages=min(1, ceil_log2(self.candidates)),
         )
 
     @property
-    def index_line(self):
+    def line_slots(self):
         """Tokens that the sparsification unit's line store must hold for the largest frame and window."""
         banks = self.sparsification.banks
-        most = max(
+        return max(
             min(self.max_height, window + 1) * (width + (window - width) % banks)
             for window in range(1, self.max_window + 1)
             for width in range(max(1, self.max_width - banks), self.max_width + 1)
         )
-        if self.slots < most:
-            raise ValueError(
-                f"slots must be at least {most} for frames of {self.max_height} x {self.max_width} and a window of "
-                f"{self.max_window}, not {self.slots}"
-            )
-        return most
 
     @property
     def quantization(self):

@@ -1,0 +1,56 @@
+"""Benches on synthesised gates: ``make sim NETLIST=1``."""
+
+import pytest
+import synth_parts
+
+from hw import emit
+from hw.errors import ToolError
+from hw.memory.sram import Sram, SramConfig
+from hw.registry import BLOCKS
+from sim.harness import BenchFailed, simulate
+from synth import flows, netlist
+
+# pytest resets the filter with which hw.emit silences this.
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+
+
+@pytest.mark.parametrize(("block", "preset"), [("float_compare", "default"), ("lut_multiplier", "default")])
+def test_bench_passes_on_gates(block, preset):
+    report = simulate(block, preset, netlist=True)
+    assert report.vectors
+    assert not report.mismatches
+
+
+def test_bench_fails_on_gates_that_are_wrong(tmp_path):
+    """One NAND that is an AND."""
+    text = netlist.verilog(BLOCKS["float_compare"].build(), "float_compare")
+    assert "~(" in text
+    path = tmp_path / "wrong.v"
+    path.write_text(text.replace("~(", "(", 1))
+    with pytest.raises(BenchFailed, match="differ"):
+        simulate("float_compare", netlist=path)
+
+
+def test_blocks_that_run_on_gates_are_registered():
+    assert set(netlist.BLOCKS) <= set(BLOCKS)
+
+
+def test_netlist_has_the_modules_that_are_counted():
+    component = synth_parts.PRODUCT_ROW.build("four")
+    text = netlist.verilog(component, "product_row")
+    modules = flows.modules(emit.rtlil(component, "product_row"), "product_row")
+    assert text.count("\nmodule ") == len(modules)
+    assert all(f"module {name}" in text for name in modules)
+    assert "*" not in text.replace("/*", "").replace("*/", "")  # the product is gates
+
+
+def test_memories_apart_are_the_rtl_and_small_ones_are_gates():
+    large = netlist.verilog(Sram(config=SramConfig(depth=64, width=16)), "sram_64x16_1r")
+    small = netlist.verilog(Sram(config=SramConfig(depth=4, width=2)), "sram_4x2_1r")
+    assert "[63:0]" in large
+    assert "[3:0]" not in small
+
+
+def test_memory_that_is_no_sram_is_an_error():
+    with pytest.raises(ToolError, match="is no Sram"):
+        netlist.verilog(synth_parts.TABLE.build(), "store")
