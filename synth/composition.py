@@ -6,7 +6,8 @@ settings). So a machine of millions of gates costs the time of some dozen module
 
 What the sum does not see: constants and unused ports that one instance has and another has not, and gates that two modules
 could share across their border. ``--check`` synthesises the same design flattened, memories apart in the same way, and
-prints both; at the sizes where both run the sum is off by at most ``BOUND``.
+prints both. The sum is the larger one: by 4.0 % for ``computing_engine`` at preset ``tiny``, 3.3 % for ``axi_writer``. Below
+``LEAST_GE`` a few dozen gates are more than that: 70 of the 418 of ``lut_multiplier``.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from hw.generate import table
 from synth import cache, flows, runs, sram
 from synth.sram import NAND2_UM2
 
-#: Largest difference of a sum of modules from the flattened design, as a share of the latter.
+#: Largest difference of a sum of modules from the flattened design, as a share of the latter, from ``LEAST_GE`` on.
 BOUND = 0.05
+LEAST_GE = 2000
 
 #: Without a block: the machines, where the registry has them.
 MACHINES = (("simcore", "paper"), ("computing_engine", "paper"), ("matching_engine", None), ("datm", "paper"))
