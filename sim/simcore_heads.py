@@ -268,7 +268,7 @@ def run_head(native, c, head, *, limit=1_000_000):
             head.q, head.k, head.v, head.geometry, head.settings, places=head.places, changes=head.changes
         )
         before = memory.data.copy()
-        if head.meddle:
+        if head.meddle and cause not in REFUSALS:  # these end at once
             _meddle(machine.registers)
         run = machine.finish(started)
     except SimcoreError as error:
@@ -279,7 +279,9 @@ def run_head(native, c, head, *, limit=1_000_000):
         found, counted = Cause.NONE, run.counters
     if found != cause:
         raise WrongHead(f"{head}: ended with {found.name}, and should have ended with {cause.name}")
-    if head.meddle and machine.registers.read("status.refused"):
+    if head.meddle and cause not in REFUSALS:
+        if not machine.registers.read("status.refused"):
+            raise WrongHead(f"{head}: the start while it was busy was not said to be refused")
         machine.registers.write("status.refused", 1)
     _look_at(memory.data, before, c, head, kept=cause in REFUSALS)
     if a is None:
@@ -297,11 +299,10 @@ REFUSALS = (Cause.GEOMETRY, Cause.ADDRESS, Cause.PROPORTION, Cause.THRESHOLD, Ca
 
 
 def _meddle(registers):
-    """The next head's registers, and a start that is too early."""
+    """A start that is too early, and the next head's registers."""
+    registers.write("control", 1 | 1 << 16)  # the interrupt stays enabled
     for name in ("frames", "height", "width", "channels", "text", "p_a", "a_low", "k_high", "window"):
         registers.write(name, 0xFFF1)
-    if registers.read("status.busy"):
-        registers.write("control", 1 | 1 << 16)  # start, and the interrupt stays enabled
 
 
 def _look_at(after, before, c, head, kept):
