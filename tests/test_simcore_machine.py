@@ -3,8 +3,10 @@
 ``python -m sim.simcore_heads`` runs thousands of the same heads.
 """
 
+import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hw import registry
@@ -14,6 +16,7 @@ from hw.simcore.lut_pe import LutPEConfig
 from hw.simcore.simcore import Simcore, SimcoreConfig
 from hw.simcore.simcore_registers import Cause
 from sim.native import Native
+from sim.simcore import SimcoreError, on_native
 from sim.simcore_heads import REFUSALS, campaign, heads, main, registers_that_are_wrong, run_head
 
 TINY = registry.find("simcore").config("tiny")
@@ -61,6 +64,22 @@ def test_random_heads(tiny):
 def test_random_faults_and_the_head_after_each(tiny):
     causes, _ = campaign(tiny, TINY, 120, seed=1, faults=True)
     assert causes["NONE"] >= 50 and {"READ", "WRITE", "NOT_FINITE_Q", "NOT_FINITE_K", "NOT_FINITE_V"} <= set(causes)
+
+
+def test_scales_of_another_head_end_it_somehow(tiny):
+    """A is then of no use, or the map overflows; and the next head is right."""
+    causes = set()
+    for number, head in itertools.islice(heads(TINY, seed=4), 20):
+        machine = on_native(tiny, head.size, base=head.base, seed=head.pauses, limit=300_000)
+        codes = np.random.default_rng(number).choice([0x7F7FFFFF, 1, 0x00800000, 0x50000000], 2)
+        changes = dict(zip(("score_scale", "frame_inverse"), codes.tolist()))
+        try:
+            machine.run(head.q, head.k, head.v, head.geometry, head.settings, places=head.places, changes=changes)
+            causes.add(Cause.NONE)
+        except SimcoreError as error:
+            causes.add(error.cause)
+        run_head(tiny, TINY, head)
+    assert causes <= {Cause.NONE, Cause.INTERNAL, Cause.FOLD}
 
 
 def test_the_command(tiny, capsys):

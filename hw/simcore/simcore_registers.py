@@ -32,7 +32,7 @@ class Cause(enum.IntEnum):
     NOT_FINITE_K = 9, "NaN or infinity in K"
     NOT_FINITE_V = 10, "NaN or infinity in V"
     FOLD = 11, "a value of Q times K's scale is beyond FP16"
-    INTERNAL = 12, "a part of the machine reported what cannot happen"
+    INTERNAL = 12, "the map of P overflowed, as scales that are not those of the head can make it, or a part failed"
 
     def __new__(cls, value, doc):
         member = int.__new__(cls, value)
