@@ -22,7 +22,6 @@ import numpy as np
 
 from golden.computing_engine import Array
 from golden.simcore import Geometry, Result, importance_of_keys, key_tiles
-from golden.sparsification_unit import KEPT
 
 
 class Machine(NamedTuple):
@@ -95,25 +94,6 @@ def work(result: Result, geometry: Geometry, keys: int | None = None) -> Work:
     slices = result.slices
     important = importance_of_keys(result.map_p, geometry, keys)[slices.tile]
     return Work(slices.rows, tokens, result.a.shape[1], important, result.map_a.sum(axis=2))
-
-
-def ungrouped(result: Result, geometry: Geometry, t: int, keys: int | None = None) -> Work:
-    """The same head without grouping: a slice is t tokens of a frame as they stand, left out only if all are skipped.
-
-    A skipped token's row is then idle, and counted. Importance is that of the grouped slice with the first row kept.
-    """
-    grouped = work(result, geometry, keys)
-    of_row = np.repeat(np.arange(len(grouped.rows)), grouped.rows)
-    rows, like, first = [], [], 0
-    for place in geometry.tiles:
-        kept = result.kind[place] == KEPT
-        for start in range(0, len(kept), t):
-            count = int(np.count_nonzero(kept[start : start + t]))
-            if count:
-                rows.append(min(t, len(kept) - start))
-                like.append(of_row[first])
-            first += count
-    return grouped._replace(rows=np.array(rows), important=grouped.important[like], columns=grouped.columns[like])
 
 
 def bound(of: Work, machine: Machine) -> Cycles:

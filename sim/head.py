@@ -39,12 +39,10 @@ ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
     "+ rows skipped": {"quantize": False},
     "+ speculation": {"sparsify": False},
+    "all, not grouped": {"compact": False},
     "all": {},
 }
 """The switches of each configuration that differ from ``Settings``."""
-
-UNGROUPED = "all, not grouped"
-"""A model alone: rows are neither compacted nor computed in another order. The RTL has no switch for it."""
 
 PRESET = "small"
 RESULTS_FILE, PICTURE = RESULTS / "head.json", RESULTS / "head.svg"
@@ -59,7 +57,7 @@ LATENCY = 20
 PAPER = (
     ("all features", 2.01, "FP16 only", "all"),
     ("LUT array", 1.45, "+ rows skipped", "all"),
-    ("adaptive grouping", 1.10, UNGROUPED, "all"),
+    ("adaptive grouping", 1.10, "all, not grouped", "all"),
 )
 
 #: A row of S for each of 16 rows of a slice, in FP32, at the paper's largest clip, and its global buffer: bytes.
@@ -192,7 +190,6 @@ def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[st
     """Modelled cycles, bound and fitted, of each configuration, in slices and key tiles as ``preset`` has them."""
     arrays = cycles.machine(_config(preset).engine)
     work = {name: cycles.work(result, geometry, settings.keys) for name, result in results.items()}
-    work[UNGROUPED] = cycles.ungrouped(results["all"], geometry, settings.rows, settings.keys)
     return {
         "bound": {name: cycles.bound(each, arrays) for name, each in work.items()},
         "fitted": {name: cycles.fitted(each, arrays) for name, each in work.items()},
@@ -208,7 +205,7 @@ def _run_all(preset, matrices, geometry, settings, results, jobs, told):
     try:
         futures = {
             pool.submit(run, name, preset, matrices, geometry, replace(settings, **ABLATIONS[name])): name
-            for name in ("FP16 only", "+ speculation", "+ rows skipped", "all")
+            for name in ("FP16 only", "+ speculation", "+ rows skipped", "all, not grouped", "all")
         }
         for future in as_completed(futures):
             name = futures[future]
@@ -341,10 +338,8 @@ def _activity(array, counters, tiles):
 
 
 def _speed_ups(head, slow, fast):
-    """Measured, None where the RTL cannot do one of both; and of each model."""
-    found = {"measured": None}
-    if slow in head.found and fast in head.found:
-        found["measured"] = head.found[slow].counters["cycles"] / head.found[fast].counters["cycles"]
+    """Measured, and of each model."""
+    found = {"measured": head.found[slow].counters["cycles"] / head.found[fast].counters["cycles"]}
     for preset, kinds in head.models.items():
         found |= {f"{preset} {kind}": of[slow].total / of[fast].total for kind, of in kinds.items()}
     return found
@@ -412,9 +407,8 @@ def paper_heads(found: dict):
 def paper_cells(found: dict):
     """Speed-ups measured, modelled and published: cells below ``paper_heads``."""
     for each in found["beside_paper"]:
-        measured = "-" if each["measured"] is None else f"{each['measured']:.2f}"
         models = (f"{each[key]:.2f}" for key in paper_heads(found)[2:-1])
-        yield each["name"], f"{each['from']}, {each['to']}", measured, *models, f"{each['paper']:.2f}"
+        yield each["name"], f"{each['from']}, {each['to']}", f"{each['measured']:.2f}", *models, f"{each['paper']:.2f}"
 
 
 def tables(found: dict):

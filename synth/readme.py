@@ -19,12 +19,15 @@ from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset
 from sim import accuracy, clips, head, matching, similarity, softmax_accuracy, speculation
-from synth import bitstream, cache, lanes, report, runs
+from synth import bitstream, cache, composition, lanes, report, runs
 
 README = cache.ROOT / "README.md"
 EXPECTED = Path(__file__).with_name("expected.json")
 #: The preset of an arithmetic operator with all its register stages.
 DEEPEST = "deep"
+
+#: Blocks and presets whose sum over modules is measured: what is too large to be synthesised whole.
+MACHINES = (("simcore", "paper"), ("computing_engine", "paper"), ("matching_engine", "default"))
 #: Frames of the clip whose rows speculation is measured on, and frames that are matched: all of them take many seconds.
 QUERIES, MATCHED = 3, 8
 PLOT = cache.ROOT / "docs" / "lanes.svg"
@@ -275,7 +278,8 @@ def placed(text, name, table):
 
 def measured():
     """By the tools: ``blocks``, the costs of every block at its default preset; ``operators``, those of ``hw.arith`` with
-    all their stages; ``lanes``, the mixed lanes; ``head``, a head through SIMCORE."""
+    all their stages; ``lanes``, the mixed lanes; ``machines``, sums over modules of what is too large to be synthesised
+    whole; ``head``, a head through SIMCORE."""
     found = {}
     with runs.progress_bar() as progress:
         for compared in (True, False):
@@ -283,11 +287,13 @@ def measured():
                 (b, default_preset(b)) for b in registry.BLOCKS.values() if (b.name in report.COMPARED) == compared
             ]
             technologies = runs.TECHNOLOGIES if compared else ("generic", "ecp5")
-            found |= {result["block"]: result for result in runs.measure_all(pairs, technologies, progress=progress)}
+            options = {"progress": progress, "route_ge": runs.FPGA_GE}
+            found |= {result["block"]: result for result in runs.measure_all(pairs, technologies, **options)}
         deepest = runs.measure_all([(b, DEEPEST) for b in arithmetic()], ("generic", "ecp5"), progress=progress)
     found = [found[name] for name in registry.BLOCKS]
-    mixed = lanes.measure(lambda text: print(text, "...", flush=True), route=False)
-    return {"blocks": found, "operators": deepest, "lanes": mixed, "head": measured_head()}
+    mixed = lanes.measure(lambda text: print(text, "...", flush=True))
+    machines = [composition.compose(*machine) for machine in MACHINES]
+    return {"blocks": found, "operators": deepest, "lanes": mixed, "machines": machines, "head": measured_head()}
 
 
 def arithmetic():

@@ -27,7 +27,7 @@ def found():
     q[29:41:2] = q[17:29:2]
     q, k, v = (x.astype(np.float16) for x in (q, k, v))
     settings = Settings(rows=5, p_p=0.4, tau=1.0)
-    others = (replace(FP16_ONLY, rows=5), replace(settings, keys=KEYS))
+    others = (replace(FP16_ONLY, rows=5), replace(settings, keys=KEYS), replace(settings, compact=False))
     return geometry, simcore(q, k, v, geometry, settings), *(simcore(q, k, v, geometry, each) for each in others)
 
 
@@ -55,7 +55,7 @@ def counted(geometry, result, machine, keys=None):
 
 
 @pytest.mark.parametrize("machine", [SMALL, WIDE])
-@pytest.mark.parametrize("which, keys", [(1, None), (2, None), (3, KEYS)])
+@pytest.mark.parametrize("which, keys", [(1, None), (2, None), (3, KEYS), (4, None)])
 def test_cycles_are_those_counted(found, machine, which, keys):
     geometry, result = found[0], found[which]
     products, taken = counted(geometry, result, machine, keys)
@@ -75,30 +75,6 @@ def test_a_tile_takes_what_the_engine_says():
         job = Job(S, x, np.zeros((9, 7), np.uint16))
         assert cycles.taken(array, np.array(5), np.array(9), 7) == cost(job, array).compute
     assert cycles.taken(SMALL.lut, np.array(5), np.array(0), 7) == 0
-
-
-def test_without_grouping_skipped_rows_are_counted(found):
-    geometry, result, dense, tiled = found
-    work = cycles.ungrouped(result, geometry, 5)
-    rows, first = [], []
-    for place in geometry.tiles:
-        for start in range(place.start, place.stop, 5):
-            tokens = range(start, min(start + 5, place.stop))
-            kept = [i for i in tokens if result.kind[i] == 0]
-            if kept:
-                rows.append(len(tokens))
-                first.append(int((result.kind[: kept[0]] == 0).sum()))
-    np.testing.assert_array_equal(work.rows, rows)
-    slices = [int(np.searchsorted(result.slices.first, f, side="right")) - 1 for f in first]
-    np.testing.assert_array_equal(work.columns, result.map_a[slices].sum(axis=2))
-    np.testing.assert_array_equal(work.important, result.map_p[result.slices.tile[slices]])
-    assert sum(result.slices.rows) < sum(rows)
-    smaller = cycles.ungrouped(tiled, geometry, 5, KEYS)
-    np.testing.assert_array_equal(smaller.columns, tiled.map_a[slices].sum(axis=2))
-    np.testing.assert_array_equal(smaller.rows, rows)
-    assert smaller.products()[0].sum() + smaller.products()[1].sum() == sum(rows) * geometry.tokens * 20
-    everything = cycles.ungrouped(dense, geometry, 5)
-    np.testing.assert_array_equal(everything.rows, dense.slices.rows)
 
 
 def test_machines_of_the_presets():

@@ -39,14 +39,15 @@ def test_what_is_measured(few):
     found, said = few
     assert found.geometry == Geometry(4, 3, 4) and found.rows == 48
     assert list(found.found) == list(found.errors) == list(head.ABLATIONS)
-    assert [line.split(" ", 2)[:2] for line in said] == [["head:", "48"]] + [["head", f"{k}/4"] for k in range(1, 5)]
-    dense, rows, speculation, everything = (found.found[name] for name in head.ABLATIONS)
+    assert [line.split(" ", 2)[:2] for line in said] == [["head:", "48"]] + [["head", f"{k}/5"] for k in range(1, 6)]
+    dense, rows, speculation, loose, everything = (found.found[name] for name in head.ABLATIONS)
     assert all(each.elements == 480 for each in found.found.values())
     assert dense.result.statistics.skipped == dense.result.statistics.share == 0
     assert rows.result.statistics.skipped == everything.result.statistics.skipped > 0.2
     assert rows.result.statistics.share == 0 and everything.result.statistics.share > 0.2
     assert found.errors["FP16 only"] < found.errors["all"] < 0.5
     cycles = [each.counters["cycles"] for each in (dense, rows, speculation, everything)]
+    assert len(loose.result.slices.rows) >= len(everything.result.slices.rows)
     assert cycles[0] > cycles[1] and cycles[2] > cycles[3]  # predicting takes longer than so small a head
     assert dense.counters["lut_busy"] == 0 < everything.counters["lut_busy"]
 
@@ -61,7 +62,7 @@ def test_busy_cycles_are_those_of_the_model(few):
             assert getattr(bound, array) <= busy <= getattr(fitted, array) <= each.counters["cycles"], (name, array)
             if array == "fp16":
                 assert busy + stalled >= 0.9 * fitted.fp16
-    assert set(found.models) == {"tiny", "paper"} and head.UNGROUPED in found.models["paper"]["fitted"]
+    assert set(found.models) == {"tiny", "paper"}
 
 
 def test_document_and_tables(few, tmp_path, monkeypatch):
@@ -78,18 +79,18 @@ def test_document_and_tables(few, tmp_path, monkeypatch):
         assert each["tile_cycles"] + counters["prologue_cycles"] + counters["recovery_cycles"] == counters["cycles"]
     whole, lut, grouping = found["beside_paper"]
     assert [each["paper"] for each in (whole, lut, grouping)] == [2.01, 1.45, 1.10]
-    assert whole["measured"] == found["runs"]["all"]["speed_up"] > lut["measured"] and grouping["measured"] is None
+    assert whole["measured"] == found["runs"]["all"]["speed_up"] > lut["measured"]
+    assert grouping["measured"] >= 1
     for part in (
         "simcore tiny: all 4 of 4 frames",
         *head.ABLATIONS,
-        head.UNGROUPED,
         "2.01",
         "1.45",
         "1.10",
         "2,194 KiB",
     ):
         assert part.replace("all 4 of 4", "all 4") in text
-    assert "1,920 elements of A compared" in text and "models, not measurements" in text
+    assert "2,400 elements of A compared" in text and "models, not measurements" in text
     assert (tmp_path / "head.svg").read_text().startswith("<?xml")
     assert all(len(line) <= 110 for line in text.splitlines())
     sorted_document = json.loads(json.dumps(found, sort_keys=True))
