@@ -50,8 +50,8 @@ class RowFetcher(wiring.Component):
     not_finite : Out(1), a NaN or an infinity came in Q
     overflow : Out(1), a folded row is beyond FP16
 
-    Cycles: a token that is not kept takes one, one that is 2 and its words; hidden behind the block before. Memory: two
-    blocks of G t rows, twice.
+    Cycles: 3 a token that is not kept, the most of 4 and its words for one that is, 1 less without ``sparsify``; hidden
+    behind the block before. Memory: two blocks of G t rows of max_channels x 16 bits, twice.
     """
 
     def __init__(self, *, config: SimcoreConfig):

@@ -4,11 +4,14 @@
 
     i_fp16 (S) --+                         +--> e (memory) ------------------------------------> arrays
     i_lut (S) ---+--> lanes --> SFU -------+--> m, l (memory) ----------------------------------> merging
-    i_scores ----+               |         +--> column importance (i_v) --> masks (memory) --+--> arrays, merging
+    i_scores ----+               |         +--> queue --> column importance (i_v) --> masks -+--> arrays, merging
                                  +--> o_probabilities                                        +--> ready
 
 The SFU is the machine's only one: the prediction unit has it before the first tile. Of the two arrays the one that has a
 whole job to give is served, turn and turn about.
+
+Rejected: e straight from the SFU into column importance, without the queue: while it multiplies the sums of one slice by V
+the scores of the next wait, and with them the array (blocked in 11 % of the cycles, where it is none now).
 """
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
@@ -50,7 +53,8 @@ class ScorePath(wiring.Component):
     busy : Out(1), the SFU takes scores
 
     Cycles: ``tokens / sfu_lanes`` a row, one row after the other. The map of A of a slice is there ``tile_cycles`` of
-    ``ColumnImportance`` and the sort behind its last row.
+    ``ColumnImportance`` and the sort behind its last row. Memory: of each slice and place t rows of keys x 16 bits of e (two
+    read ports), of m and l, and a mask (three); a queue of the e of G slices.
     """
 
     def __init__(self, *, config: SimcoreConfig):
