@@ -382,7 +382,9 @@ _ENTRIES = (
             "tiny": SimcoreConfig(
                 engine=ComputingEngineConfig(
                     fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
-                    lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+                    lut=LutPEConfig(
+                        rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True
+                    ),
                     max_channels=16,
                     max_tokens=6,
                     load_lanes=8,

@@ -105,11 +105,15 @@ def open_port(path, baud=BAUD):
         raise BoardError(f"cannot open {path}: {error}") from None
 
 
-@functools.cache
 def known_versions():
-    """Version word to (name, config) of the demonstrators that this tree builds."""
-    presets = registry.find("demonstrator").presets
-    return {version_of(config): (name, config) for name, config in presets.items()}
+    """Version word and (name, config) of each demonstrator that this tree builds; that of SIMCORE takes seconds to make."""
+    for name, config in registry.find("demonstrator").presets.items():
+        yield _version(name), (name, config)
+
+
+@functools.cache
+def _version(preset):
+    return version_of(registry.find("demonstrator").config(preset))
 
 
 class Board:
@@ -140,7 +144,7 @@ class Board:
         self._ready = set()
         self.repeated = self.sent = self.received = 0
         try:
-            self._identify(known_versions() if versions is None else versions)
+            self._identify(known_versions() if versions is None else versions.items())
         except BaseException:
             self.close()
             raise
@@ -299,14 +303,18 @@ class Board:
 
     def _identify(self, versions):
         version, built = self.reset()
-        known = ", ".join(f"{name} {word:08x}" for word, (name, _) in versions.items())
-        if version not in versions:
+        known = []
+        for word, found in versions:
+            known.append(f"{found[0]} {word:08x}")
+            if word == version:
+                break
+        else:
             raise BoardError(
-                f"{self._name} has a bitstream of version {version:08x}, and this tree makes {known}: "
+                f"{self._name} has a bitstream of version {version:08x}, and this tree makes {', '.join(known)}: "
                 "build and load its own, make bitstream BOARD=..."
             )
         self.version = version
-        self.name, self.config = versions[version]
+        self.name, self.config = found
         expected = sum(1 << UNITS.index(name) for name in self.units)
         expected |= (self.config.machine is not None) << MACHINE_BIT
         if built != expected:
@@ -588,7 +596,7 @@ def _simulated(preset):
     from sim.pins import Pins  # and a simulator, which a board does not need
 
     config = registry.find("demonstrator").config(preset)
-    return Pins(replace(config, version=version_of(config)))
+    return Pins(replace(config, version=_version(preset)))
 
 
 if __name__ == "__main__":

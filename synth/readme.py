@@ -230,7 +230,9 @@ def board_rows(results):
             cells.append((board, f"`{target.preset}`", *["-"] * 8))
         for result in builds:
             tools |= result["tools"]
-            used = [f"{n:,} of {has:,}" for n, has in (result["usage"][kind] for kind in bitstream.CELLS[target.family])]
+            used = [
+                f"{n:,} of {has:,}" for n, has in (result["usage"][kind] for kind in bitstream.CELLS[target.family])
+            ]
             needed, closed = min(result["clocks_mhz"].values())
             slack = f"{bitstream.slack_ns(needed, closed):.1f}"
             cells.append(
