@@ -104,7 +104,7 @@ class Block:
         return self.component(config=self.config(preset))
 
 
-#: The SIMCORE that leaves room for itself on an ECP5 85F: words of two elements, one lane of each unit.
+#: The SIMCORE that fits an ECP5 85F beside the link: words of two elements, one lane in most units.
 _SIMCORE_BOARD = SimcoreConfig(
     engine=ComputingEngineConfig(
         fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
