@@ -20,6 +20,7 @@ from hw.axi.registers import EXAMPLE, Registers, RegistersConfig, register
 from hw.board.bus_adapter import BusAdapter, BusAdapterConfig
 from hw.board.demonstrator import Demonstrator, DemonstratorConfig
 from hw.board.link import Link, LinkConfig
+from hw.board.machine import MachineConfig
 from hw.board.uart import Uart, UartConfig
 from hw.errors import UnknownName
 from hw.formats import FP16, FP17, FP29, FP32
@@ -102,6 +103,33 @@ class Block:
         """A new component of ``preset``."""
         return self.component(config=self.config(preset))
 
+
+#: The SIMCORE that fits an ECP5 85F beside the link: words of two elements, one lane in most units.
+_SIMCORE_BOARD = SimcoreConfig(
+    engine=ComputingEngineConfig(
+        fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
+        lut=LutPEConfig(rows=2, columns=1, lanes=2, words=4, copy_width=8, slices="generator", ragged=True),
+        max_channels=8,
+        max_tokens=6,
+        load_lanes=2,
+    ),
+    slices=2,
+    tiles=2,
+    max_frames=4,
+    max_height=4,
+    max_width=4,
+    max_tokens=64,
+    max_text=8,
+    data_bits=32,
+    address_bits=16,
+    burst=4,
+    outstanding=2,
+    sfu_lanes=1,
+    merge_lanes=1,
+    importance_lanes=2,
+    candidates=1,
+    slots=64,
+)
 
 _AXI = {
     "default": AxiConfig(),
@@ -315,6 +343,9 @@ _ENTRIES = (
             "smallest": DemonstratorConfig(
                 units=("min_tree",), min_tree=MinTreeConfig(stages=4), divisor=8, timeout=4000
             ),
+            "simcore": DemonstratorConfig(
+                units=("min_tree",), machine=MachineConfig(Simcore, _SIMCORE_BOARD, depth=4096), divisor=8, timeout=4000
+            ),
         },
         "no paper",
         "what goes on a board: a LUT PE, a plain PE and a min tree behind a UART",
@@ -351,7 +382,9 @@ _ENTRIES = (
             "tiny": SimcoreConfig(
                 engine=ComputingEngineConfig(
                     fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
-                    lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+                    lut=LutPEConfig(
+                        rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True
+                    ),
                     max_channels=16,
                     max_tokens=6,
                     load_lanes=8,
@@ -370,6 +403,7 @@ _ENTRIES = (
                 importance_lanes=4,
                 slots=64,
             ),
+            "board": _SIMCORE_BOARD,
             "small": SimcoreConfig(),
             "paper": SimcoreConfig(
                 engine=ComputingEngineConfig(

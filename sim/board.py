@@ -11,6 +11,8 @@
     driver = Driver(description, board.registers)    # of a board with a machine; see ``sim.driver``
     board.memory.write(0, tokens.tobytes())
 
+    run = board.simcore.run(q, k, v, Geometry(4, 4, 4), settings_of(board.simcore_config))    # see ``sim.simcore``
+
 ``selftest`` sends what the benches of the units send, compares every answer with the goldens, and tells how fast it came.
 Nothing here knows what the port is: anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of
 ``serial.Serial`` will do, and the benches put the pins of a simulated board in its place.
@@ -33,13 +35,20 @@ from golden.formats import int8_encode
 from golden.link import ANSWER, HELLO, OVERHEAD, SYNC, Frame
 from golden.lut_pe import check_operands
 from golden.min_tree import min_tree
+from golden.simcore import Geometry, simcore
 from golden.sparsification_unit import squared_distance
 from hw import registry
+from hw.axi.registers import describe
 from hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
 from hw.errors import UserError, command_line
+from hw.simcore import simcore_registers
+from hw.simcore.simcore import Simcore
 from sim import clips
+from sim.driver import Driver
 from sim.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
 from sim.packing import pack, unpack
+from sim.simcore import Simcore as SimcoreDriver
+from sim.simcore import settings_of
 from sim.tb_min_tree import corner_keys
 
 BAUD = 1_000_000
@@ -59,6 +68,9 @@ _TRANSIENT = (link.CHECKSUM, link.TIMEOUT, link.LENGTH)
 
 #: What the selftest calls the memory of a machine, beside the names of the units.
 MEMORY = "memory"
+
+#: And a machine that is a SIMCORE.
+SIMCORE = "simcore"
 
 #: What a port raises when its board was unplugged; pyserial lets through what is no OSError.
 _GONE = (OSError,)
@@ -92,11 +104,15 @@ def open_port(path, baud=BAUD):
         raise BoardError(f"cannot open {path}: {error}") from None
 
 
-@functools.cache
 def known_versions():
-    """Version word to (name, config) of the demonstrators that this tree builds."""
-    presets = registry.find("demonstrator").presets
-    return {version_of(config): (name, config) for name, config in presets.items()}
+    """Version word and (name, config) of each demonstrator that this tree builds; that of SIMCORE takes seconds to make."""
+    for name, config in registry.find("demonstrator").presets.items():
+        yield _version(name), (name, config)
+
+
+@functools.cache
+def _version(preset):
+    return version_of(registry.find("demonstrator").config(preset))
 
 
 class Board:
@@ -127,7 +143,7 @@ class Board:
         self._ready = set()
         self.repeated = self.sent = self.received = 0
         try:
-            self._identify(known_versions() if versions is None else versions)
+            self._identify(known_versions() if versions is None else versions.items())
         except BaseException:
             self.close()
             raise
@@ -203,6 +219,20 @@ class Board:
         self._with_machine()
         return _Memory(self)
 
+    @property
+    def simcore(self):
+        """The driver of a SIMCORE, ``sim.simcore.Simcore``; the board is asked whether a head has ended."""
+        _ = self.simcore_config
+        return SimcoreDriver(Driver(describe(simcore_registers.REGISTERS), self.registers), self.memory)
+
+    @property
+    def simcore_config(self):
+        """``SimcoreConfig`` of the board's SIMCORE."""
+        self._with_machine()
+        if not _is_simcore(self.config):
+            raise BoardError(f"{self._name} has no SIMCORE: its machine is a {self.config.machine.component.__name__}")
+        return self.config.machine.config
+
     def _with_machine(self):
         if self.config.machine is None:
             raise BoardError(f"{self._name} has no machine: its demonstrator, {self.name}, has {', '.join(self.units)}")
@@ -272,14 +302,18 @@ class Board:
 
     def _identify(self, versions):
         version, built = self.reset()
-        known = ", ".join(f"{name} {word:08x}" for word, (name, _) in versions.items())
-        if version not in versions:
+        known = []
+        for word, found in versions:
+            known.append(f"{found[0]} {word:08x}")
+            if word == version:
+                break
+        else:
             raise BoardError(
-                f"{self._name} has a bitstream of version {version:08x}, and this tree makes {known}: "
+                f"{self._name} has a bitstream of version {version:08x}, and this tree makes {', '.join(known)}: "
                 "build and load its own, make bitstream BOARD=..."
             )
         self.version = version
-        self.name, self.config = versions[version]
+        self.name, self.config = found
         expected = sum(1 << UNITS.index(name) for name in self.units)
         expected |= (self.config.machine is not None) << MACHINE_BIT
         if built != expected:
@@ -334,6 +368,10 @@ class Board:
             for frame, _ in link.frames(heard):
                 if frame.code > ANSWER or (frame.code == ANSWER and frame.tag == self._tag):
                     return frame
+
+
+def _is_simcore(config):
+    return config.machine is not None and config.machine.component is Simcore
 
 
 class _Registers:
@@ -410,8 +448,9 @@ def selftest(board, tensors, *, seed=1, queries=8, units=None, tests=None):
 
     ``tensors`` are those of the benches (``sim.clips``); ``queries`` the tokens of the last frame whose scores are computed.
     """
-    vectors = dict.fromkeys(UNITS, _tiles) | {"min_tree": _keys, MEMORY: _bytes}
-    for unit in units or [*board.units, *[MEMORY] * (board.config.machine is not None)]:
+    vectors = dict.fromkeys(UNITS, _tiles) | {"min_tree": _keys, MEMORY: _bytes, SIMCORE: _heads}
+    machine = [*[MEMORY] * (board.config.machine is not None), *[SIMCORE] * _is_simcore(board.config)]
+    for unit in units or [*board.units, *machine]:
         rng = np.random.default_rng(seed)
         for test, run, expected in vectors[unit](board, unit, tensors, rng, queries):
             if tests and test not in tests:
@@ -468,6 +507,32 @@ def _bytes(board, unit, tensors, rng, queries):
     yield "bytes", run, content
 
 
+def _heads(board, unit, tensors, rng, queries):
+    """Heads through SIMCORE, as large as it takes: one at random with text, one of the clip's first tokens and channels.
+
+    The elements of A are the vectors.
+    """
+    c = board.simcore_config
+    height, width = c.max_height, c.max_width
+    frames = max(1, min(c.max_frames, c.max_tokens // (height * width)))
+    geometry = Geometry(frames, height, width, c.max_text)
+    tests = {"head at random": (geometry, rng.standard_normal((3, geometry.tokens, c.max_channels)))}
+    there, tokens, _ = tensors["q"].shape
+    width = min(width, tokens)
+    geometry = Geometry(min(frames, there), min(height, tokens // width), width)
+    clip = [tensors[name][: geometry.frames, : geometry.rows, : c.max_channels] for name in "qkv"]
+    tests["clip"] = (geometry, [x.reshape(geometry.tokens, -1) for x in clip])
+    for test, (geometry, matrices) in tests.items():
+        q, k, v = (np.asarray(x, np.float16) for x in matrices)
+        settings = settings_of(c)
+        expected = simcore(q, k, v, geometry, settings).a.view(np.uint16)
+
+        def run(arguments=(q, k, v, geometry, settings)):
+            return board.simcore.run(*arguments).a.view(np.uint16)
+
+        yield test, run, expected
+
+
 def table(results):
     """The results as text, a line each, and the rate of the line over all of them."""
     header = ("unit", "test", "vectors", "mismatches", "bytes", "time", "rate", "")
@@ -500,7 +565,7 @@ def main(arguments=None):
     where.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0")
     where.add_argument("--simulate", metavar="PRESET", help="no board: the pins of a simulated demonstrator instead")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the bitstream (default: %(default)s)")
-    parser.add_argument("--unit", choices=(*UNITS, MEMORY), help="one unit instead of all that the board has")
+    parser.add_argument("--unit", choices=(*UNITS, MEMORY, SIMCORE), help="one unit instead of all that the board has")
     parser.add_argument("--seed", type=int, default=1, help="of the random vectors (default: %(default)s)")
     parser.add_argument("--queries", type=int, default=8, help="tokens of the clip's last frame (default: %(default)s)")
     parser.add_argument("--clip", help="any video file instead of the sample clip")
@@ -530,7 +595,7 @@ def _simulated(preset):
     from sim.pins import Pins  # and a simulator, which a board does not need
 
     config = registry.find("demonstrator").config(preset)
-    return Pins(replace(config, version=version_of(config)))
+    return Pins(replace(config, version=_version(preset)))
 
 
 if __name__ == "__main__":

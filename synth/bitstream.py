@@ -281,14 +281,20 @@ def _cpu_seconds():
 
 
 def recorded():
-    """The results that are committed: board to what ``build`` returned."""
+    """The results that are committed: what ``build`` returned by ``record_name``."""
     return json.loads(RECORD.read_text()) if RECORD.exists() else {}
 
 
 def record(result):
-    """Put a result in place of that of its board; which file it was is nobody's business."""
+    """Put a result in place of that of its board and preset; which file it was is nobody's business."""
     kept = {name: value for name, value in result.items() if name != "file"}
-    RECORD.write_text(json.dumps(recorded() | {result["board"]: kept}, indent=1, sort_keys=True) + "\n")
+    named = {record_name(result["board"], result["preset"]): kept}
+    RECORD.write_text(json.dumps(recorded() | named, indent=1, sort_keys=True) + "\n")
+
+
+def record_name(board, preset):
+    """The board, and the preset behind a stop where it is not the board's own."""
+    return board if preset == BOARDS[board].preset else f"{board}.{preset}"
 
 
 def slack_ns(needed, achieved):

@@ -210,7 +210,7 @@ def matching_rows(tensors):
 
 
 def board_rows(results):
-    """The demonstrator on each board, as its last recorded build had it; ``results``: board to it."""
+    """The demonstrator on each board, its own preset first, as the last recorded build had it; ``results``: name to it."""
     header = (
         "board",
         "preset",
@@ -226,17 +226,21 @@ def board_rows(results):
     cells, tools = [], {}
     for name, target in bitstream.BOARDS.items():
         board = f"{target.title}, `{name}`"
-        if name not in results:
+        builds = [result for key, result in results.items() if result["board"] == name and key != name]
+        if name in results:
+            builds.insert(0, results[name])
+        else:
             cells.append((board, f"`{target.preset}`", *["-"] * 8))
-            continue
-        result = results[name]
-        tools |= result["tools"]
-        used = [f"{n:,} of {has:,}" for n, has in (result["usage"][kind] for kind in bitstream.CELLS[target.family])]
-        needed, closed = min(result["clocks_mhz"].values())
-        slack = f"{bitstream.slack_ns(needed, closed):.1f}"
-        cells.append(
-            (board, f"`{result['preset']}`", *used, f"{needed:g}", f"{closed:.1f}", slack, result["cpu_seconds"])
-        )
+        for result in builds:
+            tools |= result["tools"]
+            used = [
+                f"{n:,} of {has:,}" for n, has in (result["usage"][kind] for kind in bitstream.CELLS[target.family])
+            ]
+            needed, closed = min(result["clocks_mhz"].values())
+            slack = f"{bitstream.slack_ns(needed, closed):.1f}"
+            cells.append(
+                (board, f"`{result['preset']}`", *used, f"{needed:g}", f"{closed:.1f}", slack, result["cpu_seconds"])
+            )
     return markdown(header, cells) + _made("make bitstream BOARD=...", [{"tools": tools}])
 
 

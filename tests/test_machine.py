@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from machine_parts import REGISTERS, Copier, CopierConfig
 
+from golden.simcore import Geometry, simcore
 from hw.axi.axi_bursts import AxiConfig
 from hw.axi.registers import Registers, RegistersConfig, describe, register
-from hw.board.demonstrator import DemonstratorConfig
+from hw.board.demonstrator import DemonstratorConfig, version_of
 from hw.board.machine import MachineConfig
 from hw.registry import find
 from sim import board as host
 from sim.board import Board, BoardError
 from sim.driver import Driver
 from sim.pins import Pins
+from sim.simcore import SimcoreError, settings_of
 
 CONFIG = DemonstratorConfig(
     units=(),
@@ -111,6 +113,55 @@ def test_the_selftest_has_the_memory(board):
     assert [(r.unit, r.test, r.mismatches) for r in results] == [("memory", "bytes", 0)]
     assert results[0].vectors > 1000
     assert re.search(r"^memory +bytes +[\d,]+ +0 ", host.table(results), re.M)
+
+
+@pytest.fixture(scope="module")
+def simcore_board():
+    """SIMCORE as on a board; the simulator is that of ``python -m sim.board --simulate simcore``."""
+    config = find("demonstrator").config("simcore")
+    config = replace(config, version=version_of(config))
+    return Board(Pins(config), versions={config.version: ("simcore", config)})
+
+
+def test_a_head_through_simcore(simcore_board):
+    """From Python: A and counters are the golden's, by the registers and the memory behind the link."""
+    board = simcore_board
+    c = board.simcore_config
+    geometry, settings = Geometry(2, 2, 3, 2, False), settings_of(c, p_p=0.5, tau=1.5)
+    q, k, v = np.random.default_rng(6).standard_normal((3, geometry.tokens, 5)).astype(np.float16)
+    run = board.simcore.run(q, k, v, geometry, settings)
+    expected = simcore(q, k, v, geometry, settings)
+    np.testing.assert_array_equal(run.a.view(np.uint16), expected.a.view(np.uint16))
+    assert run.counters["slices"] == expected.statistics.slices
+    assert run.counters["tiles_fp16"] == expected.statistics.important
+    assert 0 < run.counters["words_written"] <= geometry.tokens * 3 and board.repeated == 0
+
+    # What a head ends with is told, and the next one is right.
+    bad = k.copy()
+    bad[3, 1] = np.inf
+    with pytest.raises(SimcoreError, match="NOT_FINITE_K"):
+        board.simcore.run(q, bad, v, geometry, settings)
+    with pytest.raises(SimcoreError, match="READ: SLVERR or DECERR"):
+        board.simcore.run(q, k, v, geometry, settings, changes={"q_low": behind(board)})
+    again = board.simcore.run(q, k, v, geometry, settings)
+    np.testing.assert_array_equal(again.a.view(np.uint16), expected.a.view(np.uint16))
+
+
+def behind(board):
+    """The first address behind the machine's memory."""
+    return board.config.machine.memory.size
+
+
+def test_the_selftest_has_heads(simcore_board):
+    tensors = {name: np.random.default_rng(7).standard_normal((3, 9, 6)).astype(np.float16) for name in "qkv"}
+    results = list(host.selftest(simcore_board, tensors, units=["simcore"]))
+    assert [(r.test, r.mismatches) for r in results] == [("head at random", 0), ("clip", 0)]
+    assert [r.vectors for r in results] == [72 * 8, 3 * 8 * 6]
+
+
+def test_a_machine_that_is_no_simcore(board):
+    with pytest.raises(BoardError, match="the board has no SIMCORE: its machine is a Copier"):
+        _ = board.simcore
 
 
 def test_a_board_without_a_machine():

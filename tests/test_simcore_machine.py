@@ -101,6 +101,14 @@ def test_every_register_is_checked(tiny):
     run_head(tiny, TINY, head)
 
 
+def test_the_machine_of_a_board():
+    """Words of two elements, one lane a unit, words of operands no wider than the arrays."""
+    config = registry.find("simcore").config("board")
+    native = Native.build(Simcore(config=config), "simcore")
+    causes, _ = campaign(native, config, 40, seed=4, faults=True)
+    assert causes["NONE"] >= 15 and len(causes) >= 5
+
+
 def test_another_machine():
     """Of every size another one than the presets: random heads and faults."""
     native = Native.build(Simcore(config=OTHER), "simcore")
