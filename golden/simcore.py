@@ -181,9 +181,7 @@ class Settings:
     sparsify: bool = field(default=True, metadata={"doc": "rows of similar tokens of Q are skipped"})
     speculate_p: bool = field(default=True, metadata={"doc": "unimportant tiles of P are FP-INT"})
     speculate_a: bool = field(default=True, metadata={"doc": "unimportant columns of A are FP-INT"})
-    compact: bool = field(
-        default=True, metadata={"doc": "kept rows of a frame stand side by side in slices"}
-    )
+    compact: bool = field(default=True, metadata={"doc": "kept rows of a frame stand side by side in slices"})
     quantize: bool = field(default=True, metadata={"doc": "K and V have INT8 codes; off: everything is FP16"})
     p_p: float = field(default=0.65, metadata={"doc": "proportion of a row's sum that P's important tiles exceed"})
     p_a: float = field(default=0.65, metadata={"doc": "the same of A's important columns"})
