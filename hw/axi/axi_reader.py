@@ -28,8 +28,8 @@ from amaranth.lib.wiring import In, Out
 
 from hw.axi.axi_bursts import AxiBursts, AxiConfig
 from hw.axi.channels import STATUS_LAYOUT, Cause, address_layout, r_layout
-from hw.axi.word_fifo import WordFifo, WordFifoConfig
 from hw.emit import emit_once
+from hw.memory.word_fifo import WordFifo, WordFifoConfig
 from hw.stream import register
 
 __all__ = ["AxiConfig", "AxiReader"]

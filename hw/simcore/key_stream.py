@@ -14,9 +14,9 @@ from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.word_fifo import WordFifo, WordFifoConfig
 from hw.emit import emit_once
 from hw.formats import FP16, INT8
+from hw.memory.word_fifo import WordFifo, WordFifoConfig
 from hw.simcore.simcore_config import SimcoreConfig, counted
 from hw.simcore.value_buffer import encode
 

@@ -28,10 +28,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
 from hw.axi.channels import STATUS_LAYOUT, Cause
-from hw.axi.word_fifo import WordFifo, WordFifoConfig
 from hw.emit import emit_once
 from hw.formats import FP16
 from hw.memory.table_reader import TableReader, TableReaderConfig
+from hw.memory.word_fifo import WordFifo, WordFifoConfig
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.axi.word_fifo import WordFifo, WordFifoConfig
 from hw.emit import emit_once
 from hw.formats import FP16, FP32
 from hw.memory.sram import Sram, SramConfig
+from hw.memory.word_fifo import WordFifo, WordFifoConfig
 from hw.simcore.column_importance import ColumnImportance
 from hw.simcore.sfu import Sfu
 from hw.simcore.simcore_config import Reading, SimcoreConfig, depth, read_port

@@ -24,8 +24,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.axi.channels import STATUS_LAYOUT
-from hw.axi.word_fifo import WordFifo, WordFifoConfig
 from hw.emit import emit_once
+from hw.memory.word_fifo import WordFifo, WordFifoConfig
 from hw.simcore.array_feeder import ArrayFeeder, ArrayFeederConfig
 from hw.simcore.column_merge import ColumnMerge
 from hw.simcore.computing_engine import ACTIVITIES, ComputingEngine, Kind
