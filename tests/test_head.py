@@ -16,6 +16,7 @@ from hw.errors import UserError
 from sim import clips, head
 
 TINY, SMALL = (registry.find("simcore").config(preset) for preset in ("tiny", "small"))
+SIMULATED = ", ".join(registry.find("simcore").small_presets)
 
 
 def tensors(frames, height, width, d, grid=True, seed=0):
@@ -207,7 +208,7 @@ def test_command_on_tensors_without_a_grid(tmp_path, capsys, monkeypatch):
         (["--p", "2"], "p_p must be between 0 and 1"),
         (["--tau", "-1"], "tau must be at least 0"),
         (["--jobs", "0"], "jobs must be a whole number of at least 1, not 0"),
-        (["--preset", "paper"], "preset 'paper' of simcore is not simulated; those that are: tiny, small"),
+        (["--preset", "paper"], f"preset 'paper' of simcore is not simulated; those that are: {SIMULATED}"),
         (
             ["--preset", "tiny"],
             "simcore tiny does not take 64 channels (at most 16), 9 rows of tokens in a frame (at most 4)",
@@ -235,5 +236,5 @@ def test_settings_of_a_machine():
     assert head.settings_of(SMALL, tau=1.0) == Settings(
         rows=8, keys=128, lanes=4, running=3, distance_lanes=8, window=3, group=4, tau=1.0
     )
-    with pytest.raises(UserError, match="those that are: tiny, small"):
+    with pytest.raises(UserError, match=f"those that are: {SIMULATED}"):
         head.measured(tensors(1, 1, 1, 1), "large")
