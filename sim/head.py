@@ -455,8 +455,7 @@ def notes(found: dict) -> str:
         f"- {paper} fitted: P V has too few columns for such wide arrays, and copies of slices, one a row, take longer"
         + (": speculation loses more than it saves." if lut[f"{paper} fitted"] < 1 else "."),
         "- From what to what the paper measures is not quite stated: its LUT array is taken to be added to an FP16 array "
-        "that skips rows; without grouping the rows that are skipped leave their PEs idle, a model alone, as the RTL "
-        "always compacts rows.",
+        "that skips rows; without grouping the rows that are skipped leave their PEs idle.",
         f"16 rows of S at 35,100 tokens are {ROWS_OF_S / (1 << 10):,.0f} KiB in FP32, the paper's buffer "
         f"{GLOBAL_BUFFER >> 10}: softmax is over key tiles, with a running maximum and sum.",
     )
