@@ -14,6 +14,8 @@ Rejected: e straight from the SFU into column importance, without the queue: whi
 the scores of the next wait, and with them the array (blocked in 11 % of the cycles, where it is none now).
 """
 
+from types import SimpleNamespace
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -196,7 +198,8 @@ class ScorePath(wiring.Component):
         ]
         with m.If(taken):
             m.d.sync += [part.eq(Mux(end, 0, part + 1)), done.eq(Mux(row_end, 0, done + c.sfu_lanes))]
-        return _Part(values, Mux(row_end, left, c.sfu_lanes), row_end, end, rows)
+        count = Mux(row_end, left, c.sfu_lanes)
+        return SimpleNamespace(values=values, count=count, row_end=row_end, end=end, rows=rows)
 
     def _results(self, m, sfu, order, importance):
         """Rows that leave the SFU to where they belong.
@@ -289,7 +292,7 @@ class ScorePath(wiring.Component):
         ]
         for k, port in enumerate((self.e_fp16, self.e_lut)):
             m.d.comb += [e.r_en[k].eq(port.en), e.r_addr[k].eq(port.addr), port.data.eq(e.r_data[k])]
-        plain = _Plain(Signal(name="plain"), Signal(c.slice_layout, name="plain_slice"))
+        plain = SimpleNamespace(valid=Signal(name="plain"), slice=Signal(c.slice_layout, name="plain_slice"))
         m.d.comb += [plain.valid.eq(taken & result.last & row.last & ~head.codes_v), plain.slice.eq(row.slice)]
         return jobs[1], plain
 
@@ -355,16 +358,6 @@ class ScorePath(wiring.Component):
         for k, port in enumerate((self.mask_fp16, self.mask_lut, self.mask_merge)):
             m.d.comb += [masks.r_en[k].eq(port.en), masks.r_addr[k].eq(port.addr), port.data.eq(masks.r_data[k])]
         return write << written
-
-
-class _Plain:
-    def __init__(self, valid, slice):
-        self.valid, self.slice = valid, slice
-
-
-class _Part:
-    def __init__(self, values, count, row_end, end, rows):
-        self.values, self.count, self.row_end, self.end, self.rows = values, count, row_end, end, rows
 
 
 def sums_address(config):

@@ -10,6 +10,8 @@ The core is reset before each head, and as soon as there is an error; the bus is
 still reads is dropped. So the next head is right whatever happened.
 """
 
+from types import SimpleNamespace
+
 from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
@@ -101,12 +103,12 @@ class Simcore(wiring.Component):
         m.submodules.arbiter = emit_once(arbiter)
         m.submodules.writer = emit_once(writer)
         m.submodules.rows = emit_once(rows)
-        bus = _Bus(
-            Signal(name="bus_quiet"),
-            Signal(name="read_error"),
-            Signal(name="write_error"),
-            Signal(name="word_read"),
-            Signal(name="word_written"),
+        bus = SimpleNamespace(
+            quiet=Signal(name="bus_quiet"),
+            read_error=Signal(name="read_error"),
+            write_error=Signal(name="write_error"),
+            word_read=Signal(name="word_read"),
+            word_written=Signal(name="word_written"),
         )
         under_way, read_errors, showing = [], [], []
         for k, name in enumerate(READERS):
@@ -386,12 +388,6 @@ class Simcore(wiring.Component):
 
 def _address(registers, name):
     return Cat(getattr(registers, f"{name}_low"), getattr(registers, f"{name}_high"))
-
-
-class _Bus:
-    def __init__(self, quiet, read_error, write_error, word_read, word_written):
-        self.quiet, self.read_error, self.write_error = quiet, read_error, write_error
-        self.word_read, self.word_written = word_read, word_written
 
 
 def connect_unless(m, condition, source, sink):

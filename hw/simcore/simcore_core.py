@@ -19,6 +19,8 @@
 Everything here is in reset state when a head begins.
 """
 
+from types import SimpleNamespace
+
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -167,7 +169,9 @@ class SimcoreCore(wiring.Component):
         """Prologue, main, recovery: one bit each."""
         c, head = self.config, self.head
         job = prologue.i_job.payload
-        phase = _Phase(Signal(name="in_prologue"), Signal(name="in_main"), Signal(name="in_recovery"))
+        phase = SimpleNamespace(
+            prologue=Signal(name="in_prologue"), main=Signal(name="in_main"), recovery=Signal(name="in_recovery")
+        )
         given = Signal()
         for name in ("frames", "height", "width", "text", "text_first", "channels", "window", "group", "sparsify"):
             m.d.comb += job[name].eq(head[name])
@@ -428,11 +432,6 @@ class SimcoreCore(wiring.Component):
         for name in ARRAYS:
             for activity in ACTIVITIES:
                 m.d.comb += getattr(self, f"{name}_{activity}").eq(getattr(engine, f"{activity}_{name}"))
-
-
-class _Phase:
-    def __init__(self, prologue, main, recovery):
-        self.prologue, self.main, self.recovery = prologue, main, recovery
 
 
 def _port(m, reader, memory):

@@ -13,6 +13,8 @@ Rejected: tiles in any order, whichever array is free: a row's tiles would then 
 and so would the last bits of the result.
 """
 
+from types import SimpleNamespace
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -189,13 +191,13 @@ class TileSchedule(wiring.Component):
     def _pointer(self, m, k, sizes, counts, text_part):
         """The next tile of one kind: its part, its first word, the tokens that are left of the part."""
         c, head = self.config, self.head
-        p = _Pointer(
-            Signal(self._parts, name=f"part_{k}"),
-            Signal(c.offset_shape, name=f"offset_{k}"),
-            Signal(range(c.max_part + 1), name=f"tokens_{k}"),
-            Signal(name=f"start_{k}"),
-            Signal(name=f"skip_{k}"),
-            Signal(name=f"taken_{k}"),
+        p = SimpleNamespace(
+            part=Signal(self._parts, name=f"part_{k}"),
+            offset=Signal(c.offset_shape, name=f"offset_{k}"),
+            tokens=Signal(range(c.max_part + 1), name=f"tokens_{k}"),
+            start=Signal(name=f"start_{k}"),
+            skip=Signal(name=f"skip_{k}"),
+            taken=Signal(name=f"taken_{k}"),
         )
         begin = Signal(c.offset_shape, name=f"begin_{k}")  # of the part
         behind = Signal(c.offset_shape, name=f"behind_{k}")
@@ -258,9 +260,3 @@ class TileSchedule(wiring.Component):
             with m.If(done):
                 m.d.sync += mine.eq(mine + 1)
         return taken
-
-
-class _Pointer:
-    def __init__(self, part, offset, tokens, start, skip, taken):
-        self.part, self.offset, self.tokens = part, offset, tokens
-        self.start, self.skip, self.taken = start, skip, taken
