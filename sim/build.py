@@ -224,11 +224,13 @@ def _cached(name, label, make):
 
 
 def _prune():
+    """Remove what nobody used for ``UNUSED_DAYS``; what another process renames or removes meanwhile is passed over."""
     oldest = time.time() - UNUSED_DAYS * 86400
     for path in (*cache().glob("sim/*"), *cache().glob("verilog/*")):
-        if path.name == "locks" or path.stat().st_mtime > oldest:
-            continue
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            if path.name == "locks" or path.stat().st_mtime > oldest:
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager
