@@ -1,6 +1,7 @@
 """The budget of the matching engine: its formula against the papers' sizes, and what the cheap forms cost in quality."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -70,6 +71,40 @@ def test_bad_arguments_are_one_line(arguments, capsys):
         main(arguments)
     assert stop.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_budget_of_given_pairings(monkeypatch):
+    """The clip is not asked. The array is the one of the committed lanes, measured again."""
+
+    def asked(ratio):
+        raise AssertionError("the clip was asked")
+
+    monkeypatch.setattr(datm_budget, "on_the_clip", asked)
+    monkeypatch.setattr(datm_budget, "engine", lambda config: {"lanes": config.distance.lanes, "ge": 1e6})
+    found = datm_budget.budget(0.2, 3)
+    assert (found["ratio"], found["pairings"], len(found["rows"])) == (0.2, 3, 4 * len(MODELS))
+    fp16 = next(row for row in readme.expected()["blocks"] if row["block"] == "fp16_pe")
+    assert found["array_ge"] == fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
+    for row, (model, _) in zip(found["rows"], itertools.product(MODELS, range(4))):
+        assert row["needed"] == model.lanes(0.2, 3)
+        assert row["share"] == 1e6 / (1e6 + found["array_ge"])
+
+
+def test_the_committed_budget():
+    """Of the array and the engines that are built now; the gates of the engines are measured by ``--machines``."""
+    found = readme.expected()["matching"]
+    fp16 = next(row for row in readme.expected()["blocks"] if row["block"] == "fp16_pe")
+    assert found["array_ge"] == fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
+    assert found["ratio"] == datm_budget.RATIO and found["pairings"] >= 2
+    rows = iter(found["rows"])
+    for model in MODELS:
+        for form, bits in (("table", 8), ("table", 4), ("word", 8), ("word", 4)):
+            config, row = hiding_config(model, found["ratio"], found["pairings"], form, bits), next(rows)
+            assert (row["model"], row["weights"]) == (model.name, f"{form}, {bits} bits")
+            assert row["lanes"] == config.distance.lanes
+            assert row["busy"] == model.busy(config, found["ratio"], found["pairings"])
+            assert row["share"] == row["ge"] / (row["ge"] + found["array_ge"])
+    assert next(rows, None) is None
 
 
 def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
