@@ -41,7 +41,7 @@ def compose(block, preset=None, check=False):
 
     Returns ``block``, ``preset``, ``tools``; ``ge``, ``flops``, ``flop_share`` (of the GE); ``modules``, the largest sum
     first: ``module``, ``count``, ``ge`` (of one, without its parts), ``ge_sum``, ``share``, ``flops``, ``memory_bits`` (both
-    of one); ``memories``, as the flows list them, with ``price`` (``sram.price``; None where CACTI gives none); ``sram``
+    of one); ``memories``, as the flows list them, with ``price`` (``sram.price_of``; None where CACTI gives none); ``sram``
     (``sram.total``); ``settings`` of the SRAM prices; ``flat``: with ``check`` ``flows.flat`` and ``difference`` =
     (sum - flat) / flat, else None.
 
@@ -169,7 +169,8 @@ def _memory_text(result):
         bound = "≥ " if price["at_least"] else ""
         area = price["area_um2"] and price["area_um2"] * memory["count"]
         ports = f"{memory['read_ports']}R{memory['write_ports']}W"
-        shape = f"{memory['depth']:,} x {memory['width']:,} {ports}"
+        copies = f", {price['copies']} copies" if "copies" in price else ""
+        shape = f"{memory['depth']:,} x {memory['width']:,} {ports}{copies}"
         ge = area and area / NAND2_UM2
         cells.append(
             (
