@@ -6,8 +6,10 @@ settings). So a machine of millions of gates costs the time of some dozen module
 
 What the sum does not see: constants and unused ports that one instance has and another has not, and gates that two modules
 could share across their border. ``--check`` synthesises the same design flattened, memories apart in the same way, and
-prints both. The sum is the larger one: by 4.0 % for ``computing_engine`` at preset ``tiny``, 3.3 % for ``axi_writer``, 5.1 %
-for ``axi_reader``. Below ``LEAST_GE`` a few dozen gates are more than that: 70 of the 418 of ``lut_multiplier``.
+prints both. The sum is the larger one: by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``; ``synth/expected.json`` has
+those of ``CHECKS``. ``BOUND`` does not hold for ``datm`` at preset ``small``, 7.4 %: half of it are memories of less than a
+kilobit in flip-flops, of which 112 of 3,724 have no use in the flattened design. Below ``LEAST_GE`` a few dozen gates are
+more than the bound: 70 of the 418 of ``lut_multiplier``.
 """
 
 import argparse
@@ -30,7 +32,7 @@ MACHINES = (("simcore", "paper"), ("computing_engine", "paper"), ("datm", "paper
 
 #: What is synthesised flattened, too, each time that the README is measured. ``--block .. --preset .. --check`` is the way
 #: for any other.
-CHECKS = (("computing_engine", "tiny"), ("datm", "small"), ("matching_engine", "default"), ("sfu", "default"))
+CHECKS = (("computing_engine", "tiny"), ("datm", "small"), ("matching_engine", "default"))
 
 #: Rows shown without ``--all``.
 SHOWN = 16

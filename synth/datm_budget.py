@@ -122,9 +122,19 @@ def lane(form="table", weight_bits=8):
     }
 
 
-def engine(config):
-    """The whole engine: ``lanes``, ``ge``, ``control`` (what is no lane), ``bits`` of memory."""
-    found = cost(Datm(config=config), "datm")
+def engines(configs, jobs=None, progress=None):
+    """Whole engines, ``jobs`` tools at a time: of each config ``lanes``, ``ge``, ``control`` (what is no lane), ``bits`` of
+    memory."""
+    designs = runs.keep_modules((_engine_text(config) for config in configs), jobs=jobs, progress=progress)
+    return [_engine(config, flows.generic(design.text, design.top)) for config, design in zip(configs, designs)]
+
+
+def _engine_text(config):
+    label = f"datm of {config.distance.lanes} lanes, {config.form}, {config.weight_bits} bits"
+    return runs.Text(label, "datm", emit.rtlil(Datm(config=config), "datm"))
+
+
+def _engine(config, found):
     distance = sum(
         part["count"] * part["ge"]
         for name, part in found["modules"].items()
@@ -144,33 +154,34 @@ def array_ge():
     return cost(FP16PE(config=config), "fp16_pe")["ge"] / config.lanes * ARRAY
 
 
-def shares(ratio, pairings, own):
+def shares(ratio, pairings, own, jobs=None, progress=None):
     """The engines that hide ``pairings`` a layer under SDPA, a dict a model and form of weights.
 
     ``needed`` lanes by the formula, ``lanes`` built, ``busy``, ``ge``, ``control``, ``bits``; ``share`` of engine and array
     by ``own``, GE of an array of this project's lanes, and ``share_published`` by an array of SIMPICKER's.
     """
     published = paper.row("fp16_pe").ge * ARRAY
+    forms = (("table", 8), ("table", 4), ("word", 8), ("word", 4))
+    cases = [(model, *form, hiding_config(model, ratio, pairings, *form)) for model in MODELS for form in forms]
     found = []
-    for model in MODELS:
-        for form, bits in (("table", 8), ("table", 4), ("word", 8), ("word", 4)):
-            config = hiding_config(model, ratio, pairings, form, bits)
-            row = {"model": model.name, "weights": f"{form}, {bits} bits", "needed": model.lanes(ratio, pairings)}
-            row |= {"busy": model.busy(config, ratio, pairings), **engine(config)}
-            row["share"] = row["ge"] / (row["ge"] + own)
-            row["share_published"] = row["ge"] / (row["ge"] + published)
-            found.append(row)
+    for (model, form, bits, config), cost in zip(cases, engines([case[-1] for case in cases], jobs, progress)):
+        row = {"model": model.name, "weights": f"{form}, {bits} bits", "needed": model.lanes(ratio, pairings)}
+        row |= {"busy": model.busy(config, ratio, pairings), **cost}
+        row["share"] = row["ge"] / (row["ge"] + own)
+        row["share_published"] = row["ge"] / (row["ge"] + published)
+        found.append(row)
     return found
 
 
-def budget(ratio=RATIO, pairings=None):
+def budget(ratio=RATIO, pairings=None, jobs=None, progress=None):
     """What the engines take that hide the matching of ``ratio`` of the tokens, as a dict that is JSON.
 
     ``ratio``; ``pairings`` a job, as many as the clip needs to 1 % if None; ``array_ge``; ``rows``, those of ``shares``.
+    ``jobs`` and ``progress`` as in ``runs.measure_all``.
     """
     pairings = pairings or pairings_of(on_the_clip(ratio))
     own = array_ge()
-    return {"ratio": ratio, "pairings": pairings, "array_ge": own, "rows": shares(ratio, pairings, own)}
+    return {"ratio": ratio, "pairings": pairings, "array_ge": own, "rows": shares(ratio, pairings, own, jobs, progress)}
 
 
 def pairings_of(quality):
@@ -250,7 +261,8 @@ def main(arguments=None):
     lanes = [lane(form, bits) for form, bits in (*((form, 8) for form in FORMS), *((form, 4) for form in FORMS))]
     print(table(list(lanes[0]), [[_shown(value, 0) for value in row.values()] for row in lanes]))
 
-    found = budget(options.ratio, pairings)
+    with runs.progress_bar() as progress:
+        found = budget(options.ratio, pairings, progress=progress)
     own = found["array_ge"]
     rows = [
         [

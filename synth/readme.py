@@ -224,7 +224,18 @@ def machine_rows(machines, matching):
             figures = (memories["area_um2"], memories["ge"], machine["ge"] + memories["ge"])
             row += tuple(f"{bound}{figure:,.0f}" for figure in figures)
         cells.append((_machine(machine), *row, *_beside(beside, bound)))
-    return markdown(header, cells) + _made("python -m synth.composition", machines)
+    parts = f"Of the logic of {_machine(machines[0])}: {_largest(machines[0])}."
+    return markdown(header, cells) + f"\n\n{parts}" + _made("python -m synth.composition", machines)
+
+
+def _largest(machine, shown=6):
+    """The kinds of modules that most of its logic is in."""
+    shares = {}
+    for module in machine["modules"]:
+        kind = re.sub(r"(_\d+x\d+.*|_[0-9a-f]{8})$", "", module["module"].partition(".")[0])
+        shares[kind] = shares.get(kind, 0) + module["count"] * module["ge"] / machine["ge"]
+    largest = sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:shown]
+    return ", ".join(f"`{kind}` {share:.0%}" for kind, share in largest)
 
 
 def check_rows(checks):
@@ -260,8 +271,8 @@ def measured_machines():
     with runs.progress_bar() as progress:
         machines = composition.compose_all(composition.MACHINES, progress=progress)
         checks = composition.compose_all(composition.CHECKS, check=True, progress=progress)
-    checks = [composition.checked(result) for result in checks]
-    return {"machines": machines, "checks": checks, "matching": datm_budget.budget()}
+        matching = datm_budget.budget(progress=progress)
+    return {"machines": machines, "checks": [composition.checked(each) for each in checks], "matching": matching}
 
 
 def board_rows(results):

@@ -37,12 +37,12 @@ def test_the_same_bytes_from_nothing_by_any_number_of_jobs(tmp_path, monkeypatch
 
 
 def test_machines_without_a_block(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(composition, "MACHINES", (("local_table", "default"), ("axi_writer", "single")))
+    monkeypatch.setattr(composition, "MACHINES", (("lut_buffer", "default"), ("local_table", "default")))
     composition.main(["--out", str(tmp_path)])
-    names = ["axi_writer.single.composition.json", "local_table.default.composition.json"]
+    names = ["local_table.default.composition.json", "lut_buffer.default.composition.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     shown = capsys.readouterr().out
-    assert shown.index("local_table.default\n") < shown.index("axi_writer.single\n")
+    assert shown.index("lut_buffer.default\n") < shown.index("local_table.default\n")
 
 
 # -- what is committed -----------------------------------------------------------------------------------------------------
@@ -73,15 +73,20 @@ def test_a_machine_measured_again_is_the_committed_one(machine):
 
 
 @pytest.mark.parametrize("check", composition.CHECKS, ids=".".join)
-def test_checks_are_within_the_bound(check):
+def test_committed_checks(check):
     row = CHECKS[check]
     assert row["flat_ge"] >= composition.LEAST_GE
     assert row["difference"] == round((row["ge"] - row["flat_ge"]) / row["flat_ge"], 6)
-    assert composition.within(row)
-    assert row["flat_bits"] <= row["bits"]
+    assert row["flat_flops"] <= row["flops"] and row["flat_bits"] <= row["bits"]
     if check in DEFAULTS:
         assert (row["ge"], row["flops"]) == (DEFAULTS[check]["ge"], DEFAULTS[check]["flops"])
         assert row["bits"] == DEFAULTS[check]["memory_bits"]
+
+
+def test_the_bound_holds_but_where_it_is_said_not_to():
+    beyond = {check: row["difference"] for check, row in CHECKS.items() if not composition.within(row)}
+    assert beyond == {("datm", "small"): pytest.approx(0.074, abs=5e-4)}
+    assert "``datm`` at preset ``small``, 7.4 %" in composition.__doc__
 
 
 def test_within_the_bound():
