@@ -7,8 +7,8 @@ settings). So a machine of millions of gates costs the time of some dozen module
 What the sum does not see: constants and unused ports that one instance has and another has not, and gates that two modules
 could share across their border. ``--check`` synthesises the same design flattened, memories apart in the same way, and
 prints both. The sum is the larger one: by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``; ``synth/expected.json`` has
-those of ``CHECKS``. ``BOUND`` does not hold for ``datm`` at preset ``small``, 7.4 %: half of it are memories of less than a
-kilobit in flip-flops, of which 112 of 3,724 have no use in the flattened design. Below ``LEAST_GE`` a few dozen gates are
+those of ``CHECKS``. ``BOUND`` does not hold for the matching engine: 8.4 % for ``matching_engine``, 7.4 % for ``datm`` at
+preset ``small``, half of which is memories of less than a kilobit in flip-flops. Below ``LEAST_GE`` a few dozen gates are
 more than the bound: 70 of the 418 of ``lut_multiplier``.
 """
 
@@ -23,7 +23,8 @@ from hw.generate import table
 from synth import cache, flows, runs, sram
 from synth.sram import NAND2_UM2
 
-#: Largest difference of a sum of modules from the flattened design, as a share of the latter, from ``LEAST_GE`` on.
+#: Difference of a sum of modules from the flattened design, as a share of the latter, that is expected from ``LEAST_GE`` on;
+#: what is beyond it is marked wherever it is shown.
 BOUND = 0.06
 LEAST_GE = 2000
 

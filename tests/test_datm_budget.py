@@ -140,4 +140,4 @@ def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
     assert all(row["needed"] < row["lanes"] and row["busy"] <= 1 for row in budget["rows"])
     printed = capsys.readouterr().out
     assert f"{budget['rows'][0]['lanes']:,}" in printed and "10.0%" in printed
-    assert page.costs(tmp_path).matching == budget
+    assert page.costs(tmp_path, {**readme.expected(), "matching": None}).matching == budget

@@ -334,7 +334,7 @@ def test_every_machine_and_check_is_shown(committed):
     for row in COMMITTED["checks"]:
         sums = f"{row['modules']:,} {row['ge']:,.0f} {row['flat_ge']:,.0f} {row['difference']:+.2%}"
         assert f"{row['block']}.{row['preset']} {sums}" in text
-    assert "beyond it: datm.small." in text
+    assert "beyond it: datm.small, matching_engine.default." in text
 
 
 def test_a_check_out_of_bound_is_named():
