@@ -326,6 +326,24 @@ def test_machines_that_are_committed(tmp_path):
     assert found.machines[page.SIMCORE]["ge"] == MACHINE["ge"] and found.matching == budget
 
 
+def test_machines_beside_the_papers_figures():
+    """By hand from what the papers print."""
+    rows = {f"{row['block']}.{row['preset']}": row for row in COMMITTED["machines"]}
+    matching = {"array_ge": 18_000_000.0}
+    chip = side_by_side.machine(rows[page.SIMCORE], matching)
+    assert chip["paper"] == pytest.approx(5.93e6 / 1.525)
+    assert chip["ours"] == rows[page.SIMCORE]["ge"] + rows[page.SIMCORE]["sram"]["ge"] and chip["memories"]
+    engine = side_by_side.machine(rows["computing_engine.paper"], matching)
+    assert engine["paper"] == pytest.approx((1.23 + 2.71) * 1e6 / 1.525)
+    assert engine["ratio"] == rows["computing_engine.paper"]["ge"] / engine["paper"] and not engine["memories"]
+    share = side_by_side.machine(rows["datm.paper"] | {"ge": 2_000_000.0}, matching)
+    assert (share["paper"], share["ours"]) == (0.024, 0.1)
+    assert side_by_side.machine(rows["matching_engine.default"], matching) is None, "of no paper's size"
+    no_price = rows[page.SIMCORE] | {"sram": rows[page.SIMCORE]["sram"] | {"ge": None, "area_um2": None}}
+    assert side_by_side.machine(no_price, matching) is None
+    assert f"no price | no price | ≥ {no_price['ge']:,.0f} | - |" in readme.machine_rows([no_price], matching)
+
+
 def test_every_machine_and_check_is_shown(committed):
     text = Page(committed).text
     for row in COMMITTED["machines"]:
