@@ -302,7 +302,7 @@ def _meddle(registers):
     """A start that is too early, and the next head's registers."""
     registers.write("control", 1 | 1 << 16)  # the interrupt stays enabled
     for name in ("frames", "height", "width", "channels", "text", "p_a", "a_low", "k_high", "window"):
-        registers.write(name, 0xFFF1)
+        registers.write(name, 0x1FF1)
 
 
 def _look_at(after, before, c, head, kept):
