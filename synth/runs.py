@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 from concurrent.futures import Future, as_completed
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -84,6 +85,30 @@ def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progr
             design.start(runs)
         runs.wait()
         return [design.result(runs) for design in designs]
+
+
+@dataclass(frozen=True)
+class Text:
+    """The RTLIL ``text`` of a design whose top module is ``top``; ``label`` is its name in messages."""
+
+    label: str
+    top: str
+    text: str
+
+
+def keep_modules(designs, flat=False, jobs=None, progress=None):
+    """Each module of ``designs`` (an iterable of ``Text``) at ``flows.generic``, kept by its content; with ``flat`` each
+    design at ``flows.flat``, too. Returns the designs as a list. ``jobs`` and ``progress`` as in ``measure_all``.
+    """
+    kept = []
+    with _Runs(jobs or os.cpu_count() or 1, progress) as tools:
+        for design in designs:
+            kept.append(design)
+            tools.start_modules(design, "generic", flows.module_cost)
+            if flat:
+                tools.start(design, "flat", "flat", flows.scripts(), flows.flat)
+        tools.wait()
+    return kept
 
 
 class _Design:
