@@ -166,6 +166,8 @@ class Bench:
                 self.dut.rst.value = 1
                 await self._edges(cycles)
                 self.dut.rst.value = 0
+            elif self._counting:  # the first cycle that counts has one before it
+                await self._edges(cycles)
 
     def send(self, stream, rows):
         """Queue payloads for an input stream.

@@ -29,6 +29,7 @@ simulation with delays (no wires to take them from).
 
 import argparse
 import functools
+import importlib.util
 import json
 import os
 import re
@@ -77,8 +78,8 @@ def energy(block, preset=None, library=None, *, tensors=None, bench=None, **sett
         raise UserError(f"{found.name}.{name} is too large to be simulated as a netlist; take another preset")
     top = generate.stem(found, name, "_") if named else found.name
     text = emit.rtlil(found.component(config=config), top)
-    cells = flows.generic(text, top)["cells"] if named else 0
-    if reason := refusal(f"{found.name}.{name}", cells, library):
+    reason = refusal(found, name, flows.generic(text, top)["cells"], library) if named else None
+    if reason:
         raise UserError(reason)
     names = {"block": found.name, "preset": name, "parameters": generate.parameters(config), "tools": cache.tools()}
     return names | measured(found, config, text, top, library, tensors=tensors, bench=bench, **settings)
@@ -91,10 +92,12 @@ def _library(library):
     return found
 
 
-def refusal(label, cells, library):
-    """Why a design of ``cells`` gates of ``flows.generic`` has no power; None if it has."""
+def refusal(block, preset, cells, library):
+    """Why a preset of ``cells`` gates by ``flows.generic`` has no power; None if it has."""
+    if importlib.util.find_spec(f"sim.tb_{block.name}") is None:
+        return f"block {block.name} has no bench"
     if cells > LARGEST:
-        return f"{label} has {cells:,} gates: power is measured up to {LARGEST:,}"
+        return f"{block.name}.{preset} has {cells:,} gates: power is measured up to {LARGEST:,}"
     return _unusable(library)
 
 
@@ -428,7 +431,7 @@ def energies(pairs, library, progress=lambda label: None, **settings):
     """
     designs = [(b, p, generate.stem(b, p, "_")) for b, p in pairs]
     sizes = {top: flows.generic(emit.rtlil(b.build(p), top), top)["cells"] for b, p, top in designs}
-    refused = {top: refusal(f"{b.name}.{p}", sizes[top], library) for b, p, top in designs}
+    refused = {top: refusal(b, p, sizes[top], library) for b, p, top in designs}
 
     def run(design):
         block, preset, _ = design

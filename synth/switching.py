@@ -25,6 +25,7 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -35,8 +36,6 @@ import numpy as np
 
 from hw.errors import ToolError, UserError
 from sim import build
-from sim.harness import simulate
-from sim.suite import die_of_interrupts
 from synth import cache
 from synth.liberty import names_in, parse
 from synth.technologies import Expression
@@ -92,7 +91,8 @@ def _sources():
 
 def _alone(run, *arguments):
     """``run(*arguments)`` in a process of its own: the harness is made for one simulation in a process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=die_of_interrupts) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
         try:
             return pool.submit(run, *arguments).result()
         except BrokenProcessPool:
@@ -100,6 +100,8 @@ def _alone(run, *arguments):
 
 
 def _run(netlist, library, block, config, tensors, bench, tests):
+    from sim.harness import simulate  # which imports this package
+
     shell = _Shell(netlist, block.name)
     words = shell.nets.compiled(library, shell)
     # What takes how long is told by who asked for it.
@@ -278,8 +280,6 @@ def _ordered(gates):
 @functools.cache
 def _functions(library, kind):
     """The ``_Function``s of a cell. ``ToolError`` for one that is neither gates nor a flip-flop of the rising edge."""
-    if kind not in library.cells:
-        raise ToolError(f"library {library.name} has no cell for {kind}")
     cell = parse(library.cells[kind].partition("{")[2], "cell")
     pins = {pin.arguments[0]: pin.attributes for pin in cell.all("pin")}
     inputs = [name for name, pin in pins.items() if pin.get("direction") == "input"]
