@@ -449,7 +449,7 @@ def energies(pairs, library, progress=lambda label: None, **settings):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth.power", description="Power of blocks under their benches.")
     parser.add_argument("--block", help="one block instead of all")
-    parser.add_argument("--preset", help="its preset; the default one otherwise")
+    parser.add_argument("--preset", help="its preset, without --block `all` as well; the default one otherwise")
     parser.add_argument("--liberty", help="a standard-cell library with power tables; else one found under $PDK_ROOT")
     parser.add_argument("--clock", type=float, help="clock in MHz (default: that of the library's preset)")
     parser.add_argument("--wire", type=float, default=0.0, help="fF of wire a fanout (default: %(default)s)")
@@ -464,7 +464,7 @@ def main(arguments=None):
         print(json.dumps(result, indent=2, sort_keys=True) if options.json else text(result))
         return
     library = _library(options.liberty)
-    pairs = generate.select(None, options.preset)
+    pairs = [(b, p) for b, p in generate.select(None, options.preset) if p != b.PAPER_SIZE]
     results, reasons = energies(pairs, library, lambda label: print(f"{label} ...", file=sys.stderr), **settings)
     if options.json:
         print(json.dumps(results, indent=2, sort_keys=True))

@@ -321,6 +321,19 @@ def test_any_block_has_power_and_every_table_shows_it(library, tensors, monkeypa
     assert page_tables.power_table([large | {"libraries": {}}]) is None
 
 
+def test_command_line_tabulates_all_blocks(library, tensors, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(power, "_clip", lambda: tensors)
+    monkeypatch.setattr(power, "LARGEST", 200)
+    small = {name: registry.BLOCKS[name] for name in ("float_convert", "local_table")}
+    monkeypatch.setattr(registry, "BLOCKS", small)
+    written(tmp_path, UNITS)
+    power.main(["--liberty", str(tmp_path / "tiny.lib")])
+    shown = capsys.readouterr()
+    assert [line.split()[0] for line in shown.out.splitlines()[:3:2]] == ["block", "local_table"]
+    assert "0 fF of wire a fanout" in shown.out and "float_convert" not in shown.out
+    assert "no power: float_convert.default has 303 gates: power is measured up to 200" in shown.err
+
+
 # -- bad input -------------------------------------------------------------------------------------------------------------
 
 
