@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 
 from hw.errors import ToolError, UserError
-from sim import build
+from sim import build, clips
 from synth import cache
 from synth.liberty import names_in, parse
 from synth.technologies import Expression
@@ -57,7 +57,7 @@ def activity(netlist, library, block, config, tensors, bench=None):
     """
     bench = bench or f"sim.tb_{block.name}"
     module = _module(bench, block)
-    arrays = dict(tensors.items())
+    arrays = clips.arrays(tensors)
     given = [f"{name} {hashlib.sha256(array.tobytes()).hexdigest()}" for name, array in arrays.items()]
     return cache.kept(
         lambda: _alone(_run, netlist, library, block, config, arrays, bench, _tests(module)),

@@ -9,7 +9,7 @@ from power_parts import INVERTED, ROWS, STORE
 from hw import emit, registry
 from hw.errors import ToolError, UserError
 from hw.simcore.aligned_pe import AlignedPEConfig
-from sim.clips import Tensors
+from sim import clips
 from synth import cache, flows, page_tables, power, report, runs, sram, switching, technologies
 from synth.liberty import PowerLibrary, parse
 
@@ -136,7 +136,7 @@ N, WIDTH = len(ROWS), 4
 def tensors():
     """In place of the clip: two small frames."""
     rng = np.random.default_rng(5)
-    return Tensors(
+    return clips.Tensors(
         *(rng.standard_normal((2, 12, 8)).astype(np.float16) for _ in "qkv"), grid=(2, 3, 4), source="seeded"
     )
 
@@ -251,7 +251,7 @@ def test_netlist_with_a_loop_is_an_error(inverted, library, tensors):
 def test_full_rate_only_and_the_same_again(inverted, library, tensors):
     netlist, counts = inverted
     assert (counts["tests"], counts["compared"]) == (["rows"], N)
-    arguments = (netlist, library, INVERTED, INVERTED.config(), dict(tensors.items()), "tb_inverted", ["rows"])
+    arguments = (netlist, library, INVERTED, INVERTED.config(), clips.arrays(tensors), "tb_inverted", ["rows"])
     assert json.dumps(switching._alone(switching._run, *arguments), sort_keys=True) == json.dumps(
         counts, sort_keys=True
     )
