@@ -420,7 +420,8 @@ def power_table(results):
             reasons.append(mapped.get("no_power"))
     note = (
         "Logic, memories apart, under the block's own bench at full rate on its mapped netlist, outputs equal to the "
-        "golden; glitch-free, no clock tree. mW a fF: what each fF of wire a fanout adds. pJ a product: of PEs."
+        "golden; glitch-free, no clock tree. mW a fF: what each fF of wire a fanout adds. pJ a product: of PEs. "
+        "vectors: the clip's, or else all tests of the bench."
     )
     none = "; ".join(filter(None, dict.fromkeys(reasons)))
     return Table(header, rows, POWER_COMMAND, note + (f" No power: {none}." if none else "")) if rows else None

@@ -47,8 +47,8 @@ from synth import cache, flows, sram, switching
 from synth.liberty import PowerLibrary, mean
 from synth.technologies import Library, find_library
 
-#: Gates of ``flows.generic`` up to which a block's power is measured: what can be mapped flattened. Mapping takes a second
-#: for 1,500 of them, and simulating a hundred cycles of them 0.1 s.
+#: Gates of ``flows.generic`` up to which a block's power is measured: those up to which it is mapped flattened. Mapping
+#: takes a second for each 1,000, a simulation 2 to 20: all blocks together some 12 minutes of two cores.
 LARGEST = flows.FLAT_CELLS
 
 
@@ -114,7 +114,7 @@ def measured(block, config, text, top, library, *, tensors=None, bench=None, **s
     """``priced`` for a ``hw.registry.Block`` whose RTLIL is ``text``; netlist and counts are kept by content.
 
     Besides: ``tests``, those of the bench; ``compared``, vectors equal to the golden; ``vectors``, the clip that they are
-    of, None where no test is on the clip's.
+    of, None where the bench has no test on that alone.
     """
     tensors = _clip() if tensors is None else tensors
     key = ("netlist", flows.scripts(), library.digest, top, text)
@@ -353,7 +353,7 @@ def text(result):
             f"{result['clock_mhz']} MHz: {result['power_mw']} mW in {result['cells']:,} cells ({result['flops']:,} "
             f"flip-flops), {result['toggles_per_net']:.3f} toggles a net and cycle",
             f"bench {', '.join(result['tests'])} at full rate: {result['compared']:,} vectors equal to the golden, {done}"
-            f"{result['cycles']:,} cycles; {result['vectors'] or 'seeded vectors'}",
+            f"{result['cycles']:,} cycles; {result['vectors'] or 'corner cases and seeded vectors'}",
             f"glitch-free estimate; slew {result['slew_ps']} ps; {result['wire_ff']} fF of wire a fanout "
             f"(each fF adds {wire}); no clock tree",
             *_sram_lines(result["sram"]),
@@ -362,19 +362,8 @@ def text(result):
     )
 
 
-HEADER = (
-    "block",
-    "preset",
-    "cells",
-    "mW",
-    "clock %",
-    "leakage %",
-    "pJ a cycle",
-    "pJ a product",
-    "mW a fF",
-    "cycles",
-    "on",
-)
+HEADER = ("block", "preset", "cells", "mW", "clock %", "leakage %")
+HEADER += ("pJ a cycle", "pJ a product", "mW a fF", "cycles", "vectors")
 
 
 def row(result):
@@ -384,7 +373,7 @@ def row(result):
         *(result["block"], result["preset"], f"{result['cells']:,}", f"{result['power_mw']:.4g}"),
         *(f"{cycle[part] / cycle['logic']:.0%}" for part in ("clock", "leakage")),
         *(f"{cycle['logic']:.4g}", f"{product['logic']:.4f}" if product else "-", f"{result['wire_mw_per_ff']:.3g}"),
-        *(f"{result['cycles']:,}", "clip" if result["vectors"] else "seeded"),
+        *(f"{result['cycles']:,}", "clip" if result["vectors"] else "bench"),
     )
 
 
@@ -397,7 +386,8 @@ def legend(results):
         f"mW: logic at {one['clock_mhz']:g} MHz, {one['library']} ({corner['name']}, {corner['voltage']} V, "
         f"{corner['temperature']} C), of the block's bench on its netlist at\nfull rate, outputs equal to the golden; "
         f"glitch-free, slew {one['slew_ps']:g} ps, no clock tree, memories apart, {one['wire_ff']:g} fF of wire a fanout:\n"
-        f"each fF adds {min(ratios):.1f} to {max(ratios):.1f} %. pJ a product: of PEs, by tiles of Q K^T of the clip."
+        f"each fF adds {min(ratios):.1f} to {max(ratios):.1f} %. pJ a product: of PEs, by tiles of Q K^T of the clip.\n"
+        "mW a fF: what each adds. vectors: the clip's, or else all tests of the bench."
     )
 
 
