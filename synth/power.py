@@ -113,8 +113,8 @@ def _unusable(library):
 def measured(block, config, text, top, library, *, tensors=None, bench=None, **settings):
     """``priced`` for a ``hw.registry.Block`` whose RTLIL is ``text``; netlist and counts are kept by content.
 
-    Besides: ``tests``, those of the bench; ``compared``, vectors equal to the golden; ``vectors``, the clip that they are
-    of, None where the bench has no test on that alone.
+    Besides: ``tests``, those of the bench; ``compared``, vectors equal to the golden, and ``vector_pj``, energy of logic for
+    each of them; ``vectors``, the clip that they are of, None where the bench has no test on that alone.
     """
     tensors = _clip() if tensors is None else tensors
     key = ("netlist", flows.scripts(), library.digest, top, text)
@@ -125,7 +125,8 @@ def measured(block, config, text, top, library, *, tensors=None, bench=None, **s
         products = counts["compared"] * tensors.q.shape[-1]  # a sum that is compared is of all channels
     clip = any("clip" in test for test in counts["tests"])
     names = {"tests": counts["tests"], "compared": counts["compared"], "vectors": tensors.source if clip else None}
-    return names | priced(netlist, counts, library, products, **settings)
+    found = names | priced(netlist, counts, library, products, **settings)
+    return found | {"vector_pj": _round(found["cycle_pj"]["logic"] * found["cycles"] / found["compared"])}
 
 
 @functools.cache
@@ -352,8 +353,9 @@ def text(result):
             f"{result['library']} ({corner['name']}, {corner['voltage']} V, {corner['temperature']} C), "
             f"{result['clock_mhz']} MHz: {result['power_mw']} mW in {result['cells']:,} cells ({result['flops']:,} "
             f"flip-flops), {result['toggles_per_net']:.3f} toggles a net and cycle",
-            f"bench {', '.join(result['tests'])} at full rate: {result['compared']:,} vectors equal to the golden, {done}"
-            f"{result['cycles']:,} cycles; {result['vectors'] or 'corner cases and seeded vectors'}",
+            f"bench {', '.join(result['tests'])} at full rate: {result['compared']:,} vectors equal to the golden "
+            f"({result['vector_pj']} pJ each), {done}{result['cycles']:,} cycles",
+            f"vectors: {result['vectors'] or 'corner cases and seeded'}",
             f"glitch-free estimate; slew {result['slew_ps']} ps; {result['wire_ff']} fF of wire a fanout "
             f"(each fF adds {wire}); no clock tree",
             *_sram_lines(result["sram"]),

@@ -153,11 +153,12 @@ class _Shell:
     def _memory(self, name, kind, pins):
         connected = []
         for pin, bits in pins.items():
-            value = "clk" if pin == "clk" else self._taken(bits)
             if pin.startswith("r_data"):
                 value = f"{name}_{pin}"
                 self._body.insert(0, f"wire {_range(len(bits))}{value};")
                 self._given(value, bits)
+            else:
+                value = pin if pin == "clk" else self._taken(bits)
             connected.append(f".{pin}({value})")
         self._body.append(f"{kind} {name} ({', '.join(connected)});")
 
@@ -278,9 +279,14 @@ def _ordered(gates):
 
 
 @functools.cache
+def _cell(library, kind):
+    return parse(library.cells[kind].partition("{")[2], "cell")
+
+
+@functools.cache
 def _functions(library, kind):
     """The ``_Function``s of a cell. ``ToolError`` for one that is neither gates nor a flip-flop of the rising edge."""
-    cell = parse(library.cells[kind].partition("{")[2], "cell")
+    cell = _cell(library, kind)
     pins = {pin.arguments[0]: pin.attributes for pin in cell.all("pin")}
     inputs = [name for name, pin in pins.items() if pin.get("direction") == "input"]
     outputs = {name: pin["function"] for name, pin in pins.items() if "function" in pin}
@@ -311,7 +317,7 @@ def _function(text, output, inputs, states):
 
 def _tied(library, kind, pins):
     """``ToolError`` unless a flip-flop's clear and preset are off for good: the hardware resets with the clock."""
-    (flop,) = parse(library.cells[kind].partition("{")[2], "cell").all("ff")
+    (flop,) = _cell(library, kind).all("ff")
     ties = {pin: int(bits[0] == "1") for pin, bits in pins.items() if bits and isinstance(bits[0], str)}
     for name in ("clear", "preset"):
         text = flop.attributes.get(name)
