@@ -214,7 +214,7 @@ def registers_that_are_wrong(c, geometry, channels, places):
             cases = cases[:-2]
         if c.address_bits < 64:
             cases += [(halves(name, here + space), Cause.ADDRESS), (halves(name, here + (1 << 63)), Cause.ADDRESS)]
-    cases += [({name: p}, Cause.PROPORTION) for name in ("p_p", "p_a") for p in ((1 << 12) + 1, 0xFFFF)]
+    cases += [({name: p}, Cause.PROPORTION) for name in ("p_p", "p_a") for p in ((1 << 12) + 1, (1 << 13) - 1)]
     cases += [({"tau_squared": code}, Cause.THRESHOLD) for code in (_NEGATIVE, 1 << 31, _NAN, _NAN | 1 << 31)]
     for name in ("frame_inverse", "score_scale"):
         cases += [({name: code}, Cause.SCALE) for code in (0, 1 << 31, _ONE | 1 << 31, _INFINITY, _NAN)]
@@ -302,7 +302,7 @@ def _meddle(registers):
     """A start that is too early, and the next head's registers."""
     registers.write("control", 1 | 1 << 16)  # the interrupt stays enabled
     for name in ("frames", "height", "width", "channels", "text", "p_a", "a_low", "k_high", "window"):
-        registers.write(name, 0xFFF1)
+        registers.write(name, 0x1FF1)
 
 
 def _look_at(after, before, c, head, kept):

@@ -19,7 +19,7 @@ from concurrent.futures import Future, as_completed
 from functools import partial
 from pathlib import Path
 
-from hw import emit, generate, registry
+from hw import generate, registry
 from hw.errors import UserError
 from synth import cache, flows, fpga, paper, sram
 from synth.technologies import Library, find_library
@@ -94,7 +94,10 @@ class _Design:
         self.block, self.preset = pair
         self.label = f"{self.block.name}.{self.preset}"
         self.top = generate.stem(*pair, "_")
-        self.text = emit.rtlil(self.block.build(self.preset), self.top)
+        try:
+            self.text = cache.rtlil(self.block.build(self.preset), self.top)
+        except UserError as error:
+            raise type(error)(f"{self.label}: {error}") from None
         self._technologies, self._library, self._route_ge = technologies, library, route_ge
 
     def start(self, runs):
