@@ -39,7 +39,7 @@ def test_rows_are_of_the_pinned_tools():
 def test_design_is_the_one_that_was_counted(name):
     """A change of it is acknowledged by `make expected BLOCK=... PRESET=...`."""
     block, preset = _pair(name)
-    text = emit.rtlil(block.build(preset), generate.stem(block, preset, "_"))
+    text = cache.rtlil(block.build(preset), generate.stem(block, preset, "_"))
     assert runs.digest(text) == ROWS[name]["design"]
 
 
