@@ -8,6 +8,7 @@ goes first, so that no core is left with a long one at the end.
 """
 
 import contextlib
+import hashlib
 import heapq
 import itertools
 import json
@@ -53,7 +54,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
 
     Returns
     -------
-    ``block``, ``preset``, ``paper``, ``parameters``, ``lanes`` (None without any), ``tools``;
+    ``block``, ``preset``, ``paper``, ``parameters``, ``lanes`` (None without any), ``tools``, ``design`` (``digest``);
     ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None
     without any, or above ``IN_FLOPS_BITS`` together);
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
@@ -165,6 +166,7 @@ class _Design:
             "parameters": generate.parameters(config),
             "lanes": lanes,
             "tools": cache.tools(),
+            "design": digest(self.text),
             "generic": generic,
             "generic_flops": flows.generic(self.text, self.top, "flops") if self._in_flops else None,
             "ge_per_lane": round(generic["ge"] / lanes, 2) if lanes else None,
@@ -177,6 +179,12 @@ class _Design:
         if self._library and "power" in self._technologies:
             found["liberty"] = found["liberty"] | {"power": found.pop("power", None), "no_power": self._no_power}
         return result | found
+
+
+def digest(text):
+    """What the generic counts of a design follow from, but the tools: its RTLIL ``text`` and the flow's script."""
+    flow = flows.module_script() + Path(flows.__file__).with_name("keep_apart.v").read_text()
+    return hashlib.sha256(f"{flow}\0{text}".encode()).hexdigest()[:16]
 
 
 def write(results, out):
