@@ -147,10 +147,10 @@ def _array_ge(blocks):
 
 
 def with_library(found, library, progress=None):
-    """``found`` with every block of Table II mapped to ``library`` too; kept by content, as all runs are."""
+    """``found`` with every block of Table II mapped to ``library`` too, for area and power; kept by content, as all runs."""
     names = {name for row in paper.TABLE_II for name in row.blocks}
     pairs = [(block, default_preset(block)) for name, block in registry.BLOCKS.items() if name in names]
-    results = runs.measure_all(pairs, ("generic",), library, progress=progress)
+    results = runs.measure_all(pairs, ("generic", "power"), library, progress=progress)
     mapped = {(result["block"], result["preset"]): result["liberty"] for result in results}
     blocks = []
     for row in found.blocks:
@@ -197,6 +197,8 @@ def render(found):
         matching=tables.matching_table(found.matching),
         share=paper.ORBIS.share,
         blocks=tables.blocks_table(found.blocks),
+        power=tables.power_table(found.blocks),
+        power_command=tables.POWER_COMMAND,
         operators=tables.operators_table(found.operators),
         diagram=Markup(diagram.svg()),
         uses=diagram.edges(),
@@ -216,7 +218,7 @@ def main(arguments=None):
     parser.add_argument(
         "--liberty",
         action="append",
-        help="a standard-cell library: blocks of Table II are mapped to it; may be repeated",
+        help="a standard-cell library: blocks of Table II are mapped to it, for um2 and power; may be repeated",
     )
     options = parser.parse_args(arguments)
     found = costs(options.results)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from hw import registry
 from hw.generate import default_preset
 from synth import composition as sums
-from synth import diagram, flows, lanes, paper, readme, report, scaling, side_by_side
+from synth import diagram, flows, lanes, paper, power, readme, report, scaling, side_by_side
 from synth.lane_plots import FIVE, FP16_LANE, whole
 
 #: FPGAs other than ECP5: the key in a result, its title, and the counts that are shown.
@@ -18,6 +18,7 @@ FPGAS = (
     ("xilinx7", "Xilinx 7", {"LUT6": "lut6", "FF": "ff", "DSP": "dsp", "BRAM18": "bram"}),
 )
 FPGA_COMMAND = "make synth FPGA=all"
+POWER_COMMAND = "make synth LIBERTY=cells.lib"
 
 
 def missing(command, what="not measured"):
@@ -436,6 +437,31 @@ def _fmax(ecp5):
 def _is_routed(ecp5):
     """Whether a design was placed and routed: not where it is too large, nor where its modules were counted alone."""
     return bool(ecp5["fits"]) and ecp5.get("method", "flat") == "flat"
+
+
+def power_table(results):
+    """Power of blocks in each library in which it was measured; None where in none."""
+    header = ("block", "preset", "library", "corner", "MHz", "fF of wire", *power.HEADER[2:])
+    rows, reasons = [], []
+    for result in results:
+        for name, mapped in sorted(result.get("libraries", {}).items()):
+            found = mapped.get("power")
+            if found:
+                where = (name, _corner(found["corner"]), f"{found['clock_mhz']:g}", f"{found['wire_ff']:g}")
+                block, preset, *cells = power.row(found | {key: result[key] for key in ("block", "preset")})
+                rows.append((block, preset, *where, *cells))
+            reasons.append(mapped.get("no_power"))
+    note = (
+        "Logic, memories apart, under the block's own bench at full rate on its mapped netlist, outputs equal to the "
+        "golden; glitch-free, no clock tree. mW a fF: what each fF of wire a fanout adds. pJ a product: of PEs. "
+        "vectors: the clip's, or else all tests of the bench."
+    )
+    none = "; ".join(filter(None, dict.fromkeys(reasons)))
+    return Table(header, rows, POWER_COMMAND, note + (f" No power: {none}." if none else "")) if rows else None
+
+
+def _corner(corner):
+    return f"{corner['voltage']:g} V, {corner['temperature']:g} C"
 
 
 def operators_table(results):

@@ -388,6 +388,29 @@ def test_results_on_the_same_gates_are_shown_and_others_are_not(tmp_path):
     assert found.libraries == [] and found.blocks == COMMITTED["blocks"]
 
 
+def test_power_in_a_library_is_shown(tmp_path, committed):
+    assert "make synth LIBERTY=cells.lib" in committed
+    row = committed_row("lut_pe")
+    found = {
+        "corner": {"voltage": 0.7, "temperature": 25.0},
+        "cells": 13_282,
+        "clock_mhz": 1000.0,
+        "wire_ff": 0.0,
+        "power_mw": 8.695,
+        "wire_mw_per_ff": 0.75,
+        "cycles": 65_551,
+        "vectors": "a clip",
+        "cycle_pj": {"clock": 4.0, "leakage": 0.1, "logic": 8.0},
+        "energy_pj": {"logic": 1.25},
+    }
+    liberty = {"library": "asap7", "um2": 1.0, "ge": 1.0, "delay_ps": 1, "power": found, "no_power": None}
+    larger = committed_row("sfu")
+    none = liberty | {"power": None, "no_power": "sfu.default is too large"}
+    text = Page(page.render(with_results(tmp_path, row | {"liberty": liberty}, larger | {"liberty": none}))).text
+    assert "lut_pe default asap7 0.7 V, 25 C 1000 0 13,282 8.695 50% 1% 8 1.2500 0.75 65,551 clip" in text
+    assert "No power: sfu.default is too large." in text
+
+
 def test_a_library_that_is_given(monkeypatch, tmp_path):
     """Every block beside Table II is mapped to it, at its default preset, and to a second one as well."""
     asked = []

@@ -325,7 +325,7 @@ def test_full_disk_is_one_line_and_leaves_nothing_behind(monkeypatch, tmp_path, 
             command.main(["--block", "register", "--out", str(tmp_path / "out")])
     error = capsys.readouterr().err.splitlines()[-1]
     assert stop.value.code == 2
-    assert error.startswith("error: register.default, generic: cannot keep results in ")
+    assert error.startswith("error: register.default: cannot keep results in ")
     assert error.endswith(": No space left on device")
     assert list((tmp_path / "synth").iterdir()) == []
     command.main(["--block", "register", "--out", str(tmp_path / "out")])
