@@ -21,7 +21,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from hw import emit, generate, registry
+from hw import generate, registry
 from hw.errors import UserError, command_line
 from hw.generate import table
 from synth import cache, flows, runs, sram
@@ -82,7 +82,7 @@ def compose_all(pairs, check=False, jobs=None, progress=None):
 def _design(pair):
     block, preset = pair
     top = generate.stem(block, preset, "_")
-    return runs.Text(f"{block.name}.{preset}", top, emit.rtlil(block.build(preset), top))
+    return runs.Text(f"{block.name}.{preset}", top, cache.rtlil(block.build(preset), top))
 
 
 def composed(text, top, check=False):

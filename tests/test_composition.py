@@ -2,7 +2,7 @@
 
 import pytest
 
-from synth import composition, readme, sram
+from synth import composition, expectations, readme, sram
 
 # pytest resets the filter with which hw.emit silences this.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -10,6 +10,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable
 COMMITTED = readme.expected()
 MACHINES = {(row["block"], row["preset"]): row for row in COMMITTED["machines"]}
 CHECKS = {(row["block"], row["preset"]): row for row in COMMITTED["checks"]}
+PRESETS = expectations.committed()["rows"]
 DEFAULTS = {(row["block"], row["preset"]): row["generic"] for row in COMMITTED["blocks"]}
 
 
@@ -31,7 +32,7 @@ def test_the_same_bytes_from_nothing_by_any_number_of_jobs(tmp_path, monkeypatch
         composition.main(["--block", "lut_multiplier", "--check", "--all", "--jobs", jobs, "--out", str(out)])
         (file,) = out.iterdir()
         written.append((file.name, file.read_bytes(), capsys.readouterr().out))
-        assert len(list((tmp_path / f"cache_{jobs}" / "synth").iterdir())) == 5, "each module once, and the flat design"
+        assert len(list((tmp_path / f"cache_{jobs}" / "synth").iterdir())) == 6, "RTLIL, each module, the flat design"
     assert written[0] == written[1]
     assert written[0][0] == "lut_multiplier.default.composition.json"
 
@@ -70,6 +71,16 @@ def test_machines_are_the_sum_of_their_modules_and_memories(machine):
 def test_a_machine_measured_again_is_the_committed_one(machine):
     """Where `make synth` measures it anyway; what takes minutes is measured by ``python -m synth.readme --machines``."""
     assert composition.compose(*machine) == MACHINES[machine]
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if tuple(name.split(".")) in {**MACHINES, **CHECKS}])
+def test_rows_are_of_the_hardware_as_it_is(name):
+    """As far as they are in ``presets.json``, whose rows are held to the elaborated design."""
+    pair, found = tuple(name.split(".")), PRESETS[name]
+    for row in (MACHINES.get(pair), CHECKS.get(pair)):
+        assert row is None or (row["ge"], row["flops"]) == (found["ge"], found["flops"])
+    bits = MACHINES[pair]["sram"]["bits"] if pair in MACHINES else CHECKS[pair]["bits"]
+    assert bits == found["memory_bits"]
 
 
 @pytest.mark.parametrize("check", composition.CHECKS, ids=".".join)
