@@ -18,6 +18,7 @@ raised without waiting for ``ready``; ``valid`` and ``ready`` are never X; every
 that the test did not collect; something was compared.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -141,6 +142,7 @@ class Bench:
         self._sinks = {s.name: _Sink(dut, s, self._pattern(s, "sink")) for s in streams.values() if not s.into}
         self._streams = {**self._sources, **self._sinks}
         self._abandoned = set()
+        self._counting = hasattr(dut, "counted")  # a netlist of synth.switching
         self._settled = False  # nothing was sent or ran since the last quiet period
         latency = getattr(self.component, "latency", None) or 0
         self._quiet_cycles = int(min(max(latency, 64), 1024))
@@ -159,10 +161,13 @@ class Bench:
         for stream in self._streams.values():
             stream.clear()
         self._settled = False
-        if hasattr(self.dut, "rst"):
-            self.dut.rst.value = 1
-            await self._edges(cycles)
-            self.dut.rst.value = 0
+        with self._uncounted():
+            if hasattr(self.dut, "rst"):
+                self.dut.rst.value = 1
+                await self._edges(cycles)
+                self.dut.rst.value = 0
+            elif self._counting:  # the first cycle that counts has one before it
+                await self._edges(cycles)
 
     def send(self, stream, rows):
         """Queue payloads for an input stream.
@@ -213,7 +218,8 @@ class Bench:
         for sink in self._sinks.values():
             sink.rest()
         start = get_sim_time("ns")
-        await First(handle.value_change, Timer(timeout * _PERIOD, unit="ns"))
+        with self._uncounted():
+            await First(handle.value_change, Timer(timeout * _PERIOD, unit="ns"))
         self.cycle += round((get_sim_time("ns") - start) / _PERIOD)
 
     def get(self, port):
@@ -352,7 +358,8 @@ class Bench:
             return
         for sink in self._sinks.values():
             sink.open = True
-        await self.cycles(self._quiet_cycles)
+        with self._uncounted():
+            await self.cycles(self._quiet_cycles)
         for sink in self._sinks.values():
             sink.open = False
         self._settled = True
@@ -365,6 +372,16 @@ class Bench:
                 raise BenchError(f"{name}: {len(sink.values)} transfers came out, {sink.collected} were collected")
         if not self.row.vectors:
             raise BenchError("the bench compared nothing")
+
+    @contextlib.contextmanager
+    def _uncounted(self):
+        """Cycles in here are no work: a netlist that counts its switching leaves them out."""
+        if not self._counting:
+            yield
+            return
+        self.dut.counted.value = 0
+        yield
+        self.dut.counted.value = 1
 
     def _stuck(self, patience, sink, wanted):
         goal = (

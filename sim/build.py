@@ -32,6 +32,7 @@ from sim import toolchain
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE_SOURCE = Path(__file__).with_name("native.cpp")
 AXI_SOURCE = Path(__file__).with_name("native_axi.cpp")
+SWITCHING_SOURCE = Path(__file__).with_name("switching.cpp")
 
 UNUSED_DAYS = 14
 
@@ -81,15 +82,19 @@ def ports(text, top):
 
 
 def for_cocotb(text, top, sim="verilator", waves=False):
-    """Build Verilog ``text`` for cocotb's runner. Returns the folder to pass as its ``build_dir``."""
+    """Build Verilog ``text`` for cocotb's runner. Returns the folder to pass as its ``build_dir``.
+
+    The shell of a netlist (``synth.switching``) has ``switching.cpp`` in it.
+    """
     if sim == "icarus":
         key = _digest("icarus", text, top, str(waves), toolchain.versions(sim))
         return _cached(f"icarus-{top}-{key}", f"{top} (icarus)", lambda work: _icarus(work, text, top, waves))
     trace = (("--trace-fst",) if toolchain.can_write_fst() else ("--trace",)) if waves else ()
     flags = (*_COCOTB_FLAGS, *trace, *_WARNINGS)
-    key = _digest("cocotb", text, top, *flags, _OPTIMISE, toolchain.versions(sim), str(cocotb_config.libs_dir))
+    glue = SWITCHING_SOURCE.read_text() if 'import "DPI-C"' in text else ""
+    key = _digest("cocotb", text + glue, top, *flags, _OPTIMISE, toolchain.versions(sim), str(cocotb_config.libs_dir))
     label = f"{top} (verilator{', with waves' if waves else ''})"
-    return _cached(f"verilator-{top}-{key}", label, lambda work: _cocotb(work, text, top, flags))
+    return _cached(f"verilator-{top}-{key}", label, lambda work: _cocotb(work, text, top, glue, flags))
 
 
 def for_native(text, top):
@@ -106,16 +111,19 @@ def for_native(text, top):
     )
 
 
-def _cocotb(work, text, top, flags):
+def _cocotb(work, text, top, glue, flags):
     visible = "".join(f'public_flat_rw -module "{top}" -var "{port}"\n' for port in ports(text, top))
     (work / "ports.vlt").write_text(f"`verilator_config\n{visible}")
     (work / f"{top}.v").write_text(text)
     libraries = cocotb_config.libs_dir
     main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
     link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
-    _verilate(
-        work, top, *flags, "-o", top, "-CFLAGS", "-std=c++17", "-LDFLAGS", link, "ports.vlt", str(main), f"{top}.v"
-    )
+    sources = ["ports.vlt", str(main), f"{top}.v"]
+    if glue:
+        (work / "glue.cpp").write_text(glue)
+        sources.append("glue.cpp")
+    options = "-std=c++17 -O2" if glue else "-std=c++17"
+    _verilate(work, top, *flags, "-o", top, "-CFLAGS", options, "-LDFLAGS", link, *sources)
     _make(work, flags)
     _keep(work, top, f"{top}.v", "build.log")
 

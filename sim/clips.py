@@ -425,14 +425,17 @@ def _grid(path: Path, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> 
 
 def save(path: str | Path, tensors: Tensors) -> None:
     """Write an ``.npz``, under exactly this name, that ``from_npz`` reads back equal in every bit but ``source``."""
-    arrays = dict(tensors.items())
-    if tensors.grid is not None:
-        arrays["grid"] = np.array(tensors.grid, dtype=np.int64)
     try:
         with open(path, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays(tensors))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def arrays(tensors: Tensors) -> dict[str, np.ndarray]:
+    """What ``save`` writes, by name."""
+    found = dict(tensors.items())
+    return found if tensors.grid is None else found | {"grid": np.array(tensors.grid, dtype=np.int64)}
 
 
 def load(clip: str | Path | None = None, tensors: str | Path | None = None, **options) -> Tensors:

@@ -95,6 +95,7 @@ def simulate(
     waves=None,
     tensors=None,
     testcase=None,
+    stall=None,
     netlist=None,
     bench=None,
 ):
@@ -109,7 +110,8 @@ def simulate(
     sim : "verilator" or "icarus"; the environment's ``SIM``, else Verilator
     waves : whether to write a trace and a GTKWave save file; the environment's ``WAVES`` decides if it is set
     tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
-    testcase : run only this test of the bench
+    testcase : run only this test of the bench, or those of a sequence
+    stall : run only under this stall pattern
     netlist : what to simulate in place of the component's Verilog: True for its generic-gate netlist (``synth.netlist``), or
         a path of Verilog with the same ports
     bench : module of the bench; ``sim.tb_<block>`` by default
@@ -138,12 +140,14 @@ def simulate(
     text = _verilog(component, block.name, netlist)
     clocked = "clk" in build.ports(text, block.name)
     built = build.for_cocotb(text, block.name, sim, waves)
-    parts = [block.name, label, sim if sim != "verilator" else "", testcase or "", "netlist" if netlist else ""]
+    chosen = _filter(testcase, stall)
+    names = testcase if isinstance(testcase, str) else "-".join(testcase or ())
+    parts = [block.name, label, sim if sim != "verilator" else "", names, stall or "", "netlist" if netlist else ""]
     with _folder("-".join(filter(None, parts))) as folder:
         rows = str(folder / "rows.jsonl")
         context = Context(block.component, config, seed, clocked, rows, _tensors(tensors, folder))
         (folder / "context.pickle").write_bytes(pickle.dumps(context))
-        _launch(sim, built, block.name, bench, folder, seed, waves, testcase)
+        _launch(sim, built, block.name, bench, folder, seed, waves, chosen)
         if waves:
             _view(folder, block.name, component, clocked)
         rows = _rows(folder)
@@ -173,7 +177,16 @@ def _folder(name):
         yield folder
 
 
-def _launch(sim, built, top, bench, folder, seed, waves, testcase):
+def _filter(testcase, stall):
+    """The tests that cocotb shall run, as a regular expression of names; None for all."""
+    if not testcase and not stall:
+        return None
+    names = [testcase] if isinstance(testcase, str) else testcase or ()
+    tests = "|".join(map(re.escape, names)) or r"\w+"
+    return rf"\.({tests})" + (f"/stall={stall}" if stall else "") + "(/|$)"
+
+
+def _launch(sim, built, top, bench, folder, seed, waves, chosen):
     """Run the simulator; its output goes to ``sim.log``, the verdicts to ``results.xml`` and ``rows.jsonl``."""
     toolchain.libpython()
     runner = get_runner(sim)
@@ -191,7 +204,7 @@ def _launch(sim, built, top, bench, folder, seed, waves, testcase):
             test_dir=folder,
             seed=seed,
             waves=waves,
-            test_filter=rf"\.{re.escape(testcase)}(/|$)" if testcase else None,
+            test_filter=chosen,
             test_args=arguments,
             extra_env=environment,
             results_xml=str(folder / "results.xml"),

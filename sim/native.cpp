@@ -18,38 +18,16 @@ struct Port {
     uint32_t bytes;
 };
 
-// Counts of the bits of a port over clock cycles, each bit as it is behind the rising edge, the inputs still unchanged.
-struct Watch {
-    const uint8_t* data;
-    std::vector<uint8_t> before;
-    uint64_t* toggles;
-    uint64_t* ones;
-};
-
 struct Design {
     VerilatedContext context;
     Vtop* top;
     std::vector<Port> ports;
-    std::vector<Watch> watches;
     uint8_t* clock = nullptr;
 };
-
-void add_bits(uint8_t bits, uint64_t* counts) {
-    for (; bits; bits &= bits - 1) counts[__builtin_ctz(bits)]++;
-}
-
-void count(Watch& watch) {
-    for (size_t i = 0; i < watch.before.size(); i++) {
-        add_bits(watch.before[i] ^ watch.data[i], watch.toggles + 8 * i);
-        add_bits(watch.data[i], watch.ones + 8 * i);
-        watch.before[i] = watch.data[i];
-    }
-}
 
 void edge(Design* design) {
     if (design->clock) *design->clock = 1;
     design->top->eval();
-    for (Watch& watch : design->watches) count(watch);
     if (design->clock) *design->clock = 0;
 }
 
@@ -107,14 +85,6 @@ void design_tick(Design* design, uint64_t cycles) {
         edge(design);
     }
     design->top->eval();
-}
-
-// From now on count at each rising edge the bits of these ports that differ from the edge before, and those that are 1.
-void design_watch(Design* design, int ports, const uint8_t* const* data, const uint64_t* bytes, uint64_t* const* toggles,
-                  uint64_t* const* ones) {
-    design->watches.clear();
-    for (int k = 0; k < ports; k++)
-        design->watches.push_back({data[k], std::vector<uint8_t>(data[k], data[k] + bytes[k]), toggles[k], ones[k]});
 }
 
 // Row i of each input is on its port in cycle i; row i of each output is what its port shows before the edge of cycle i.

@@ -95,25 +95,6 @@ class Native:
         """Let ``cycles`` clock edges pass."""
         self._library.design_tick(self._design, cycles)
 
-    def watch(self, ports):
-        """Count bits of ``ports`` in every clock cycle from now on, in place of what was counted before.
-
-        Returns port to two arrays, one number a bit, that go on counting: the edges behind which it was not as behind the
-        one before, and those behind which it was 1. To count nets before the edge let the design register them.
-        """
-        counted = {port: np.zeros((2, 8 * len(self._port(port))), np.uint64) for port in ports}
-        pointers, sizes = ctypes.c_void_p * len(counted), ctypes.c_uint64 * len(counted)
-        self._library.design_watch(
-            self._design,
-            len(counted),
-            pointers(*(self._ports[port].ctypes.data for port in counted)),
-            sizes(*(len(self._ports[port]) for port in counted)),
-            pointers(*(counts[0].ctypes.data for counts in counted.values())),
-            pointers(*(counts[1].ctypes.data for counts in counted.values())),
-        )
-        self._watched = counted  # the design writes into these arrays
-        return {port: (counts[0], counts[1]) for port, counts in counted.items()}
-
     def play(self, inputs, outputs):
         """Drive ``inputs`` (port: rows) with one row a cycle. Returns what ``outputs`` showed, as rows, in each cycle."""
         rows = {port: self._rows(port, values) for port, values in inputs.items()}
@@ -248,7 +229,6 @@ def _load(path):
     library.design_port.argtypes = [pointer, ctypes.c_int]
     library.design_tick.argtypes = [pointer, count]
     table = [ctypes.c_int, pointer, pointer, pointer]
-    library.design_watch.argtypes = [pointer, *table, pointer]
     library.design_play.argtypes = [pointer, count, *table, *table]
     streams = [pointer, ctypes.c_int]
     library.design_streams.argtypes = [pointer, *streams, *streams, count, count, pointer, pointer]

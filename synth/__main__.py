@@ -20,7 +20,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth", description="What every block costs.")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
-    parser.add_argument("--liberty", help="a standard-cell library, for um2 and delay; else one found under $PDK_ROOT")
+    parser.add_argument(
+        "--liberty", help="a standard-cell library, for um2, delay and power; else one found under $PDK_ROOT"
+    )
     parser.add_argument(
         "--route", action="store_true", help=f"place and route designs up to {runs.FPGA_GE:,} GE, not {runs.ROUTE_GE:,}"
     )
@@ -53,6 +55,7 @@ def main(arguments=None):
     print(f"\n{_LEGEND}")
     if library:
         print(f"um2, delay: {library.name}, no wires; GE (lib): um2 / {library.nand2_area} um2 ({library.nand2})")
+        print(report.power_text(results))
     print(f"{len(results)} results in {options.out}")
 
 

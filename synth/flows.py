@@ -285,9 +285,9 @@ def liberty(text, top, library, flatten=True):
 def netlist(text, top, library):
     """What ``liberty`` prices, flattened, as a netlist that can be simulated: the memories in it are the RTL's.
 
-    Returns ``ports``: name to ``direction`` and ``bits``; ``cells``: list of (type, pin to bits); ``models``: Verilog of the
-    cells that are used, which Yosys makes from their Liberty functions; ``srams``: Verilog of each memory module that is
-    kept apart. A bit is the number of a net, or "0", "1" or "x". ``ToolError`` for a memory that is no ``hw.memory.sram``.
+    Returns ``ports``: name to ``direction`` and ``bits``; ``cells``: list of (type, pin to bits); ``srams``: Verilog of each
+    memory module that is kept apart. A bit is the number of a net, or "0", "1" or "x". ``ToolError`` for a memory that is no
+    ``hw.memory.sram``.
     """
     srams = sram_modules(text)
     boxed = text
@@ -299,26 +299,20 @@ def netlist(text, top, library):
             flags=re.M | re.S,
         )
     with tempfile.TemporaryDirectory() as workdir:
-        reads = "".join(f"read_liberty -overwrite -ignore_miss_func {name}\n" for name in _liberty_files(library))
-        then = f"write_json netlist.json\ndesign -reset\n{reads}write_verilog -noattr models.v\n"
-        _map(workdir, boxed, top, library, True, then)
+        _map(workdir, boxed, top, library, True, "write_json netlist.json\n")
         module = read_json(workdir, "netlist.json")["modules"][top]
         coarse = read_json(workdir, "coarse.json")["modules"][top]
-        models = Path(workdir, "models.v").read_text()
     if _memories(coarse, APART_BITS):
         raise ToolError(
             f"{top} has a memory of {APART_BITS} bits or more that is no Sram: it has no module to simulate"
         )
     cells = [(cell["type"], cell["connections"]) for _, cell in sorted(module["cells"].items())]
     used = {kind for kind, _ in cells}
-    found = dict(re.findall(r"^(?=module (\S+?)\()(.*?^endmodule$)", models, re.M | re.S))
-    lacking = sorted(used - set(srams) - set(found))
-    if lacking:
-        raise ToolError(f"library {library.name} has no cell, or no function of it, for {', '.join(lacking)}")
+    if lacking := sorted(used - set(srams) - set(library.cells)):
+        raise ToolError(f"library {library.name} has no cell for {', '.join(lacking)}")
     return {
         "ports": {name: {key: port[key] for key in ("direction", "bits")} for name, port in module["ports"].items()},
         "cells": cells,
-        "models": "\n".join(found[name] for name in sorted(used & set(found))) + "\n",
         "srams": {name: emit.verilog_of(text, name) for name in srams if name in used},
     }
 

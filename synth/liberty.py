@@ -173,10 +173,10 @@ class Cell:
         """Functions of the outputs that are functions of inputs."""
         names = {name for name, pin in self.pins.items() if pin.into}
         outputs = {name: pin.function for name, pin in self.pins.items() if pin.function and not self.sequential}
-        return {name: text for name, text in outputs.items() if set(_names(text)) <= names}
+        return {name: text for name, text in outputs.items() if set(names_in(text)) <= names}
 
 
-def _names(expression):
+def names_in(expression):
     return re.findall(r"[A-Za-z_]\w*", expression)
 
 
@@ -280,7 +280,7 @@ def _probability(when, probabilities, functions):
     """How often ``when`` holds, for each instance."""
     for name, function in functions.items():
         when = re.sub(rf"\b{name}\b", f"({function})", when)
-    names = sorted(set(_names(when)) & set(probabilities))
+    names = sorted(set(names_in(when)) & set(probabilities))
     minterms = np.arange(1 << len(names))
     bits = {name: minterms >> k & 1 for k, name in enumerate(names)}
     try:

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from hw import registry
 from hw.generate import default_preset
-from synth import diagram, flows, lanes, paper, readme, report, scaling, side_by_side
+from synth import composition as sums
+from synth import diagram, flows, lanes, paper, power, readme, report, scaling, side_by_side
 from synth.lane_plots import FIVE, FP16_LANE, whole
 
 #: FPGAs other than ECP5: the key in a result, its title, and the counts that are shown.
@@ -17,6 +18,7 @@ FPGAS = (
     ("xilinx7", "Xilinx 7", {"LUT6": "lut6", "FF": "ff", "DSP": "dsp", "BRAM18": "bram"}),
 )
 FPGA_COMMAND = "make synth FPGA=all"
+POWER_COMMAND = "make synth LIBERTY=cells.lib"
 
 
 def missing(command, what="not measured"):
@@ -171,6 +173,38 @@ def composition(machine):
     if machine["difference"] is not None:
         note += f" The same design synthesised flat: this sum is {machine['difference']:+.2%} of it off."
     return Table(header, rows, compose_command(machine["block"], machine["preset"]), note)
+
+
+def checks_table(checks):
+    """Sums of modules beside the same designs synthesised flattened; None where none is measured."""
+    if not checks:
+        return None
+    header = (
+        "design",
+        "modules",
+        "GE, sum",
+        "GE, flat",
+        "difference",
+        "flip-flops, sum",
+        "flat",
+        "SRAM bits, sum",
+        "flat",
+    )
+    rows = [
+        (
+            _name(row["block"], row["preset"]),
+            f"{row['modules']:,}",
+            number(row["ge"]),
+            number(row["flat_ge"]),
+            f"{row['difference']:+.2%}",
+            *(f"{row[key]:,}" for key in ("flops", "flat_flops", "bits", "flat_bits")),
+        )
+        for row in checks
+    ]
+    beyond = [_name(row["block"], row["preset"]) for row in checks if not sums.within(row)]
+    bound = f"The bound of the method is {sums.BOUND:.0%} of the flat design from {sums.LEAST_GE:,} GE on"
+    note = f"{bound}; beyond it: {', '.join(beyond)}." if beyond else f"{bound}; all of these are within it."
+    return Table(header, rows, "python -m synth.readme --machines", note)
 
 
 def compose_command(block, preset):
@@ -405,6 +439,31 @@ def _is_routed(ecp5):
     return bool(ecp5["fits"]) and ecp5.get("method", "flat") == "flat"
 
 
+def power_table(results):
+    """Power of blocks in each library in which it was measured; None where in none."""
+    header = ("block", "preset", "library", "corner", "MHz", "fF of wire", *power.HEADER[2:])
+    rows, reasons = [], []
+    for result in results:
+        for name, mapped in sorted(result.get("libraries", {}).items()):
+            found = mapped.get("power")
+            if found:
+                where = (name, _corner(found["corner"]), f"{found['clock_mhz']:g}", f"{found['wire_ff']:g}")
+                block, preset, *cells = power.row(found | {key: result[key] for key in ("block", "preset")})
+                rows.append((block, preset, *where, *cells))
+            reasons.append(mapped.get("no_power"))
+    note = (
+        "Logic, memories apart, under the block's own bench at full rate on its mapped netlist, outputs equal to the "
+        "golden; glitch-free, no clock tree. mW a fF: what each fF of wire a fanout adds. pJ a product: of PEs. "
+        "vectors: the clip's, or else all tests of the bench."
+    )
+    none = "; ".join(filter(None, dict.fromkeys(reasons)))
+    return Table(header, rows, POWER_COMMAND, note + (f" No power: {none}." if none else "")) if rows else None
+
+
+def _corner(corner):
+    return f"{corner['voltage']:g} V, {corner['temperature']:g} C"
+
+
 def operators_table(results):
     """The arithmetic operators with all their register stages."""
     header = ("operator", "stages", "GE", "flip-flops", "LUT4", "FF", "DSP", "Fmax MHz")
@@ -432,4 +491,4 @@ def tools_table(found):
 
 def is_number(cell):
     """Whether a cell stands to the right: a number, with its unit or bound, or a dash for none."""
-    return bool(re.fullmatch(r"(≥ |~ |x )?-?[\d.,]*\d(e[-+]\d+)?(%| mm2| W)?|-", str(cell)))
+    return bool(re.fullmatch(r"(≥ |~ |x )?[-+]?[\d.,]*\d(e[-+]\d+)?(%| mm2| W)?|-", str(cell)))

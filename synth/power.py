@@ -1,8 +1,8 @@
-"""Energy of a block from the switching of real vectors on its netlist: ``python -m synth.power --block B --liberty PATH``.
+"""Power of a block from the switching of its own bench on its netlist: ``python -m synth.power [--block B] --liberty PATH``.
 
 The block is mapped as ``flows.liberty`` maps it, with its memories of a kilobit or more kept as RTL beside the gates, and
-does the work that its bench gives it: tiles of Q K^T of the clip. What the netlist computes is compared with the golden in
-the same run, so that energy of wrong results is not reported. Of every net the changes from cycle to cycle are counted.
+its bench runs on that: what the netlist computes is compared with the golden in the run in which the changes of every net
+are counted (``synth.switching``, which says in which cycles). A wrong netlist has no power.
 
 Energy of logic, over all cells and nets (units of the Liberty file; E are energies of its ``internal_power`` tables)::
 
@@ -14,7 +14,11 @@ Energy of logic, over all cells and nets (units of the Liberty file; E are energ
 An output's tables are averaged over ``related_pin`` by the toggles of those pins, and any table or leakage with ``when`` by
 how often it holds (``liberty.mean``). The clock is not gated by tools: what it costs in flip-flops that keep their value is
 in ``clock``. Zero-delay simulation has no glitches: this is a glitch-free estimate, and so a low one, above all for
-multipliers. Without ``wire_ff`` there are no wires either, as in the area and delay of ``flows.liberty``.
+multipliers. Without ``wire_ff`` there are no wires either, as in the area and delay of ``flows.liberty``: there is no
+layout to take one from, so every result says what it used, and what each fF would add.
+
+Power is that at full rate: of cycles in which the bench offers all that the block takes. A PE's bench multiplies tiles of
+Q K^T of the clip, so its energy is a product's, too.
 
 Energy of memories is ``synth.sram``'s of another node (32 nm) and never in the sum: see ``sram``.
 
@@ -24,225 +28,128 @@ simulation with delays (no wires to take them from).
 """
 
 import argparse
-import hashlib
+import functools
+import importlib.util
 import json
-import math
+import os
 import re
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from hw import emit, generate, registry
 from hw.errors import ToolError, UserError, command_line
 from hw.simcore.outer_product import OuterProduct
-from sim import build, clips
-from sim.native import Native
-from sim.outer_product import clip_tiles, golden_of, operand_codes, operand_rows, weight_words
-from sim.ports import interface
-from synth import cache, flows, sram
+from sim import clips
+from synth import cache, flows, sram, switching
 from synth.liberty import PowerLibrary, mean
 from synth.technologies import Library, find_library
 
-#: Cycles of vectors: four tiles of 64 operands x 16 words.
-CYCLES = 4096
-
-#: Cycles after reset in which a block has to be ready; twice what the longest fill takes.
-_PREPARATION = 1 << 18
-
-#: Nets that one port of the simulated netlist shows.
-_CHUNK = 64
+#: Gates of ``flows.generic`` up to which a block's power is measured: those up to which it is mapped flattened. Mapping
+#: takes a second for each 1,000, a simulation 2 to 20: all blocks together some 12 minutes of two cores.
+LARGEST = flows.FLAT_CELLS
 
 
-@dataclass(frozen=True)
-class Vectors:
-    """What a block is given and has to return: input stream to rows, output stream to rows; ``products`` made of it.
-
-    ``until``: an output that has to be 1 first, as that of a table that fills itself after reset; what happens before is
-    not counted.
-    """
-
-    sources: dict
-    expected: dict
-    products: int
-    until: str | None = None
-
-
-def energy(block, preset=None, library=None, *, cycles=CYCLES, clock_mhz=None, wire_ff=0.0, slew_ps=None, tensors=None):
-    """Power and energy per product of a PE that multiplies tiles of Q K^T, as a dict that is JSON.
+def energy(block, preset=None, library=None, *, tensors=None, bench=None, **settings):
+    """Power of a block under its bench, and a PE's energy per product, as a dict that is JSON.
 
     Parameters
     ----------
-    block : name in the registry, of a PE (a subclass of ``OuterProduct``)
+    block : name in the registry, or a ``hw.registry.Block``
     preset : its preset, or a config; the default preset if None
     library : path of a Liberty file, or a ``technologies.Library``; None for one under ``$PDK_ROOT``
-    cycles : words of weights that are multiplied, rounded up to whole tiles
-    clock_mhz : by default that at which the library's preset maps; only leakage depends on it
-    wire_ff : wire capacitance in fF for each input pin that a net drives
-    slew_ps : of every transition; by default that of a NAND2 that drives four of its own kind
     tensors : ``clips.Tensors`` in place of the default clip
+    bench : module of the bench; ``sim.tb_<block>`` by default
+    settings : ``clock_mhz``, ``wire_ff`` and ``slew_ps`` of ``priced``
 
-    Returns what ``priced`` does, with ``block``, ``preset``, ``vectors`` (where they are from) and ``tools``.
+    Returns what ``measured`` does, with ``block``, ``preset``, ``parameters`` and ``tools``.
 
-    Errors: ``UserError`` for no or an unusable library, a block that is no PE, the preset of the paper's size;
-    ``ToolError`` if the netlist does not compute what the golden does.
+    Errors: ``UserError`` for no or an unusable library, for a block without a bench, for a preset of more than ``LARGEST``
+    gates; ``ToolError`` if the netlist does not compute what the golden does.
     """
-    found = registry.find(block)
-    if not issubclass(found.component, OuterProduct):
-        pes = [name for name, entry in registry.BLOCKS.items() if issubclass(entry.component, OuterProduct)]
-        raise UserError(f"block {block} makes no products of tiles; those that do: {', '.join(pes)}")
-    if preset == found.PAPER_SIZE:
-        raise UserError(f"{block}.{preset} is too large to be simulated as a netlist; energy is measured on one PE")
-    config = found.config(preset) if preset is None or isinstance(preset, str) else preset
-    name = generate.default_preset(found) if preset is None else preset
+    found = registry.find(block) if isinstance(block, str) else block
+    named = preset is None or isinstance(preset, str)
+    name = (preset or generate.default_preset(found)) if named else None
+    config = found.config(name) if named else preset
     library = _library(library)
-    tensors = clips.load() if tensors is None else tensors
-    component = found.component(config=config)
-    result = measured(
-        component,
-        f"{block}_power",
-        library,
-        pe_vectors(component, dict(tensors.items()), cycles),
-        clock_mhz=clock_mhz,
-        wire_ff=wire_ff,
-        slew_ps=slew_ps,
-    )
-    names = {"block": block, "preset": name if isinstance(name, str) else None, "vectors": tensors.source}
-    return names | {"parameters": generate.parameters(config), "tools": cache.tools()} | result
+    if name == found.PAPER_SIZE:
+        raise UserError(f"{found.name}.{name} is too large to be simulated as a netlist; take another preset")
+    top = generate.stem(found, name, "_") if named else found.name
+    text = emit.rtlil(found.component(config=config), top)
+    reason = refusal(found, name, flows.generic(text, top)["cells"], library) if named else None
+    if reason:
+        raise UserError(reason)
+    names = {"block": found.name, "preset": name, "parameters": generate.parameters(config), "tools": cache.tools()}
+    return names | measured(found, config, text, top, library, tensors=tensors, bench=bench, **settings)
 
 
 def _library(library):
     found = library if isinstance(library, Library) else find_library(library)
     if found is None:
-        raise UserError(
-            "energy needs a standard-cell library: give a Liberty file with --liberty PATH, or set PDK_ROOT"
-        )
+        raise UserError("power needs a standard-cell library: give a Liberty file with --liberty PATH, or set PDK_ROOT")
     return found
 
 
-def pe_vectors(component, tensors, cycles):
-    """``Vectors`` of at least ``cycles`` words of weights: whole tiles of Q K^T, repeated where the clip has too few."""
-    c = component.config
-    x, w = clip_tiles(tensors, c)
-    tiles = np.arange(max(1, math.ceil(cycles / (w.shape[1] * c.words)))) % len(x)
-    x, w = x[tiles], w[tiles]
-    sums = golden_of(c)(x, w[:, None])
-    return Vectors(
-        sources={"i_x": operand_rows(*operand_codes(x)), "i_w": weight_words(c, w)},
-        expected={"o": np.ascontiguousarray(sums).reshape(len(tiles) * c.rows * c.words, -1).view(np.uint8)},
-        products=x.size * c.words * c.outputs,
-        until="filled" if "filled" in component.signature.members else None,
-    )
+def refusal(block, preset, cells, library):
+    """Why a preset of ``cells`` gates by ``flows.generic`` has no power; None if it has."""
+    if importlib.util.find_spec(f"sim.tb_{block.name}") is None:
+        return f"block {block.name} has no bench"
+    if cells > LARGEST:
+        return f"{block.name}.{preset} has {cells:,} gates: power is measured up to {LARGEST:,}"
+    return _unusable(library)
 
 
-def measured(component, top, library, vectors, *, clock_mhz=None, wire_ff=0.0, slew_ps=None):
-    """``priced`` for any ``component`` with streams and its ``Vectors``; netlist and counts are kept by content."""
-    rtlil = emit.rtlil(component, top)
-    key = ("netlist", flows.scripts(), library.digest, top, rtlil)
-    netlist = cache.kept(lambda: flows.netlist(rtlil, top, library), *key)
-    rows = [*vectors.sources.items(), *vectors.expected.items()]
-    given = [f"{name} {hashlib.sha256(values.tobytes()).hexdigest()}" for name, values in rows]
-    counts = cache.kept(
-        lambda: activity(netlist, component, top, vectors),
-        *("activity", Path(__file__).read_text(), build.NATIVE_SOURCE.read_text(), json.dumps(netlist)),
-        *(repr(vectors.until), *given),
-    )
-    return priced(netlist, counts, library, vectors.products, clock_mhz=clock_mhz, wire_ff=wire_ff, slew_ps=slew_ps)
+@functools.cache
+def _unusable(library):
+    try:
+        PowerLibrary(library, [library.nand2]).nand2_slew(library)
+    except UserError as error:
+        return str(error)
+    return None
 
 
-# --- activity ------------------------------------------------------------------------------------------------------
+def measured(block, config, text, top, library, *, tensors=None, bench=None, **settings):
+    """``priced`` for a ``hw.registry.Block`` whose RTLIL is ``text``; netlist and counts are kept by content.
 
-
-def activity(netlist, component, top, vectors):
-    """Run a netlist of ``flows.netlist`` on ``vectors``. ``ToolError`` unless it returns what is expected.
-
-    Returns ``cycles``, from the first offer to the last result, and by net number, as ``nets`` lists them, ``toggles`` and
-    ``ones`` (cycles in which it was 1).
+    Besides: ``tests``, those of the bench; ``compared``, vectors equal to the golden, and ``vector_pj``, energy of logic for
+    each of them; ``vectors``, the clip that they are of, None where the bench has no test on that alone.
     """
-    nets = _nets(netlist)
-    streams, ports = interface(component)
-    widths = {"clk": 1, "rst": 1} | {port.name: port.width for port in ports.values()}
-    for stream in streams.values():
-        widths |= {stream.port("payload"): stream.width, stream.port("valid"): 1, stream.port("ready"): 1}
-    native = Native(build.for_native(_verilog(netlist, nets, top), top), streams, widths)
-    _wait(native, vectors.until, top)
-    chunks = [f"nets_{k}" for k in range(math.ceil(len(nets) / _CHUNK))]
-    counted = native.watch(chunks)
-    sinks = {name: len(rows) for name, rows in vectors.expected.items()}
-    got, _, cycles = native.streams(vectors.sources, sinks, quiet=0)
-    for name, rows in vectors.expected.items():
-        if not np.array_equal(got[name], rows):
-            wrong = int((got[name] != rows).any(axis=1).sum())
-            raise ToolError(
-                f"the netlist of {top} is wrong: {wrong} of {len(rows)} rows of {name} differ from the golden"
-            )
-    toggles, ones = (np.concatenate([counted[port][k] for port in chunks])[: len(nets)].tolist() for k in (0, 1))
-    return {"cycles": cycles, "nets": nets, "toggles": toggles, "ones": ones}
+    tensors = _clip() if tensors is None else tensors
+    key = ("netlist", flows.scripts(), library.digest, top, text)
+    netlist = cache.kept(partial(flows.netlist, text, top, library), *key)
+    counts = switching.activity(netlist, library, block, config, tensors, bench)
+    products = None
+    if issubclass(block.component, OuterProduct):
+        products = counts["compared"] * tensors.q.shape[-1]  # a sum that is compared is of all channels
+    clip = any("clip" in test for test in counts["tests"])
+    names = {"tests": counts["tests"], "compared": counts["compared"], "vectors": tensors.source if clip else None}
+    found = names | priced(netlist, counts, library, products, **settings)
+    return found | {"vector_pj": _round(found["cycle_pj"]["logic"] * found["cycles"] / found["compared"])}
 
 
-def _wait(native, until, top):
-    for _ in range(_PREPARATION // 64):
-        if not until or native.get(until):
-            native.tick()  # the nets as they are without reset
-            return
-        native.tick(64)
-    raise ToolError(f"the netlist of {top} is wrong: {until} is not 1 after {_PREPARATION} cycles")
-
-
-def _nets(netlist):
-    """All net numbers, in order."""
-    bits = {bit for port in netlist["ports"].values() for bit in port["bits"]}
-    bits |= {bit for _, pins in netlist["cells"] for connected in pins.values() for bit in connected}
-    return sorted(bit for bit in bits if isinstance(bit, int))
-
-
-def _verilog(netlist, nets, top):
-    """The netlist as Verilog, with every net on one of the outputs ``nets_<k>``, as the rising edge found it.
-
-    It is written from the data that is priced rather than by Yosys, so that a net has one name in both. Outputs without the
-    register would have Verilator write them out three times, and the compiler read them.
-    """
-    ports = [] if "clk" in netlist["ports"] else ["input clk"]
-    lines = [f"wire n{net};" for net in nets]
-    for name, port in netlist["ports"].items():
-        ports.append(f"{port['direction']} [{len(port['bits']) - 1}:0] {name}")
-        sides = (name, _bits(port["bits"])) if port["direction"] == "output" else (_bits(port["bits"]), name)
-        lines.append(f"assign {sides[0]} = {sides[1]};")
-    for k in range(0, len(nets), _CHUNK):
-        chunk = nets[k : k + _CHUNK] + ["0"] * max(0, k + _CHUNK - len(nets))
-        ports.append(f"output reg [{_CHUNK - 1}:0] nets_{k // _CHUNK}")
-        lines.append(f"always @(posedge clk) nets_{k // _CHUNK} <= {_bits(chunk)};")
-    for k, (kind, pins) in enumerate(netlist["cells"]):
-        lines.append(f"{kind} c{k} ({', '.join(f'.{pin}({_bits(bits)})' for pin, bits in pins.items())});")
-    body = "\n".join(lines)
-    parts = [netlist["models"], *netlist["srams"].values()]
-    return "\n".join([*parts, f"module {top}({', '.join(ports)});\n{body}\nendmodule\n"])
-
-
-def _bits(bits):
-    return "{" + ", ".join(f"n{bit}" if isinstance(bit, int) else f"1'b{int(bit == '1')}" for bit in bits[::-1]) + "}"
+@functools.cache
+def _clip():
+    return clips.load()
 
 
 # --- price ---------------------------------------------------------------------------------------------------------
 
 
-def priced(netlist, counts, library, products, *, clock_mhz=None, wire_ff=0.0, slew_ps=None):
-    """Energy of ``counts`` (of ``activity``) on a netlist, by the formulas at the head of this file.
+def priced(netlist, counts, library, products=None, *, clock_mhz=None, wire_ff=0.0, slew_ps=None):
+    """Power of ``counts`` (of ``switching.activity``) on a netlist, by the formulas at the head of this file.
 
     Returns ``library``; ``corner`` (``liberty.PowerLibrary``); ``clock_mhz``, ``slew_ps``, ``wire_ff`` as used; ``cycles``;
-    ``products``; ``cells``, ``flops``, ``nets``; ``toggles_per_net``, a cycle, without the clock; ``glitches``, false;
-    ``unpriced``, cells without power tables; ``power_mw`` of logic; ``energy_pj`` per product: ``internal``, ``switching``,
-    ``clock``, ``leakage`` and their sum ``logic``; ``wire_pj_per_ff``, what each fF of ``wire_ff`` adds to it, the change
-    of internal energy apart; ``sram``: energy of memories, at 32 nm, in no other number.
+    ``cells``, ``flops``, ``nets``; ``toggles_per_net``, a cycle, without the clock; ``glitches``, false; ``unpriced``, cells
+    without power tables; ``power_mw`` of logic and ``wire_mw_per_ff``, what each fF of ``wire_ff`` adds to it, the change of
+    internal energy apart; ``cycle_pj``, energy of a cycle: ``internal``, ``switching``, ``clock``, ``leakage`` and their sum
+    ``logic``; ``products``, ``energy_pj`` and ``wire_pj_per_ff``, the same per product, or None; ``sram``: energy of
+    memories, at 32 nm, in no other number.
     """
     if wire_ff < 0 or (clock_mhz is not None and clock_mhz <= 0) or (slew_ps is not None and slew_ps <= 0):
         raise UserError(f"clock ({clock_mhz}) and slew ({slew_ps}) must be positive, and wire ({wire_ff}) not negative")
-    kinds = {}
-    for kind, pins in netlist["cells"]:
-        kinds.setdefault(kind, []).append(pins)
-    memories = {kind: instances for kind, instances in kinds.items() if kind in netlist["srams"]}
-    gates = {kind: instances for kind, instances in kinds.items() if kind not in memories}
+    memories, gates = _by_kind(netlist)
     power = PowerLibrary(library, gates)
     slew = power.nand2_slew(library) if slew_ps is None else slew_ps
     clock = clock_mhz or 1e6 / library.period_ps
@@ -252,29 +159,45 @@ def priced(netlist, counts, library, products, *, clock_mhz=None, wire_ff=0.0, s
     sums = _Sums(nets, power.voltage, slew)
     for kind, instances in gates.items():
         sums.add(power.cells[kind], instances)
-    seconds = counts["cycles"] / (clock * 1e6)
+    cycles = counts["cycles"]
+    seconds = cycles / (clock * 1e6)
     fj = sums.energies() | {"leakage": sums.leakage_nw * seconds * 1e6}
-    per_product = {name: value / 1000 / products for name, value in fj.items()}
+    wire = nets.fanout_toggles * power.voltage**2 / 2  # fJ a fF
     return {
         "library": library.name,
         "corner": power.corner,
         "clock_mhz": round(clock, 3),
         "slew_ps": round(slew, 3),
         "wire_ff": wire_ff,
-        "cycles": counts["cycles"],
-        "products": products,
+        "cycles": cycles,
         "cells": sum(map(len, gates.values())),
         "flops": sum(len(instances) for kind, instances in gates.items() if power.cells[kind].sequential),
         "nets": len(counts["nets"]),
-        "toggles_per_net": _round(nets.data_toggles / len(counts["nets"]) / counts["cycles"]),
+        "toggles_per_net": _round(nets.data_toggles / len(counts["nets"]) / cycles),
         "glitches": False,
         "unpriced": sorted(kind for kind in gates if not power.cells[kind].has_power),
         "power_mw": _round(sum(fj.values()) * 1e-12 / seconds),
-        "energy_pj": {name: _round(value) for name, value in per_product.items()}
-        | {"logic": _round(sum(per_product.values()))},
-        "wire_pj_per_ff": _round(nets.fanout_toggles * power.voltage**2 / 2000 / products),
-        "sram": _sram(memories, nets, products, seconds),
+        "wire_mw_per_ff": _round(wire * 1e-12 / seconds),
+        "cycle_pj": _parts(fj, cycles),
+        "products": products,
+        "energy_pj": _parts(fj, products) if products else None,
+        "wire_pj_per_ff": _round(wire / 1000 / products) if products else None,
+        "sram": _sram(memories, nets, "product" if products else "cycle", products or cycles, seconds),
     }
+
+
+def _by_kind(netlist):
+    """(memories, gates): instances, as pins to bits, by type."""
+    kinds = {}
+    for kind, pins in netlist["cells"]:
+        kinds.setdefault(kind, []).append(pins)
+    memories = {kind: instances for kind, instances in kinds.items() if kind in netlist["srams"]}
+    return memories, {kind: instances for kind, instances in kinds.items() if kind not in memories}
+
+
+def _parts(fj, count):
+    """Energies in pJ of one of ``count`` equal shares, with their sum."""
+    return {name: _round(value / 1000 / count) for name, value in (fj | {"logic": sum(fj.values())}).items()}
 
 
 def _round(value):
@@ -382,18 +305,18 @@ class _Sums:
         }
 
 
-def _sram(memories, nets, products, seconds):
-    """Energy of the memories that are kept apart, by ``sram.price``.
+def _sram(memories, nets, unit, count, seconds):
+    """Energy of the memories that are kept apart, by ``sram.price``, of one ``unit`` of ``count``.
 
-    Returns ``node_nm``; ``memories``: ``depth``, ``width``, ``count``, ``reads`` and ``writes`` per product and the energies
-    per product ``access_pj`` and ``leakage_pj``, None where CACTI gave none; sums of both, ``at_least`` where a price is a
-    lower bound or one is missing. Words written in part count as whole.
+    Returns ``node_nm``; ``per``, the unit; ``memories``: ``depth``, ``width``, ``count``, ``reads`` and ``writes`` per unit
+    and the energies per unit ``access_pj`` and ``leakage_pj``, None where CACTI gave none; sums of both, ``at_least`` where
+    a price is a lower bound or one is missing. Words written in part count as whole.
     """
     rows = []
     for name, instances in sorted(memories.items()):
         depth, width, ports = map(int, re.fullmatch(r"sram_(\d+)x(\d+)(?:_w\d+)?_(\d+)r", name).groups())
-        reads = sum(nets.ones[nets.bits(pins, f"r_en__{k}")[0]] for pins in instances for k in range(ports)) / products
-        writes = sum(nets.ones[nets.bits(pins, "w_en")].max() for pins in instances) / products
+        reads = sum(nets.ones[nets.bits(pins, f"r_en__{k}")[0]] for pins in instances for k in range(ports)) / count
+        writes = sum(nets.ones[nets.bits(pins, "w_en")].max() for pins in instances) / count
         row = {
             "depth": depth,
             "width": width,
@@ -403,11 +326,11 @@ def _sram(memories, nets, products, seconds):
         }
         price = sram.price(depth, width, ports, 1)
         access = price and _round(reads * price["read_pj"] + writes * price["write_pj"])
-        leakage = price and _round(price["leakage_mw"] * len(instances) * seconds * 1e9 / products)
+        leakage = price and _round(price["leakage_mw"] * len(instances) * seconds * 1e9 / count)
         at_least = price["at_least"] if price else True
         rows.append(row | {"access_pj": access, "leakage_pj": leakage, "at_least": at_least})
     sums = {key: _round(sum(row[key] or 0.0 for row in rows)) for key in ("access_pj", "leakage_pj")}
-    return {"node_nm": 32, "memories": rows, **sums, "at_least": any(row["at_least"] for row in rows)}
+    return {"node_nm": 32, "per": unit, "memories": rows, **sums, "at_least": any(row["at_least"] for row in rows)}
 
 
 # --- command line --------------------------------------------------------------------------------------------------
@@ -415,22 +338,58 @@ def _sram(memories, nets, products, seconds):
 
 def text(result):
     """The printed form of ``energy``."""
-    parts = result["energy_pj"]
-    row = (f"{result['block']}.{result['preset']}", *(f"{value:.4f}" for value in parts.values()))
-    corner = result["corner"]
+    cycle, corner = result["cycle_pj"], result["corner"]
+    rows = [("mW", *(f"{pj * result['clock_mhz'] / 1000:.4f}" for pj in cycle.values()))]
+    rows += [("pJ a cycle", *(f"{pj:.4f}" for pj in cycle.values()))]
+    if result["products"]:
+        rows += [("pJ a product", *(f"{pj:.4f}" for pj in result["energy_pj"].values()))]
+    done = f"{result['products']:,} products, " if result["products"] else ""
+    wire = f"{result['wire_mw_per_ff']} mW"
+    wire += f", {result['wire_pj_per_ff']} pJ a product" if result["products"] else ""
     return "\n".join(
         [
-            generate.table(("pJ per product", *parts), [row]),
+            generate.table((f"{result['block']}.{result['preset']}", *cycle), rows),
             "",
             f"{result['library']} ({corner['name']}, {corner['voltage']} V, {corner['temperature']} C), "
-            f"{result['clock_mhz']} MHz: {result['power_mw']} mW in {result['cells']} cells ({result['flops']} flip-flops), "
-            f"{result['toggles_per_net']:.3f} toggles a net and cycle",
-            f"{result['products']} products in {result['cycles']} cycles, outputs equal to the golden; {result['vectors']}",
+            f"{result['clock_mhz']} MHz: {result['power_mw']} mW in {result['cells']:,} cells ({result['flops']:,} "
+            f"flip-flops), {result['toggles_per_net']:.3f} toggles a net and cycle",
+            f"bench {', '.join(result['tests'])} at full rate: {result['compared']:,} vectors equal to the golden "
+            f"({result['vector_pj']} pJ each), {done}{result['cycles']:,} cycles",
+            f"vectors: {result['vectors'] or 'corner cases and seeded'}",
             f"glitch-free estimate; slew {result['slew_ps']} ps; {result['wire_ff']} fF of wire a fanout "
-            f"(each fF adds {result['wire_pj_per_ff']} pJ); no clock tree",
+            f"(each fF adds {wire}); no clock tree",
             *_sram_lines(result["sram"]),
             *([f"without power tables: {', '.join(result['unpriced'])}"] if result["unpriced"] else []),
         ]
+    )
+
+
+HEADER = ("block", "preset", "cells", "mW", "clock %", "leakage %")
+HEADER += ("pJ a cycle", "pJ a product", "mW a fF", "cycles", "vectors")
+
+
+def row(result):
+    """A result of ``energy`` under ``HEADER``."""
+    cycle, product = result["cycle_pj"], result["energy_pj"]
+    return (
+        *(result["block"], result["preset"], f"{result['cells']:,}", f"{result['power_mw']:.4g}"),
+        *(f"{cycle[part] / cycle['logic']:.0%}" for part in ("clock", "leakage")),
+        *(f"{cycle['logic']:.4g}", f"{product['logic']:.4f}" if product else "-", f"{result['wire_mw_per_ff']:.3g}"),
+        *(f"{result['cycles']:,}", "clip" if result["vectors"] else "bench"),
+    )
+
+
+def legend(results):
+    """What the numbers of ``row`` are, of results under one library and one set of settings."""
+    one = results[0]
+    corner = one["corner"]
+    ratios = [100 * result["wire_mw_per_ff"] / result["power_mw"] for result in results]
+    return (
+        f"mW: logic at {one['clock_mhz']:g} MHz, {one['library']} ({corner['name']}, {corner['voltage']} V, "
+        f"{corner['temperature']} C), of the block's bench on its netlist at\nfull rate, outputs equal to the golden; "
+        f"glitch-free, slew {one['slew_ps']:g} ps, no clock tree, memories apart, {one['wire_ff']:g} fF of wire a fanout:\n"
+        f"each fF adds {min(ratios):.1f} to {max(ratios):.1f} %. pJ a product: of PEs, by tiles of Q K^T of the clip.\n"
+        "mW a fF: what each adds. vectors: the clip's, or else all tests of the bench."
     )
 
 
@@ -438,7 +397,7 @@ def _sram_lines(memories):
     """The memories, in a table of their own: they are of another node."""
     if not memories["memories"]:
         return []
-    header = ("memories", "a product reads", "writes", "access pJ", "leakage pJ")
+    header = ("memories", f"a {memories['per']} reads", "writes", "access pJ", "leakage pJ")
     rows = [
         (
             f"{row['count']} x {row['depth']} x {row['width']} bits",
@@ -457,15 +416,33 @@ def _shown(value, at_least):
     return "-" if value is None else f"{'≥ ' if at_least else ''}{value:.4f}"
 
 
+def energies(pairs, library, progress=lambda label: None, **settings):
+    """(results of ``energy``, reasons of those that have none) of (block, preset) pairs, one a core at a time.
+
+    The largest are begun first. ``progress`` is called with the label of each that begins.
+    """
+    designs = [(b, p, generate.stem(b, p, "_")) for b, p in pairs]
+    sizes = {top: flows.generic(emit.rtlil(b.build(p), top), top)["cells"] for b, p, top in designs}
+    refused = {top: refusal(b, p, sizes[top], library) for b, p, top in designs}
+
+    def run(design):
+        block, preset, _ = design
+        progress(f"{block.name}.{preset}")
+        return energy(block, preset, library, **settings)
+
+    chosen = [design for design in designs if not refused[design[2]]]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        futures = {top: pool.submit(run, (b, p, top)) for b, p, top in sorted(chosen, key=lambda d: -sizes[d[2]])}
+        results = [futures[top].result() for *_, top in chosen]
+    return results, [reason for reason in refused.values() if reason]
+
+
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m synth.power", description="Energy per product on the clip's vectors."
-    )
-    parser.add_argument("--block", required=True, help="a PE")
-    parser.add_argument("--preset", help="its preset; the default one otherwise")
+    parser = argparse.ArgumentParser(prog="python -m synth.power", description="Power of blocks under their benches.")
+    parser.add_argument("--block", help="one block instead of all")
+    parser.add_argument("--preset", help="its preset, without --block `all` as well; the default one otherwise")
     parser.add_argument("--liberty", help="a standard-cell library with power tables; else one found under $PDK_ROOT")
-    parser.add_argument("--cycles", type=int, default=CYCLES, help="words of weights (default: %(default)s)")
     parser.add_argument("--clock", type=float, help="clock in MHz (default: that of the library's preset)")
     parser.add_argument("--wire", type=float, default=0.0, help="fF of wire a fanout (default: %(default)s)")
     parser.add_argument(
@@ -473,16 +450,21 @@ def main(arguments=None):
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
-    result = energy(
-        options.block,
-        options.preset,
-        options.liberty,
-        cycles=options.cycles,
-        clock_mhz=options.clock,
-        wire_ff=options.wire,
-        slew_ps=options.slew,
-    )
-    print(json.dumps(result, indent=2, sort_keys=True) if options.json else text(result))
+    settings = {"clock_mhz": options.clock, "wire_ff": options.wire, "slew_ps": options.slew}
+    if options.block:
+        result = energy(options.block, options.preset, options.liberty, **settings)
+        print(json.dumps(result, indent=2, sort_keys=True) if options.json else text(result))
+        return
+    library = _library(options.liberty)
+    pairs = [(b, p) for b, p in generate.select(None, options.preset) if p != b.PAPER_SIZE]
+    results, reasons = energies(pairs, library, lambda label: print(f"{label} ...", file=sys.stderr), **settings)
+    if options.json:
+        print(json.dumps(results, indent=2, sort_keys=True))
+    elif results:
+        print(generate.table(HEADER, [row(result) for result in results]), end="\n\n")
+        print(legend(results))
+    for reason in reasons:
+        print(f"no power: {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Results of ``synth.runs`` as tables: LUT PE against plain PE first, then every block beside the paper."""
 
 from hw.generate import table
-from synth import paper, sram
+from synth import paper, power, sram
 from synth.flows import FLOPS_BITS
 from synth.fpga import TARGETS
 
@@ -105,6 +105,7 @@ def rows_text(results):
     header += ["LUT4", "FF", "DSP", "BRAM", "Fmax MHz"] if any("ecp5" in r for r in results) else []
     header += [f"{family} {name}" for family, name in _families(results)]
     header += ["um2", "GE (lib)", "delay ps"] if any("liberty" in r for r in results) else []
+    header += ["mW", "pJ/product"] if any("power" in r.get("liberty", ()) for r in results) else []
     return table(header, [_cells(result, len(header)) for result in results])
 
 
@@ -145,7 +146,24 @@ def _cells(result, length):
     if "liberty" in result:
         mapped = result["liberty"]
         cells += [f"{mapped['um2']:,.1f}", _n(mapped["ge"]), _n(mapped["delay_ps"])]
+        cells += power_cells(mapped.get("power"))
     return cells + ["-"] * (length - len(cells))
+
+
+def power_cells(found):
+    """mW and pJ a product of a result of ``power.measured``; a dash for what it does not have."""
+    if not found:
+        return ["-", "-"]
+    product = found["energy_pj"]
+    return [f"{found['power_mw']:.4g}", f"{product['logic']:.3f}" if product else "-"]
+
+
+def power_text(results):
+    """What the power in ``rows_text`` is, and why some have none; "" where it was not asked for."""
+    mapped = [result["liberty"] for result in results if "power" in result.get("liberty", ())]
+    measured = [found["power"] for found in mapped if found["power"]]
+    reasons = dict.fromkeys(found["no_power"] for found in mapped if found["no_power"])
+    return "\n".join([*([power.legend(measured)] if measured else []), *(f"no power: {reason}" for reason in reasons)])
 
 
 def _n(value):

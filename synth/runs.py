@@ -16,16 +16,17 @@ import os
 import sys
 import threading
 from concurrent.futures import Future, as_completed
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from hw import generate, registry
 from hw.errors import UserError
-from synth import cache, flows, fpga, paper, sram
+from synth import cache, flows, fpga, paper, power, sram
 from synth.technologies import Library, find_library
 
-#: The default ones; ``ice40`` and ``xilinx7``, counts by modules, are run when asked for.
-TECHNOLOGIES = ("generic", "flops", "ecp5")
+#: The default ones, ``power`` where there is a library; ``ice40`` and ``xilinx7``, counts by modules, when asked for.
+TECHNOLOGIES = ("generic", "flops", "ecp5", "power")
 FAMILIES = ("ice40", "xilinx7")
 
 #: Bits of memory up to which a design is also counted with all of them in flip-flops: such tables are an alternative to SRAM
@@ -46,7 +47,8 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
     Parameters
     ----------
     block, preset : names in the registry; the default preset if None
-    technologies : any of ``generic`` (always run: the others need its size), ``flops``, ``ecp5``, ``ice40`` and ``xilinx7``
+    technologies : any of ``generic`` (always run: the others need its size), ``flops``, ``ecp5``, ``power``, ``ice40`` and
+        ``xilinx7``
     liberty : path of a Liberty file, or a ``technologies.Library``; None for none
     route_ge : size up to which ``ecp5`` is flattened, placed and routed
 
@@ -58,7 +60,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
     ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` (``fpga.ecp5``, or ``fpga.counts``
     where the design is larger than ``route_ge``: its ``method`` says which), ``ice40``, ``xilinx7`` (``fpga.counts``) and
-    ``liberty`` if asked for.
+    ``liberty`` if asked for; with ``power`` it has ``power`` (``power.measured``), or None and why not in ``no_power``.
 
     Errors: ``UnknownName`` for a block or preset, ``UserError`` for a Liberty file that cannot be used, ``ToolError`` for a
     tool that is missing or fails.
@@ -85,6 +87,30 @@ def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progr
             design.start(runs)
         runs.wait()
         return [design.result(runs) for design in designs]
+
+
+@dataclass(frozen=True)
+class Text:
+    """The RTLIL ``text`` of a design whose top module is ``top``; ``label`` is its name in messages."""
+
+    label: str
+    top: str
+    text: str
+
+
+def keep_modules(designs, flat=False, jobs=None, progress=None):
+    """Each module of ``designs`` (an iterable of ``Text``) at ``flows.generic``, kept by its content; with ``flat`` each
+    design at ``flows.flat``, too. Returns the designs as a list. ``jobs`` and ``progress`` as in ``measure_all``.
+    """
+    kept = []
+    with _Runs(jobs or os.cpu_count() or 1, progress) as tools:
+        for design in designs:
+            kept.append(design)
+            tools.start_modules(design, "generic", flows.module_cost)
+            if flat:
+                tools.start(design, "flat", "flat", flows.scripts(), flows.flat)
+        tools.wait()
+    return kept
 
 
 class _Design:
@@ -118,6 +144,13 @@ class _Design:
             key = f"liberty {self._library.digest} {flatten}"
             run = partial(flows.liberty, library=self._library, flatten=flatten)
             runs.start(self, "liberty", key, flows.scripts(), run)
+            self._start_power(runs)
+
+    def _start_power(self, runs):
+        self._no_power = power.refusal(self.block, self.preset, self._generic["cells"], self._library)
+        if "power" in self._technologies and not self._no_power:
+            config = self.block.config(self.preset)
+            runs.start_power(self, partial(power.measured, self.block, config, self.text, self.top, self._library))
 
     def _counted(self):
         """The FPGAs of which modules are counted."""
@@ -142,7 +175,10 @@ class _Design:
             "beside_paper": paper.beside(self.block.name, generic["ge"], lanes),
         }
         result |= {target: fpga.counts(self.text, self.top, target) for target in self._counted()}
-        return result | {flow: found for (label, flow), found in runs.results.items() if label == self.label}
+        found = {flow: found for (label, flow), found in runs.results.items() if label == self.label}
+        if self._library and "power" in self._technologies:
+            found["liberty"] = found["liberty"] | {"power": found.pop("power", None), "no_power": self._no_power}
+        return result | found
 
 
 def digest(text):
@@ -169,6 +205,9 @@ def write_json(name, result, out):
 
 #: How much longer a design is placed and routed than a module of as much text is mapped.
 _ROUTING = 10
+
+#: How much longer a design is mapped and simulated than only mapped.
+_SIMULATION = 2
 
 
 class _Runs:
@@ -204,6 +243,10 @@ class _Runs:
         text, top = design.text, design.top
         kept = partial(cache.kept, partial(run, text, top), key, scripts, top, text)
         self._submit(design, flow, kept, weight * len(text), flow)
+
+    def start_power(self, design, run):
+        """Begin ``run()``, which keeps what it finds."""
+        self._submit(design, "power", run, _SIMULATION * len(design.text), "power")
 
     def start_modules(self, design, flow, cost):
         """Begin ``cost(module)`` of all modules of a design that nobody began before; their results are kept."""

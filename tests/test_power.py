@@ -4,17 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from amaranth import Module, Signal
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
-from synth_parts import WidthConfig
+from power_parts import INVERTED, ROWS, STORE
 
-from hw import emit
-from hw.emit import emit_once
+from hw import emit, registry
 from hw.errors import ToolError, UserError
-from hw.memory.sram import Sram, SramConfig
 from hw.simcore.aligned_pe import AlignedPEConfig
-from synth import flows, power, sram, technologies
+from sim import clips
+from synth import cache, flows, page_tables, power, report, runs, sram, switching, technologies
 from synth.liberty import PowerLibrary, parse
 
 # pytest resets the filter with which hw.emit silences this.
@@ -112,55 +108,12 @@ class Writer:
         return f'timing() {{ related_pin : "{related}"; {sense} timing_type : {kind}; {tables} }}\n'
 
 
-class Inverted(wiring.Component):
-    """``o`` is ``~i``, one cycle later: ``width`` inverters, ``width + 1`` flip-flops."""
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"i": In(stream.Signature(config.width)), "o": Out(stream.Signature(config.width))})
-
-    def elaborate(self, platform):
-        m = Module()
-        value = Signal(self.config.width, reset_less=True)
-        valid = Signal(reset_less=True)
-        m.d.sync += [value.eq(~self.i.payload), valid.eq(self.i.valid)]
-        m.d.comb += [self.o.payload.eq(value), self.o.valid.eq(valid), self.i.ready.eq(1)]
-        return m
-
-
-class Store(wiring.Component):
-    """Writes ``data`` at ``address`` where ``write``, else reads, and shows what was read one cycle later."""
-
-    def __init__(self, *, config):
-        self.config = config
-        request = data.StructLayout({"data": 16, "address": 7, "write": 1})
-        super().__init__({"i": In(stream.Signature(request)), "o": Out(stream.Signature(16))})
-
-    def elaborate(self, platform):
-        m = Module()
-        memory = Sram(config=SramConfig(depth=128, width=16))
-        m.submodules.sram = emit_once(memory)
-        valid = Signal(reset_less=True)
-        i = self.i.payload
-        m.d.sync += valid.eq(self.i.valid & ~i.write)
-        m.d.comb += [
-            memory.w_en.eq(self.i.valid & i.write),
-            memory.w_addr.eq(i.address),
-            memory.w_data.eq(i.data),
-            memory.r_en[0].eq(self.i.valid & ~i.write),
-            memory.r_addr[0].eq(i.address),
-            self.o.payload.eq(memory.r_data[0]),
-            self.o.valid.eq(valid),
-            self.i.ready.eq(1),
-        ]
-        return m
-
-
 @pytest.fixture(scope="module", autouse=True)
 def kept(tmp_path_factory):
-    """A cache of this module's own, cold at its first test."""
+    """Results of this module's own, none at its first test; builds are shared."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZOETROPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("results")
+        patch.setattr(cache, "folder", lambda: folder)
         patch.delenv("PDK_ROOT", raising=False)
         yield
 
@@ -176,17 +129,27 @@ def written(folder, units, **options):
     return technologies.read_library((str(path),))
 
 
-N, WIDTH = 33, 4
-ROWS = np.array([0, 15] * N, np.uint8)[:N, None]
+N, WIDTH = len(ROWS), 4
 
 
 @pytest.fixture(scope="module")
-def inverted(library):
+def tensors():
+    """In place of the clip: two small frames."""
+    rng = np.random.default_rng(5)
+    return clips.Tensors(
+        *(rng.standard_normal((2, 12, 8)).astype(np.float16) for _ in "qkv"), grid=(2, 3, 4), source="seeded"
+    )
+
+
+@pytest.fixture(scope="module")
+def inverted(library, tensors):
     """The netlist of ``Inverted`` and its counts over N rows, each of which changes every bit."""
-    component = Inverted(config=WidthConfig(width=WIDTH))
-    netlist = flows.netlist(emit.rtlil(component, "inverted"), "inverted", library)
-    vectors = power.Vectors({"i": ROWS}, {"o": ROWS ^ 15}, N)
-    return netlist, power.activity(netlist, component, "inverted", vectors)
+    netlist = flows.netlist(emit.rtlil(INVERTED.build(), "inverted"), "inverted", library)
+    return netlist, run(netlist, library, tensors)
+
+
+def run(netlist, library, tensors):
+    return switching.activity(netlist, library, INVERTED, INVERTED.config(), tensors, "tb_inverted")
 
 
 # -- by hand -------------------------------------------------------------------------------------------------------------
@@ -200,29 +163,30 @@ def test_netlist_is_the_hardware(inverted):
 
 @pytest.mark.parametrize("wire", [0.0, 0.5])
 def test_energy_of_inverters_and_flops_by_hand(inverted, library, wire):
-    result = power.priced(*inverted, library, N, clock_mhz=1000, wire_ff=wire)
-    # Row k is offered in cycle k; its result is taken in cycle k + 1.
-    cycles = N + 1
+    netlist, counts = inverted
+    result = power.priced(netlist, counts, library, N, clock_mhz=1000, wire_ff=wire)
+    # One cycle goes by, then row k is offered in cycle k + 1; its result is taken in cycle k + 2.
+    cycles = N + 2
     assert (result["cycles"], result["products"], result["cells"], result["flops"]) == (cycles, N, 9, 5)
-    # The rows begin with 0, as the port does: N - 1 changes. The register showed ~0 since reset and has the last row when
-    # the run ends: as many. `valid` rises and falls, its register only rises.
-    payload, valid, s1_valid = N - 1, 2, 1
-    inverter = WIDTH * payload * (3 + wire)  # drives one flip-flop: 1 fF, and each fF more costs 1 more
+    # The rows begin with 0, as the port does, and behind the last the bench offers what it is not: N changes. The register
+    # showed ~0 and has the last row when the run ends: one less. `valid` rises and falls, its register only rises.
+    inverter = WIDTH * N * (3 + wire)  # drives one flip-flop: 1 fF, and each fF more costs 1 more
     # Q drives an output, which is no load: the table's first point, 1 fF.
-    flops = (WIDTH * payload + s1_valid) * 8
+    flops = (WIDTH * (N - 1) + 1) * 8
     each = 1 + wire
-    switching = 2 * each * (WIDTH * payload * 2 + valid)
-    # D is 1 while the row is 0: (N + 1) / 2 of the N offered cycles; the last row, 0, stays for one more. `valid` is 1 in N.
+    switching = 2 * each * (WIDTH * N * 2 + 2)
+    # D is 1 while the row is 0: (N + 1) / 2 of the N offered cycles, and the one before. `valid` is 1 in N.
     ones = WIDTH * ((N + 1) // 2 + 1) + N
     clock = 8 * (WIDTH + 1) * cycles + 4 * ones + 2 * 2 * each * (WIDTH + 1) * cycles
     # An inverter leaks 1 nW while A is 1, else 3; 1 nW over 1 ns is 1e-3 fJ.
-    leakage = (7 * (WIDTH + 1) * cycles + WIDTH * (3 * cycles - 2 * ((N - 1) // 2))) * 1e-3
+    leakage = (7 * (WIDTH + 1) * cycles + WIDTH * (3 * cycles - 2 * ((N - 1) // 2 + 1))) * 1e-3
     expected = {"internal": inverter + flops, "switching": switching, "clock": clock, "leakage": leakage}
     expected = {name: value / 1000 / N for name, value in expected.items()}
     found = result["energy_pj"]
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     assert found["logic"] == pytest.approx(sum(expected.values()), rel=1e-5)
     assert result["power_mw"] == pytest.approx(found["logic"] * N / cycles, rel=1e-5)  # pJ a ns
+    assert result["cycle_pj"]["logic"] == pytest.approx(result["power_mw"], rel=1e-5)
     assert result["glitches"] is False and result["unpriced"] == []
 
 
@@ -230,6 +194,8 @@ def test_wire_slope_is_the_change_of_switching(inverted, library):
     none, some = (power.priced(*inverted, library, N, wire_ff=wire) for wire in (0.0, 0.25))
     parts = [{name: r["energy_pj"][name] for name in ("switching", "clock")} for r in (none, some)]
     assert sum(parts[1].values()) - sum(parts[0].values()) == pytest.approx(0.25 * none["wire_pj_per_ff"], rel=1e-4)
+    share = none["wire_pj_per_ff"] / none["energy_pj"]["logic"]
+    assert none["wire_mw_per_ff"] / none["power_mw"] == pytest.approx(share, rel=1e-4)
 
 
 def test_no_activity_is_clock_and_leakage(inverted, library):
@@ -268,42 +234,104 @@ def test_conditions_weigh_by_how_often_they_hold(library):
 # -- the netlist is run ----------------------------------------------------------------------------------------------------
 
 
-def test_wrong_result_is_an_error(inverted):
-    netlist, _ = inverted
-    expected = ROWS ^ 15
-    expected[3] ^= 1
-    vectors = power.Vectors({"i": ROWS}, {"o": expected}, N)
-    with pytest.raises(ToolError, match="1 of 33 rows of o differ from the golden"):
-        power.activity(netlist, Inverted(config=WidthConfig(width=WIDTH)), "inverted", vectors)
+def test_damaged_netlist_is_an_error(inverted, library, tensors):
+    netlist = inverted[0] | {"cells": [list(cell) for cell in inverted[0]["cells"]]}
+    next(cell for cell in netlist["cells"] if cell[0] == "INV")[0] = "BUF"
+    with pytest.raises(ToolError, match="vectors: 33 of 33 differ") as failure:
+        run(netlist, library, tensors)
+    assert "again" not in str(failure.value)
 
 
-def test_memory_is_simulated_and_priced_apart(library):
-    words = np.arange(100, dtype=np.uint32)
-    writes = words * 641 % 65536 | words << 16 | 1 << 23
-    requests = np.concatenate([writes, words << 16, words << 16])
-    rows = requests.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :3]
-    values = (words * 641 % 65536).astype("<u2").view(np.uint8).reshape(-1, 2)
-    vectors = power.Vectors({"i": np.ascontiguousarray(rows)}, {"o": np.concatenate([values, values])}, 50)
-    found = power.measured(Store(config=WidthConfig()), "store", library, vectors)["sram"]
+def test_netlist_with_a_loop_is_an_error(inverted, library, tensors):
+    cells = [*inverted[0]["cells"], ("INV", {"A": [999], "Y": [999]})]
+    with pytest.raises(ToolError, match="has a loop of gates"):
+        run(inverted[0] | {"cells": cells}, library, tensors)
+
+
+def test_full_rate_only_and_the_same_again(inverted, library, tensors):
+    netlist, counts = inverted
+    assert (counts["tests"], counts["compared"]) == (["rows"], N)
+    arguments = (netlist, library, INVERTED, INVERTED.config(), clips.arrays(tensors), "tb_inverted", ["rows"])
+    assert json.dumps(switching._alone(switching._run, *arguments), sort_keys=True) == json.dumps(
+        counts, sort_keys=True
+    )
+
+
+def test_a_function_of_many_inputs_is_of_several_gates():
+    nets = switching._Nets({"ports": {}, "cells": [], "srams": {}})
+    table = tuple(np.random.default_rng(1).integers(0, 2, 512).tolist())
+    inputs = list(range(100, 109))
+    gates = switching._ordered(nets._narrow(50, inputs, table))
+    assert len(gates) == 15 and gates[-1][0] == 50
+    for row in range(512):
+        values = {net: row >> k & 1 for k, net in enumerate(inputs)}
+        for output, sources, bits in gates:
+            values[output] = bits >> sum(values[net] << k for k, net in enumerate(sources)) & 1
+        assert values[50] == table[row]
+
+
+def test_memory_is_simulated_and_priced_apart(library, tensors):
+    result = power.energy(STORE, STORE.config(), library, tensors=tensors, bench="tb_store")
+    found = result["sram"]
     (memory,) = found["memories"]
-    assert (memory["depth"], memory["width"], memory["reads"], memory["writes"]) == (128, 16, 4, 2)
+    reads, writes = (memory[key] * result["cycles"] for key in ("reads", "writes"))
+    assert (memory["depth"], memory["width"], found["per"]) == (128, 16, "cycle")
+    assert (reads, writes) == (pytest.approx(200, rel=1e-5), pytest.approx(100, rel=1e-5))
     price = sram.price(128, 16)
-    assert found["access_pj"] == pytest.approx(4 * price["read_pj"] + 2 * price["write_pj"], rel=1e-5)
+    access = (200 * price["read_pj"] + 100 * price["write_pj"]) / result["cycles"]
+    assert found["access_pj"] == pytest.approx(access, rel=1e-5)
 
 
-def test_pe_on_the_clip_is_right_kept_and_the_same(library, monkeypatch):
+def test_pe_on_the_clip_is_right_kept_and_the_same(library, tensors, monkeypatch):
     config = AlignedPEConfig(lanes=1, words=3, bits=12, max_operands=64)
-    first = power.energy("aligned_pe", config, library, cycles=300)
-    assert first["products"] == 2 * 64 * 3 and first["cycles"] >= first["products"]
+    first = power.energy("aligned_pe", config, library, tensors=tensors)
+    assert first["tests"] == ["clip"] and first["vectors"] == "seeded"
+    assert first["products"] == first["compared"] * 8 == 12 * 3 * 8 and first["cycles"] >= first["products"] / 2
     assert all(value > 0 for value in first["energy_pj"].values())
     assert first["energy_pj"]["leakage"] < first["energy_pj"]["clock"] < first["energy_pj"]["logic"]
-    monkeypatch.setattr(flows, "netlist", None)
-    monkeypatch.setattr(power, "activity", None)
-    again = power.energy("aligned_pe", config, library, cycles=300)
+    monkeypatch.setattr(flows, "run_yosys", None)
+    monkeypatch.setattr(switching, "_alone", None)
+    again = power.energy("aligned_pe", config, library, tensors=tensors)
     assert json.dumps(again) == json.dumps(first)
-    slower = power.energy("aligned_pe", config, library, cycles=300, clock_mhz=first["clock_mhz"] / 4)
+    slower = power.energy("aligned_pe", config, library, tensors=tensors, clock_mhz=first["clock_mhz"] / 4)
     assert slower["energy_pj"]["leakage"] == pytest.approx(4 * first["energy_pj"]["leakage"], rel=1e-4)
-    assert power.text(first).startswith("pJ per product")
+    shown = power.text(first)
+    assert "pJ a product" in shown and "0.0 fF of wire a fanout (each fF adds" in shown
+
+
+def test_any_block_has_power_and_every_table_shows_it(library, tensors, monkeypatch):
+    monkeypatch.setattr(power, "_clip", lambda: tensors)
+    pairs = [(registry.find(name), "default") for name in ("float_convert", "local_table")]
+    monkeypatch.setattr(power, "LARGEST", 200)
+    large, small = results = runs.measure_all(pairs, ("generic", "power"), library, jobs=2)
+    assert (large["liberty"]["power"], small["liberty"]["no_power"]) == (None, None)
+    assert large["liberty"]["no_power"] == "float_convert.default has 303 gates: power is measured up to 200"
+    found = small["liberty"]["power"]
+    assert found["power_mw"] > 0 and found["energy_pj"] is None and found["compared"] > 100
+    lines = report.rows_text(results).splitlines()
+    assert lines[0].split()[-2:] == ["mW", "pJ/product"]
+    assert [line.split()[-2:] for line in lines[2:]] == [["-", "-"], [f"{found['power_mw']:.4g}", "-"]]
+    legend = report.power_text(results)
+    assert "at 100 MHz, tiny" in legend and "0 fF of wire a fanout" in legend
+    assert legend.endswith(f"no power: {large['liberty']['no_power']}")
+    rows = [result | {"libraries": {"tiny": result["liberty"]}} for result in results]
+    table = page_tables.power_table(rows)
+    assert [row[:3] for row in table.rows] == [("local_table", "default", "tiny")]
+    assert f"{found['power_mw']:.4g}" in table.rows[0] and large["liberty"]["no_power"] in table.note
+    assert page_tables.power_table([large | {"libraries": {}}]) is None
+
+
+def test_command_line_tabulates_all_blocks(library, tensors, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(power, "_clip", lambda: tensors)
+    monkeypatch.setattr(power, "LARGEST", 200)
+    small = {name: registry.BLOCKS[name] for name in ("float_convert", "local_table")}
+    monkeypatch.setattr(registry, "BLOCKS", small)
+    written(tmp_path, UNITS)
+    power.main(["--liberty", str(tmp_path / "tiny.lib")])
+    shown = capsys.readouterr()
+    assert [line.split()[0] for line in shown.out.splitlines()[:3:2]] == ["block", "local_table"]
+    assert "0 fF of wire a fanout" in shown.out and "float_convert" not in shown.out
+    assert "no power: float_convert.default has 303 gates: power is measured up to 200" in shown.err
 
 
 # -- bad input -------------------------------------------------------------------------------------------------------------
@@ -342,11 +370,20 @@ def test_no_library_is_one_line(capsys):
     assert "give a Liberty file with --liberty PATH" in capsys.readouterr().err
 
 
-def test_blocks_that_cannot_be_measured(library):
-    with pytest.raises(UserError, match="float_add makes no products of tiles; those that do: lut_pe"):
-        power.energy("float_add", library=library)
+def test_presets_that_cannot_be_measured(library, monkeypatch):
+    monkeypatch.setattr(power, "LARGEST", 100)
+    with pytest.raises(UserError, match=r"local_table\.default has 118 gates: power is measured up to 100"):
+        power.energy("local_table", library=library)
     with pytest.raises(UserError, match=r"lut_pe\.paper is too large"):
         power.energy("lut_pe", "paper", library)
+
+
+def test_library_without_power_is_no_error_of_synth(tmp_path):
+    silent = written(tmp_path, UNITS, power=False)
+    (found,) = runs.measure_all([(registry.find("local_table"), "default")], ("generic", "power"), silent)
+    assert found["liberty"]["um2"] > 0 and found["liberty"]["power"] is None
+    assert "has no internal_power tables" in found["liberty"]["no_power"]
+    assert "no power: Liberty file of tiny has no internal_power tables" in report.power_text([found])
 
 
 def test_statements_of_all_forms():
