@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable
 COMMITTED = expectations.committed()
 ROWS = COMMITTED["rows"]
 
-#: Rows of up to this many cells are counted again: some 60 s on one core, with nothing kept.
+#: Rows of up to this many cells are counted again: 45 s on one core, with nothing kept.
 COUNTED_CELLS = 1500
 
 
