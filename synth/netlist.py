@@ -16,7 +16,7 @@ from synth import cache, flows
 
 #: Blocks whose benches run on netlists under ``make sim NETLIST=1``; any other by ``BLOCK=``. The largest first, as they are
 #: started where no earlier run says how long each takes.
-#: With nothing kept all take some 25 minutes of processor time, half of that on two cores.
+#: With nothing kept all take some 20 minutes of processor time, half of that on two cores.
 BLOCKS = (
     "sfu",
     "tile_merge_unit",
