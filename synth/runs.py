@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hw import emit, generate, registry
 from hw.errors import UserError
-from synth import cache, flows, fpga, paper, power, sram
+from synth import cache, flows, fpga, paper, sram
 from synth.technologies import Library, find_library
 
 #: The default ones, ``power`` where there is a library; ``ice40`` and ``xilinx7``, counts by modules, when asked for.
@@ -118,6 +118,8 @@ class _Design:
             self._start_power(runs)
 
     def _start_power(self, runs):
+        from synth import power  # a command of its own: what `-m` runs must not be imported with the package
+
         self._no_power = power.refusal(self.block, self.preset, self._generic["cells"], self._library)
         if "power" in self._technologies and not self._no_power:
             config = self.block.config(self.preset)
