@@ -50,7 +50,7 @@ class RegisterMap:
     def encode(self, name, value, before=0):
         """The word to write for ``name`` = ``value`` where the register was ``before``."""
         _, fields, field = self.find(name)
-        width = 32 if field is None else field["width"]
+        width = field["width"] if field else max(f["bit"] + f["width"] for f in fields.values())
         if all(f["access"] == "ro" for f in ([field] if field else fields.values())):
             raise RegisterError(f"{name} can only be read")
         if not 0 <= value < 1 << width:

@@ -16,8 +16,9 @@ import numpy as np
 from golden.formats import FP16, is_finite
 from golden.simcore import Geometry, Settings, simcore
 from hw import registry
+from hw.axi.registers import describe
 from hw.errors import UserError, command_line
-from hw.simcore.simcore_registers import Cause
+from hw.simcore.simcore_registers import REGISTERS, Cause
 from sim.native import Native, NativeError
 from sim.simcore import SWITCHES, Addresses, SimcoreError, on_native, settings_of, token_bytes
 
@@ -197,7 +198,8 @@ def registers_that_are_wrong(c, geometry, channels, places):
     limits = {"frames": c.max_frames, "height": c.max_height, "width": c.max_width, "channels": c.max_channels}
     limits |= {"text": c.max_text, "window": c.max_window}
     for name, most in limits.items():
-        cases += [({name: value}, Cause.GEOMETRY) for value in {most + 1, 2 * most + 2, 0xFFFF} if value <= 0xFFFF]
+        values = {most + 1, 2 * most + 2, _largest(name)}
+        cases += [({name: value}, Cause.GEOMETRY) for value in values if most < value <= _largest(name)]
     most = {name: limits[name] for name in ("frames", "height", "width")}
     if np.prod(list(most.values())) > c.max_tokens:
         cases.append((most, Cause.GEOMETRY))
@@ -214,11 +216,17 @@ def registers_that_are_wrong(c, geometry, channels, places):
             cases = cases[:-2]
         if c.address_bits < 64:
             cases += [(halves(name, here + space), Cause.ADDRESS), (halves(name, here + (1 << 63)), Cause.ADDRESS)]
-    cases += [({name: p}, Cause.PROPORTION) for name in ("p_p", "p_a") for p in ((1 << 12) + 1, 0xFFFF)]
+    cases += [({name: p}, Cause.PROPORTION) for name in ("p_p", "p_a") for p in ((1 << 12) + 1, _largest(name))]
     cases += [({"tau_squared": code}, Cause.THRESHOLD) for code in (_NEGATIVE, 1 << 31, _NAN, _NAN | 1 << 31)]
     for name in ("frame_inverse", "score_scale"):
         cases += [({name: code}, Cause.SCALE) for code in (0, 1 << 31, _ONE | 1 << 31, _INFINITY, _NAN)]
     return cases
+
+
+def _largest(name):
+    """All ones in the fields of a register."""
+    fields = describe(REGISTERS)[name]["fields"].values()
+    return (1 << max(f["bit"] + f["width"] for f in fields)) - 1
 
 
 def halves(name, address):
@@ -302,7 +310,7 @@ def _meddle(registers):
     """A start that is too early, and the next head's registers."""
     registers.write("control", 1 | 1 << 16)  # the interrupt stays enabled
     for name in ("frames", "height", "width", "channels", "text", "p_a", "a_low", "k_high", "window"):
-        registers.write(name, 0xFFF1)
+        registers.write(name, 0xF1)
 
 
 def _look_at(after, before, c, head, kept):

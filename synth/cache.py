@@ -4,13 +4,15 @@ They are in ``.cache/synth`` under the project root (``ZOETROPE_CACHE`` names an
 """
 
 import contextlib
+import functools
 import hashlib
+import inspect
 import json
 import os
 import threading
 from pathlib import Path
 
-from hw import generate
+from hw import emit, generate
 from hw.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +48,19 @@ def kept(run, *key):
         except OSError as error:
             raise UserError(f"cannot keep results in {path.parent}: {error.strerror or error}") from None
         return json.loads(text)
+
+
+def rtlil(component, top):
+    """``emit.rtlil``, kept by the sources of ``hw`` and of ``component``: elaboration of a machine takes many seconds."""
+    own = Path(inspect.getsourcefile(type(component))).read_text()
+    what = f"{type(component).__qualname__} {component.config!r}"
+    return kept(lambda: emit.rtlil(component, top), "rtlil", what, top, own, _sources())
+
+
+@functools.cache
+def _sources():
+    """A digest of ``hw`` as this process has it."""
+    return hashlib.sha256("".join(p.read_text() for p in sorted((ROOT / "hw").rglob("*.py"))).encode()).hexdigest()
 
 
 def _path(key):

@@ -13,9 +13,7 @@ the array's. What it is set against is the array, in FP16 lanes of this project 
 
 import argparse
 import dataclasses
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -25,17 +23,20 @@ from golden.quantization_engine import encode, quantize
 from golden.quantization_unit import channel_amax
 from hw import emit, registry
 from hw.errors import UserError, command_line
-from hw.generate import table, write_if_changed
+from hw.generate import table
 from hw.orbis.datm import Datm
 from hw.orbis.distance_accumulation_unit import FORMS, DistanceAccumulator
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
 from sim import clips
-from synth import cache, flows, paper
+from synth import cache, flows, paper, runs
 
 INSTANCES, ARRAY = paper.ORBIS.instances, 64 * 64
 
 #: Share of an instance that ORBIS states for its matching engine with the quantization engine.
 PAPER_SHARE = paper.ORBIS.share
+
+#: K as a share of M.
+RATIO = 0.1
 
 #: The file that `python -m synth.datm_budget` leaves for the report.
 RESULT = "datm_budget.json"
@@ -121,9 +122,19 @@ def lane(form="table", weight_bits=8):
     }
 
 
-def engine(config):
-    """The whole engine: ``lanes``, ``ge``, ``control`` (what is no lane), ``bits`` of memory."""
-    found = cost(Datm(config=config), "datm")
+def engines(configs, jobs=None, progress=None):
+    """Whole engines, ``jobs`` tools at a time: of each config ``lanes``, ``ge``, ``control`` (what is no lane), ``bits`` of
+    memory."""
+    designs = runs.keep_modules((_engine_text(config) for config in configs), jobs=jobs, progress=progress)
+    return [_engine(config, flows.generic(design.text, design.top)) for config, design in zip(configs, designs)]
+
+
+def _engine_text(config):
+    label = f"datm of {config.distance.lanes} lanes, {config.form}, {config.weight_bits} bits"
+    return runs.Text(label, "datm", emit.rtlil(Datm(config=config), "datm"))
+
+
+def _engine(config, found):
     distance = sum(
         part["count"] * part["ge"]
         for name, part in found["modules"].items()
@@ -143,23 +154,39 @@ def array_ge():
     return cost(FP16PE(config=config), "fp16_pe")["ge"] / config.lanes * ARRAY
 
 
-def shares(ratio, pairings, own):
+def shares(ratio, pairings, own, jobs=None, progress=None):
     """The engines that hide ``pairings`` a layer under SDPA, a dict a model and form of weights.
 
     ``needed`` lanes by the formula, ``lanes`` built, ``busy``, ``ge``, ``control``, ``bits``; ``share`` of engine and array
     by ``own``, GE of an array of this project's lanes, and ``share_published`` by an array of SIMPICKER's.
     """
     published = paper.row("fp16_pe").ge * ARRAY
+    forms = (("table", 8), ("table", 4), ("word", 8), ("word", 4))
+    cases = [(model, *form, hiding_config(model, ratio, pairings, *form)) for model in MODELS for form in forms]
     found = []
-    for model in MODELS:
-        for form, bits in (("table", 8), ("table", 4), ("word", 8), ("word", 4)):
-            config = hiding_config(model, ratio, pairings, form, bits)
-            row = {"model": model.name, "weights": f"{form}, {bits} bits", "needed": model.lanes(ratio, pairings)}
-            row |= {"busy": model.busy(config, ratio, pairings), **engine(config)}
-            row["share"] = row["ge"] / (row["ge"] + own)
-            row["share_published"] = row["ge"] / (row["ge"] + published)
-            found.append(row)
+    for (model, form, bits, config), cost in zip(cases, engines([case[-1] for case in cases], jobs, progress)):
+        row = {"model": model.name, "weights": f"{form}, {bits} bits", "needed": model.lanes(ratio, pairings)}
+        row |= {"busy": model.busy(config, ratio, pairings), **cost}
+        row["share"] = row["ge"] / (row["ge"] + own)
+        row["share_published"] = row["ge"] / (row["ge"] + published)
+        found.append(row)
     return found
+
+
+def budget(ratio=RATIO, pairings=None, jobs=None, progress=None):
+    """What the engines take that hide the matching of ``ratio`` of the tokens, as a dict that is JSON.
+
+    ``ratio``; ``pairings`` a job, as many as the clip needs to 1 % if None; ``array_ge``; ``rows``, those of ``shares``.
+    ``jobs`` and ``progress`` as in ``runs.measure_all``.
+    """
+    pairings = pairings or pairings_of(on_the_clip(ratio))
+    own = array_ge()
+    return {"ratio": ratio, "pairings": pairings, "array_ge": own, "rows": shares(ratio, pairings, own, jobs, progress)}
+
+
+def pairings_of(quality):
+    """Pairings a job, by ``on_the_clip``: with own weights, to 1 %."""
+    return int(np.ceil(quality[0]["pairings, 1 %"]))
 
 
 def on_the_clip(ratio, tokens=2_970, seeds=8):
@@ -213,7 +240,7 @@ def _mean(x, run):
 @command_line
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth.datm_budget", description=__doc__.partition("\n")[0])
-    parser.add_argument("--ratio", type=float, default=0.1, help="K as a share of M (default: %(default)s)")
+    parser.add_argument("--ratio", type=float, default=RATIO, help="K as a share of M (default: %(default)s)")
     parser.add_argument("--pairings", type=int, help="of a job; as many as the clip needs to 1 %% otherwise")
     parser.add_argument("--out", default="build/synth", help=f"folder of {RESULT} (default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -222,7 +249,7 @@ def main(arguments=None):
     if options.pairings is not None and options.pairings < 1:
         raise UserError(f"--pairings must be at least 1, not {options.pairings}")
     quality = on_the_clip(options.ratio)
-    pairings = options.pairings or int(np.ceil(quality[0]["pairings, 1 %"]))
+    pairings = options.pairings or pairings_of(quality)
 
     print(
         f"On the clip, K = {options.ratio:.0%} of the tokens: pairings until the loss changes by less than 1 % of the"
@@ -234,8 +261,9 @@ def main(arguments=None):
     lanes = [lane(form, bits) for form, bits in (*((form, 8) for form in FORMS), *((form, 4) for form in FORMS))]
     print(table(list(lanes[0]), [[_shown(value, 0) for value in row.values()] for row in lanes]))
 
-    own = array_ge()
-    found = shares(options.ratio, pairings, own)
+    with runs.progress_bar() as progress:
+        found = budget(options.ratio, pairings, progress=progress)
+    own = found["array_ge"]
     rows = [
         [
             row["model"].partition(",")[0],
@@ -250,7 +278,7 @@ def main(arguments=None):
             f"{row['share']:.1%}",
             f"{row['share_published']:.1%}",
         ]
-        for row in found
+        for row in found["rows"]
     ]
     heads = [
         "model",
@@ -275,13 +303,7 @@ def main(arguments=None):
         f"\nSIMPICKER publishes, {paper.row('fp16_pe').ge * ARRAY / 1e6:.1f} MGE."
         f" ORBIS: {PAPER_SHARE:.1%}, quantization included."
     )
-    text = json.dumps({"ratio": options.ratio, "pairings": pairings, "array_ge": own, "rows": found}, indent=1)
-    out = Path(options.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}") from None
-    write_if_changed(out / RESULT, text + "\n")
+    runs.write_json(RESULT, found, options.out)
 
 
 def _shown(value, digits=3):

@@ -165,6 +165,8 @@ def module_cost(module, memories="apart"):
     """The cost of one ``Module``, its parts not counted: ``ge``, ``cells``, ``flops``, ``memories``, ``parts`` (name to
     number). Kept by its content."""
     limit = MEMORIES[memories]
+    if limit != APART_BITS and not (apart := module_cost(module))["memories"]:
+        return apart  # nothing that another limit would change
     return cache.kept(partial(_module_alone, module, limit), "module", scripts(), str(limit), module.text)
 
 

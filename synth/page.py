@@ -33,14 +33,15 @@ class Costs:
     """All that is on the page.
 
     ``blocks``, ``operators``, ``lanes``: as in ``synth/expected.json``; a block's ``libraries`` has its results in standard
-    cells by name. ``machines``: block and preset, joined by a dot, to a machine (``_machine``). ``matching``: what
-    ``synth.datm_budget`` wrote, or None.
+    cells by name. ``machines``: block and preset, joined by a dot, to a machine (``_machine``). ``checks``: those of
+    ``synth.readme``. ``matching``: what ``synth.datm_budget`` wrote, or None.
     """
 
     blocks: list
     operators: list
     lanes: list
     machines: dict
+    checks: list
     matching: dict | None
 
     @property
@@ -57,8 +58,8 @@ class Costs:
 def costs(folder=RESULTS, committed=None):
     """The committed costs with what is in ``folder`` besides: of the same gates by the same tools, or it is left out.
 
-    Where the committed costs have them: ``machines``, results of ``synth.composition``, and ``matching``, the one of
-    ``synth.datm_budget``.
+    Where the committed costs have them: ``machines``, results of ``synth.composition``, ``checks`` of the method, and
+    ``matching``, the one of ``synth.datm_budget``.
     """
     committed = readme.expected() if committed is None else committed
     kept = [_json(path) for path in sorted(Path(folder).glob("*.json"))]
@@ -68,13 +69,14 @@ def costs(folder=RESULTS, committed=None):
     rows = [_lane_with_kept(row, drawn) for row in committed["lanes"]]
     sums = [k for k in kept if isinstance(k, dict) and "modules" in k and _is_of(k, committed)]
     machines = [*committed.get("machines", ()), *sums]
-    budgets = [k for k in kept if isinstance(k, dict) and "array_ge" in k]
+    budgets = [k for k in kept if isinstance(k, dict) and "array_ge" in k and _is_budget_of(k, committed)]
     budget = budgets[0] if budgets else committed.get("matching")
     return Costs(
         blocks=blocks,
         operators=committed["operators"],
         lanes=rows,
         machines={f"{machine['block']}.{machine['preset']}": _machine(machine) for machine in machines},
+        checks=committed.get("checks", []),
         matching=budget if budget and budget["array_ge"] == _array_ge(blocks) else None,
     )
 
@@ -100,11 +102,17 @@ def _with_kept(row, kept):
 
 def _is_of(machine, committed):
     """Whether a sum of modules is by the tools and of the gates of the committed costs, as far as these have it."""
-    known = next(
-        (r for r in committed["blocks"] if (r["block"], r["preset"]) == (machine["block"], machine["preset"])), None
-    )
-    same = known is None or known["generic"]["ge"] == machine["ge"]
+    known = {(row["block"], row["preset"]): row["generic"]["ge"] for row in committed["blocks"]}
+    known |= {(row["block"], row["preset"]): row["ge"] for row in committed.get("machines", ())}
+    same = known.get((machine["block"], machine["preset"]), machine["ge"]) == machine["ge"]
     return same and machine["tools"] == committed["blocks"][0]["tools"]
+
+
+def _is_budget_of(budget, committed):
+    """Whether engines that it has in common with the committed one are of the same gates."""
+    rows = (committed.get("matching") or {"rows": ()})["rows"]
+    known = {(row["weights"], row["lanes"]): row["ge"] for row in rows}
+    return all(known.get((row["weights"], row["lanes"]), row["ge"]) == row["ge"] for row in budget["rows"])
 
 
 def _machine(result):
@@ -176,6 +184,7 @@ def render(found):
         beside=[total for total in side_by_side.totals(rows) if total["blocks"]],
         composition=tables.composition(simcore) if simcore else None,
         others=[(name, tables.composition(m)) for name, m in sorted(found.machines.items()) if name != SIMCORE],
+        checks=tables.checks_table(found.checks),
         counted=tables.counted_table(rows),
         lanes=tables.lane_table(found.lanes),
         comparison=tables.comparison_table(found.defaults),

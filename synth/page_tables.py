@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from hw import registry
 from hw.generate import default_preset
+from synth import composition as sums
 from synth import diagram, flows, lanes, paper, power, readme, report, scaling, side_by_side
 from synth.lane_plots import FIVE, FP16_LANE, whole
 
@@ -172,6 +173,38 @@ def composition(machine):
     if machine["difference"] is not None:
         note += f" The same design synthesised flat: this sum is {machine['difference']:+.2%} of it off."
     return Table(header, rows, compose_command(machine["block"], machine["preset"]), note)
+
+
+def checks_table(checks):
+    """Sums of modules beside the same designs synthesised flattened; None where none is measured."""
+    if not checks:
+        return None
+    header = (
+        "design",
+        "modules",
+        "GE, sum",
+        "GE, flat",
+        "difference",
+        "flip-flops, sum",
+        "flat",
+        "SRAM bits, sum",
+        "flat",
+    )
+    rows = [
+        (
+            _name(row["block"], row["preset"]),
+            f"{row['modules']:,}",
+            number(row["ge"]),
+            number(row["flat_ge"]),
+            f"{row['difference']:+.2%}",
+            *(f"{row[key]:,}" for key in ("flops", "flat_flops", "bits", "flat_bits")),
+        )
+        for row in checks
+    ]
+    beyond = [_name(row["block"], row["preset"]) for row in checks if not sums.within(row)]
+    bound = f"The bound of the method is {sums.BOUND:.0%} of the flat design from {sums.LEAST_GE:,} GE on"
+    note = f"{bound}; beyond it: {', '.join(beyond)}." if beyond else f"{bound}; all of these are within it."
+    return Table(header, rows, "python -m synth.readme --machines", note)
 
 
 def compose_command(block, preset):
@@ -458,4 +491,4 @@ def tools_table(found):
 
 def is_number(cell):
     """Whether a cell stands to the right: a number, with its unit or bound, or a dash for none."""
-    return bool(re.fullmatch(r"(≥ |~ |x )?-?[\d.,]*\d(e[-+]\d+)?(%| mm2| W)?|-", str(cell)))
+    return bool(re.fullmatch(r"(≥ |~ |x )?[-+]?[\d.,]*\d(e[-+]\d+)?(%| mm2| W)?|-", str(cell)))

@@ -1,12 +1,14 @@
 """Renders the README's tables, and holds what they say against what the tools say.
 
-``python -m synth.readme`` measures every block at its default preset, every mixed lane and a head through SIMCORE, writes
-the results to ``synth/expected.json`` and renders the README from them: a change in area or speed shows in the difference of
-that file, and is acknowledged by committing it. ``--head`` measures the head alone. ``--check`` measures nothing and fails
-where the README is not what that file renders to.
+``python -m synth.readme`` measures every block at its default preset, every mixed lane, the machines that are sums of
+modules and a head through SIMCORE, writes the results to ``synth/expected.json`` and renders the README from them: a change
+in area or speed shows in the difference of that file, and is acknowledged by committing it. ``--head`` measures the head
+alone; ``--machines`` the machines, the checks of their method and the matching engine's budget. ``--check`` measures nothing
+and fails where the README is not what that file renders to.
 """
 
 import argparse
+import functools
 import inspect
 import json
 import re
@@ -19,15 +21,13 @@ from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import default_preset
 from sim import accuracy, clips, head, matching, similarity, softmax_accuracy, speculation
-from synth import bitstream, cache, composition, lanes, report, runs
+from synth import bitstream, cache, composition, datm_budget, lanes, report, runs, side_by_side
 
 README = cache.ROOT / "README.md"
 EXPECTED = Path(__file__).with_name("expected.json")
 #: The preset of an arithmetic operator with all its register stages.
 DEEPEST = "deep"
 
-#: Blocks and presets whose sum over modules is measured: what is too large to be synthesised whole.
-MACHINES = (("simcore", "paper"), ("computing_engine", "paper"), ("matching_engine", "default"))
 #: Frames of the clip whose rows speculation is measured on, and frames that are matched: all of them take many seconds.
 QUERIES, MATCHED = 3, 8
 PLOT = cache.ROOT / "docs" / "lanes.svg"
@@ -209,6 +209,72 @@ def matching_rows(tensors):
     )
 
 
+def machine_rows(machines, matching):
+    """What is too large to be synthesised whole, as sums of modules, beside the papers' totals."""
+    header = ("machine", "modules", "logic GE", "SRAM bits", "SRAM um2", "SRAM GE", "all GE")
+    header += ("beside", "the paper's", "ours", "ratio")
+    cells = []
+    for machine in machines:
+        memories, beside = machine["sram"], side_by_side.machine(machine, matching)
+        bound = "≥ " if memories["at_least"] else ""
+        row = (f"{len(machine['modules']):,}", f"{machine['ge']:,.0f}", f"{memories['bits']:,}")
+        if memories["ge"] is None:
+            row += ("no price", "no price", f"≥ {machine['ge']:,.0f}")
+        else:
+            figures = (memories["area_um2"], memories["ge"], machine["ge"] + memories["ge"])
+            row += tuple(f"{bound}{figure:,.0f}" for figure in figures)
+        cells.append((_machine(machine), *row, *_beside(beside, bound)))
+    parts = f"Of the logic of {_machine(machines[0])}: {_largest(machines[0])}."
+    return markdown(header, cells) + f"\n\n{parts}" + _made("python -m synth.composition", machines)
+
+
+def _largest(machine, shown=6):
+    """The kinds of modules that most of its logic is in."""
+    shares = {}
+    for module in machine["modules"]:
+        kind = re.sub(r"(_\d+x\d+.*|_[0-9a-f]{8})$", "", module["module"].partition(".")[0])
+        shares[kind] = shares.get(kind, 0) + module["count"] * module["ge"] / machine["ge"]
+    largest = sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:shown]
+    return ", ".join(f"`{kind}` {share:.0%}" for kind, share in largest)
+
+
+def check_rows(checks):
+    """Sums of modules beside the same designs synthesised flattened."""
+    header = ("design", "modules", "sum, GE", "flat, GE", "sum / flat - 1", "flip-flops", "flat", "SRAM bits", "flat")
+    cells = []
+    for row in checks:
+        counts = (f"{row[key]:,}" for key in ("flops", "flat_flops", "bits", "flat_bits"))
+        difference = f"{row['difference']:+.2%}" + ("" if composition.within(row) else ", out of bound")
+        sums = (f"{row['modules']:,}", f"{row['ge']:,.0f}", f"{row['flat_ge']:,.0f}", difference)
+        cells.append((_machine(row), *sums, *counts))
+    command = "python -m synth.composition --check --block ... --preset ..."
+    return markdown(header, cells) + _made(command, checks)
+
+
+def _beside(found, bound):
+    """Cells of ``side_by_side.machine``."""
+    if found is None:
+        return ("-",) * 4
+    if found["unit"] == "share":
+        return found["what"], f"{found['paper']:.1%}", f"{found['ours']:.1%}", f"{found['ratio']:.2f}"
+    bound = bound if found["memories"] else ""
+    return found["what"], f"{found['paper']:,.0f}", f"{bound}{found['ours']:,.0f}", f"{bound}{found['ratio']:.2f}"
+
+
+def _machine(row):
+    return f"`{row['block']}`, `{row['preset']}`"
+
+
+def measured_machines():
+    """``machines``, sums over modules of what is too large to be synthesised whole; ``checks``, of what is synthesised
+    flattened too; ``matching``, the budget of the matching engine."""
+    with runs.progress_bar() as progress:
+        machines = composition.compose_all(composition.MACHINES, progress=progress)
+        checks = composition.compose_all(composition.CHECKS, check=True, progress=progress)
+        matching = datm_budget.budget(progress=progress)
+    return {"machines": machines, "checks": [composition.checked(each) for each in checks], "matching": matching}
+
+
 def board_rows(results):
     """The demonstrator on each board, its own preset first, as the last recorded build had it; ``results``: name to it."""
     header = (
@@ -264,10 +330,16 @@ def render(text, costs):
         "similarity": similarity_rows(tensors),
         "matching": matching_rows(tensors),
         "boards": board_rows(bitstream.recorded()),
+        **machine_tables(costs),
     }
     for name, table in tables.items():
         text = placed(text, name, table)
     return text
+
+
+def machine_tables(costs):
+    """The tables that ``--machines`` renders."""
+    return {"machines": machine_rows(costs["machines"], costs["matching"]), "checks": check_rows(costs["checks"])}
 
 
 def placed(text, name, table):
@@ -282,8 +354,7 @@ def placed(text, name, table):
 
 def measured():
     """By the tools: ``blocks``, the costs of every block at its default preset; ``operators``, those of ``hw.arith`` with
-    all their stages; ``lanes``, the mixed lanes; ``machines``, sums over modules of what is too large to be synthesised
-    whole; ``head``, a head through SIMCORE."""
+    all their stages; ``lanes``, the mixed lanes; those of ``measured_machines``; ``head``, a head through SIMCORE."""
     found = {}
     with runs.progress_bar() as progress:
         for compared in (True, False):
@@ -296,8 +367,7 @@ def measured():
         deepest = runs.measure_all([(b, DEEPEST) for b in arithmetic()], ("generic", "ecp5"), progress=progress)
     found = [found[name] for name in registry.BLOCKS]
     mixed = lanes.measure(lambda text: print(text, "...", flush=True))
-    machines = [composition.compose(*machine) for machine in MACHINES]
-    return {"blocks": found, "operators": deepest, "lanes": mixed, "machines": machines, "head": measured_head()}
+    return {"blocks": found, "operators": deepest, "lanes": mixed, **measured_machines(), "head": measured_head()}
 
 
 def arithmetic():
@@ -335,7 +405,8 @@ def _made(command, results):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="measure and change nothing; exit 1 where a table differs")
-    parser.add_argument("--head", action="store_true", help="measure and render the head alone")
+    parser.add_argument("--head", action="store_true", help="measure and render the head")
+    parser.add_argument("--machines", action="store_true", help="measure and render the sums of modules, and checks")
     options = parser.parse_args(arguments)
     before = README.read_text()
     if options.check:
@@ -346,9 +417,19 @@ def main(arguments=None):
             )
             sys.exit(1)
         return
-    costs = expected() | {"head": measured_head()} if options.head else measured()
+    if options.head or options.machines:
+        costs, tables = expected(), {}
+        if options.head:
+            costs |= {"head": measured_head()}
+            tables |= {"head": head_rows(costs["head"])}
+        if options.machines:
+            costs |= measured_machines()
+            tables |= machine_tables(costs)
+        after = functools.reduce(lambda text, name: placed(text, name, tables[name]), tables, before)
+    else:
+        costs = measured()
+        after = render(before, costs)
     EXPECTED.write_text(json.dumps(costs, indent=1, sort_keys=True) + "\n")
-    after = placed(before, "head", head_rows(costs["head"])) if options.head else render(before, costs)
     README.write_text(after)
     print(f"{README.name}: {'rendered' if after != before else 'nothing to change'}")
 

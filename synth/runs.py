@@ -8,6 +8,7 @@ goes first, so that no core is left with a long one at the end.
 """
 
 import contextlib
+import hashlib
 import heapq
 import itertools
 import json
@@ -15,10 +16,11 @@ import os
 import sys
 import threading
 from concurrent.futures import Future, as_completed
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hw import emit, generate, registry
+from hw import generate, registry
 from hw.errors import UserError
 from synth import cache, flows, fpga, paper, sram
 from synth.technologies import Library, find_library
@@ -52,7 +54,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
 
     Returns
     -------
-    ``block``, ``preset``, ``paper``, ``parameters``, ``lanes`` (None without any), ``tools``;
+    ``block``, ``preset``, ``paper``, ``parameters``, ``lanes`` (None without any), ``tools``, ``design`` (``digest``);
     ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None
     without any, or above ``IN_FLOPS_BITS`` together);
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
@@ -87,6 +89,30 @@ def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progr
         return [design.result(runs) for design in designs]
 
 
+@dataclass(frozen=True)
+class Text:
+    """The RTLIL ``text`` of a design whose top module is ``top``; ``label`` is its name in messages."""
+
+    label: str
+    top: str
+    text: str
+
+
+def keep_modules(designs, flat=False, jobs=None, progress=None):
+    """Each module of ``designs`` (an iterable of ``Text``) at ``flows.generic``, kept by its content; with ``flat`` each
+    design at ``flows.flat``, too. Returns the designs as a list. ``jobs`` and ``progress`` as in ``measure_all``.
+    """
+    kept = []
+    with _Runs(jobs or os.cpu_count() or 1, progress) as tools:
+        for design in designs:
+            kept.append(design)
+            tools.start_modules(design, "generic", flows.module_cost)
+            if flat:
+                tools.start(design, "flat", "flat", flows.scripts(), flows.flat)
+        tools.wait()
+    return kept
+
+
 class _Design:
     """A block and preset, and what is to be known of it."""
 
@@ -94,7 +120,10 @@ class _Design:
         self.block, self.preset = pair
         self.label = f"{self.block.name}.{self.preset}"
         self.top = generate.stem(*pair, "_")
-        self.text = emit.rtlil(self.block.build(self.preset), self.top)
+        try:
+            self.text = cache.rtlil(self.block.build(self.preset), self.top)
+        except UserError as error:
+            raise type(error)(f"{self.label}: {error}") from None
         self._technologies, self._library, self._route_ge = technologies, library, route_ge
 
     def start(self, runs):
@@ -139,6 +168,7 @@ class _Design:
             "parameters": generate.parameters(config),
             "lanes": lanes,
             "tools": cache.tools(),
+            "design": digest(self.text),
             "generic": generic,
             "generic_flops": flows.generic(self.text, self.top, "flops") if self._in_flops else None,
             "ge_per_lane": round(generic["ge"] / lanes, 2) if lanes else None,
@@ -151,6 +181,12 @@ class _Design:
         if "power" in found:
             found["liberty"] = found["liberty"] | found.pop("power")
         return result | found
+
+
+def digest(text):
+    """What the generic counts of a design follow from, but the tools: its RTLIL ``text`` and the flow's script."""
+    flow = flows.module_script() + Path(flows.__file__).with_name("keep_apart.v").read_text()
+    return hashlib.sha256(f"{flow}\0{text}".encode()).hexdigest()[:16]
 
 
 def write(results, out):

@@ -7,6 +7,7 @@ paper's only together with both published factors (``synth.scaling``).
 import itertools
 import statistics
 
+from hw import registry
 from synth import paper, scaling, sram
 
 #: nm of the libraries that have a preset.
@@ -80,6 +81,30 @@ def logic(rows):
     complete = all(each["blocks"] for each in found)
     ours = sum(each["ge"] for each in found) if complete else None
     return {"paper": theirs, "ours": ours, "ratio": ours / theirs if complete else None}
+
+
+def machine(result, matching):
+    """A machine (a result of ``synth.composition``) beside its paper's figure, a dict, or None where there is none.
+
+    ``what`` is counted, ``paper`` and ``ours`` in the same ``unit``, ``ratio``; ``memories``: whether they are in it. Of
+    ``datm`` it is the share of an instance, whose array is that of ``matching`` (``synth.datm_budget.budget``): logic,
+    without quantization, which ORBIS includes.
+    """
+    if result["preset"] != registry.Block.PAPER_SIZE:
+        return None
+    memories = result["sram"]["ge"]
+    if result["block"] == "simcore" and memories is not None:
+        theirs, ours = paper.TOTAL_MM2 * 1e6 / sram.NAND2_UM2, result["ge"] + memories
+        found = {"what": "Table II, all", "unit": "GE", "paper": theirs, "ours": ours}
+    elif result["block"] == "computing_engine":
+        theirs = sum(row.ge * row.units for row in map(paper.row, ("lut_pe", "fp16_pe")))
+        found = {"what": "Table II, PEs", "unit": "GE", "paper": theirs, "ours": result["ge"]}
+    elif result["block"] == "datm":
+        share = result["ge"] / (result["ge"] + matching["array_ge"])
+        found = {"what": "ORBIS, share of area", "unit": "share", "paper": paper.ORBIS.share, "ours": share}
+    else:
+        return None
+    return found | {"ratio": found["ours"] / found["paper"], "memories": result["block"] == "simcore"}
 
 
 def crossed(um2, library, target=paper.NODE):

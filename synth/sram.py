@@ -84,5 +84,17 @@ def total(memories):
 
 
 def price_of(memory):
-    """``price`` of an entry of a flow's list of memories."""
-    return price(memory["depth"], memory["width"], memory["read_ports"], memory["write_ports"])
+    """``price`` of an entry of a flow's list of memories, or None.
+
+    One with more read ports than the table has for its size is ``copies`` of one with a single read port, as it is built of
+    macros: all are written, each is read by a port. Area, leakage and energy of a write are as many times those of one.
+    """
+    depth, width, reads, writes = (memory[key] for key in ("depth", "width", "read_ports", "write_ports"))
+    found = price(depth, width, reads, writes)
+    if found or reads == 1:
+        return found
+    one = price(depth, width, 1, writes)
+    if one is None:
+        return None
+    copied = {quantity: round(reads * one[quantity], 6) for quantity in ("area_um2", "write_pj", "leakage_mw")}
+    return one | copied | {"copies": reads}

@@ -1,6 +1,7 @@
 """The budget of the matching engine: its formula against the papers' sizes, and what the cheap forms cost in quality."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -72,6 +73,55 @@ def test_bad_arguments_are_one_line(arguments, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def engines_of(cost):
+    """In place of ``datm_budget.engines``: engines of one cost, without a tool."""
+    return lambda configs, jobs=None, progress=None: [{"lanes": config.distance.lanes, **cost} for config in configs]
+
+
+def test_engines_are_the_sum_of_their_modules():
+    """Small ones, side by side, in the order asked for."""
+    small, fewer = (dataclasses.replace(find("datm").config("small"), sort_lanes=lanes) for lanes in (2, 1))
+    found = datm_budget.engines([small, fewer, small], jobs=2)
+    assert found[0] == found[2] != found[1]
+    committed = next(row for row in readme.expected()["checks"] if (row["block"], row["preset"]) == ("datm", "small"))
+    assert (found[0]["ge"], found[0]["bits"]) == (committed["ge"], committed["bits"])
+    assert found[0]["lanes"] == small.distance.lanes and 0 < found[0]["control"] < found[0]["ge"]
+
+
+def test_budget_of_given_pairings(monkeypatch):
+    """The clip is not asked. The array is the one of the committed lanes, measured again."""
+
+    def asked(ratio):
+        raise AssertionError("the clip was asked")
+
+    monkeypatch.setattr(datm_budget, "on_the_clip", asked)
+    monkeypatch.setattr(datm_budget, "engines", engines_of({"ge": 1e6}))
+    found = datm_budget.budget(0.2, 3)
+    assert (found["ratio"], found["pairings"], len(found["rows"])) == (0.2, 3, 4 * len(MODELS))
+    fp16 = next(row for row in readme.expected()["blocks"] if row["block"] == "fp16_pe")
+    assert found["array_ge"] == fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
+    for row, (model, _) in zip(found["rows"], itertools.product(MODELS, range(4))):
+        assert row["needed"] == model.lanes(0.2, 3)
+        assert row["share"] == 1e6 / (1e6 + found["array_ge"])
+
+
+def test_the_committed_budget():
+    """Of the array and the engines that are built now; the gates of the engines are measured by ``--machines``."""
+    found = readme.expected()["matching"]
+    fp16 = next(row for row in readme.expected()["blocks"] if row["block"] == "fp16_pe")
+    assert found["array_ge"] == fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
+    assert found["ratio"] == datm_budget.RATIO and found["pairings"] >= 2
+    rows = iter(found["rows"])
+    for model in MODELS:
+        for form, bits in (("table", 8), ("table", 4), ("word", 8), ("word", 4)):
+            config, row = hiding_config(model, found["ratio"], found["pairings"], form, bits), next(rows)
+            assert (row["model"], row["weights"]) == (model.name, f"{form}, {bits} bits")
+            assert row["lanes"] == config.distance.lanes
+            assert row["busy"] == model.busy(config, found["ratio"], found["pairings"])
+            assert row["share"] == row["ge"] / (row["ge"] + found["array_ge"])
+    assert next(rows, None) is None
+
+
 def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
     """With the tools' answers given: the file has what the table has, and the report reads it."""
     quality = {"weights": "own", "pairings, 1 %": 4.6}
@@ -81,7 +131,7 @@ def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
     own = fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
     monkeypatch.setattr(datm_budget, "array_ge", lambda: own)
     engine = {"ge": own / 9, "control": 1e5, "bits": 8192 * 600}
-    monkeypatch.setattr(datm_budget, "engine", lambda config: {"lanes": config.distance.lanes, **engine})
+    monkeypatch.setattr(datm_budget, "engines", engines_of(engine))
     main(["--out", str(tmp_path)])
     budget = json.loads((tmp_path / datm_budget.RESULT).read_text())
     assert (budget["ratio"], budget["pairings"]) == (0.1, 5)
@@ -90,4 +140,4 @@ def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
     assert all(row["needed"] < row["lanes"] and row["busy"] <= 1 for row in budget["rows"])
     printed = capsys.readouterr().out
     assert f"{budget['rows'][0]['lanes']:,}" in printed and "10.0%" in printed
-    assert page.costs(tmp_path).matching == budget
+    assert page.costs(tmp_path, {**readme.expected(), "matching": None}).matching == budget

@@ -5,23 +5,63 @@ import json
 import pytest
 import synth_parts
 
-from hw import registry
-from synth import cache, expectations
+from hw import emit, generate, registry
+from synth import cache, expectations, runs
 
 # pytest resets the filter with which hw.emit silences this.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 
 COMMITTED = expectations.committed()
+ROWS = COMMITTED["rows"]
+
+#: Rows of up to this many cells are counted again: some 60 s on one core, with nothing kept.
+COUNTED_CELLS = 1500
+
+#: Rows whose designs are not elaborated by a test, for the seconds that it takes.
+LONG = {}
 
 
-@pytest.mark.parametrize("name", COMMITTED["rows"])
-def test_gate_counts_are_the_committed_ones(name):
+def _pair(name):
     block, _, preset = name.partition(".")
-    assert expectations.measured([(registry.find(block), preset)]) == {name: COMMITTED["rows"][name]}
+    return registry.find(block), preset
+
+
+def test_every_preset_has_a_row():
+    """`make expected BLOCK=... PRESET=...` writes that of a new one."""
+    assert list(ROWS) == [generate.stem(*pair) for pair in expectations.due()]
 
 
 def test_rows_are_of_the_pinned_tools():
     assert COMMITTED["tools"] == cache.tools()
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in LONG])
+def test_design_is_the_one_that_was_counted(name):
+    """A change of it is acknowledged by `make expected BLOCK=... PRESET=...`."""
+    block, preset = _pair(name)
+    text = cache.rtlil(block.build(preset), generate.stem(block, preset, "_"))
+    assert runs.digest(text) == ROWS[name]["design"]
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row["cells"] <= COUNTED_CELLS])
+def test_gate_counts_are_the_committed_ones(name):
+    assert expectations.measured([_pair(name)]) == {name: ROWS[name]}
+
+
+def test_exceptions_and_long_ones_are_presets_with_a_reason():
+    for name, reason in expectations.EXCEPTIONS.items():
+        block, preset = _pair(name)
+        assert preset != generate.default_preset(block), "a default preset is counted by `make readme`"
+        assert block.config(preset)
+        assert reason
+    assert set(LONG) <= set(ROWS)
+
+
+def test_exceptions_are_what_cannot_be_synthesised():
+    """An FP32 reciprocal below two stages, and nothing else."""
+    presets = [(block, preset) for block in registry.BLOCKS.values() for preset in block.presets]
+    slow = [pair for pair in presets if getattr(pair[0].config(pair[1]), "reciprocal_stages", 2) < 2]
+    assert list(expectations.EXCEPTIONS) == [generate.stem(*pair) for pair in slow]
 
 
 def test_command_rewrites_rows_and_keeps_the_others(monkeypatch, tmp_path, capsys):
@@ -30,8 +70,13 @@ def test_command_rewrites_rows_and_keeps_the_others(monkeypatch, tmp_path, capsy
     gone = {"tools": cache.tools(), "rows": {"register.gone": {}, "store.small": {"ge": 1.0}}}
     expectations.FILE.write_text(json.dumps(gone))
     expectations.main(["--block", "register"])
-    row = {"ge": 64.0, "cells": 16, "flops": 16, "memory_bits": 0}
-    assert expectations.committed()["rows"] == {"register.wide": row, "store.small": {"ge": 1.0}}
+    rows = expectations.committed()["rows"]
+    design = rows["register.wide"].pop("design")
+    assert rows == {
+        "register.wide": {"ge": 64.0, "cells": 16, "flops": 16, "memory_bits": 0},
+        "store.small": {"ge": 1.0},
+    }
+    assert design == runs.digest(emit.rtlil(synth_parts.BLOCKS["register"].build("wide"), "register_wide"))
     assert "2 rows, 1 of them new or changed" in capsys.readouterr().out
 
 
@@ -39,3 +84,31 @@ def test_rows_of_other_tools_are_dropped(monkeypatch):
     monkeypatch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
     before = {"tools": {"yosys": "another"}, "rows": {"store.small": {"ge": 1.0}}}
     assert expectations.updated(before, {"register.wide": {}}, {"yosys": "this"})["rows"] == {"register.wide": {}}
+
+
+def test_interrupted_command_keeps_the_blocks_it_finished(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
+    monkeypatch.setattr(expectations, "FILE", tmp_path / "presets.json")
+    expectations.FILE.write_text(json.dumps({"tools": cache.tools(), "rows": {}}))
+    real = expectations.measured
+
+    def interrupted(pairs, *rest):
+        if pairs[0][0].name == "product_row":
+            raise KeyboardInterrupt
+        return real(pairs, *rest)
+
+    monkeypatch.setattr(expectations, "measured", interrupted)
+    with pytest.raises(SystemExit):
+        expectations.main([])
+    assert list(expectations.committed()["rows"]) == ["register.wide"]
+
+
+def test_exception_is_measured_only_when_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
+    monkeypatch.setattr(expectations, "FILE", tmp_path / "presets.json")
+    monkeypatch.setattr(expectations, "EXCEPTIONS", {"register.wide": "for this test"})
+    expectations.FILE.write_text(json.dumps({"tools": cache.tools(), "rows": {}}))
+    expectations.main(["--block", "register"])
+    assert expectations.committed()["rows"] == {}
+    expectations.main(["--block", "register", "--preset", "wide"])
+    assert list(expectations.committed()["rows"]) == ["register.wide"]

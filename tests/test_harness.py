@@ -257,6 +257,7 @@ def test_unused_builds_are_removed(monkeypatch, tmp_path):
     text.touch()
     for path in (old, text):
         os.utime(path, (long_ago, long_ago))
+    (tmp_path / "sim" / "renamed.partial").symlink_to("thing")  # listed, and gone when it is looked at
     _record(tmp_path)
     assert recent.exists() and not old.exists() and not text.exists()
 

@@ -22,6 +22,11 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 #: An element of an SVG that may be closed in itself.
 SHAPES = {"path", "rect", "use"}
 
+#: The committed costs without what only ``python -m synth.readme --machines`` measures.
+BARE = {key: value for key, value in COMMITTED.items() if key not in ("machines", "matching", "checks")}
+
+COMPOSE = "python -m synth.composition --block simcore --preset paper"
+
 #: A machine of known sums, as ``synth.composition`` writes it.
 MACHINE = {
     "block": "simcore",
@@ -91,10 +96,11 @@ def committed(tmp_path_factory):
     return page.render(page.costs(tmp_path_factory.mktemp("none")))
 
 
-def with_results(folder, *results):
+def with_results(folder, *results, committed=None):
+    """The costs of ``BARE``, or of others, with results in ``folder`` besides."""
     for k, result in enumerate(results):
         (folder / f"{k}.json").write_text(json.dumps(result))
-    return page.costs(folder)
+    return page.costs(folder, committed or BARE)
 
 
 def committed_row(block):
@@ -219,7 +225,11 @@ def test_the_summary_answers_from_the_committed_costs(committed):
     assert f"≥ {(lut['lane'] + lut['table_ge']) / fp16['lane']:.2f}" in summary
     fmax = [row["ecp5"]["fmax_mhz"] for row in COMMITTED["operators"]]
     assert f"{min(fmax):,.0f} to {max(fmax):,.0f} MHz" in summary
-    assert "not composed: run python -m synth.composition --block simcore --preset paper" in summary
+    machine = next(row for row in COMMITTED["machines"] if f"{row['block']}.{row['preset']}" == page.SIMCORE)
+    total = machine["ge"] + machine["sram"]["ge"]
+    assert f"{total / 1e6:,.2f} MGE, {machine['ge'] / 1e6:,.2f} MGE of it logic" in summary
+    assert f"{machine['sram']['bits']:,} bits of SRAM included; the paper's chip is 3.89 MGE" in summary
+    assert "not measured" not in summary and "not composed" not in summary
     for row in paper.TABLE_II[:-1]:
         assert row.component in summary
 
@@ -273,7 +283,21 @@ def test_a_block_without_a_result_is_named_with_its_command():
 # -- what was measured besides ---------------------------------------------------------------------------------------------
 
 
-def test_a_machine_of_modules(tmp_path, committed):
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """The page of ``BARE`` alone."""
+    return page.render(page.costs(tmp_path_factory.mktemp("none"), BARE))
+
+
+def test_what_is_not_measured_is_named_with_its_command(bare):
+    text = Page(bare).text
+    assert f"not composed: run {COMPOSE}" in text
+    assert "Our share: not measured: run python -m synth.datm_budget" in text
+    assert "against flat synthesis not measured: run python -m synth.readme --machines" in text
+    assert "of logic in its engines and units" in text
+
+
+def test_a_machine_of_modules(tmp_path):
     sram_of_no_price = {"bits": 77, "ge": None, "at_least": False}
     other = MACHINE | {"block": "datm", "sram": sram_of_no_price, "flat": {"difference": 0.0123}}
     found = with_results(tmp_path, MACHINE, other)
@@ -283,16 +307,62 @@ def test_a_machine_of_modules(tmp_path, committed):
     assert "6 more modules 6 6 0.0% 6 all logic 3,360,000 84.0% 261,000" in read.text
     assert "SRAM, 5,144,576 bits 640,000 16.0% all 4,000,000 100.0%" in read.text
     assert "SRAM, 77 bits no price - all ≥ 3,360,000" in read.text and "+1.23% of it off" in read.text
-    command = "python -m synth.composition --block simcore --preset paper"
-    assert command in read.text and f"not composed: run {command}" in Page(committed).text
+    assert COMPOSE in read.text
     assert {len(set(rows)) for rows in read.tables} == {1}
 
 
 def test_machines_that_are_committed(tmp_path):
-    budget = {"ratio": 0.1, "pairings": 5, "array_ge": page._array_ge(COMMITTED["blocks"]), "rows": []}
-    found = page.costs(tmp_path, {**COMMITTED, "machines": [MACHINE], "matching": budget})
+    """A later run is shown in their place where it is of the same gates."""
+    row = {"weights": "word, 8 bits", "lanes": 976, "ge": 5.0}
+    budget = {"ratio": 0.1, "pairings": 5, "array_ge": page._array_ge(COMMITTED["blocks"]), "rows": [row]}
+    costs = {**BARE, "machines": [MACHINE], "matching": budget}
+    found = page.costs(tmp_path, costs)
     assert list(found.machines) == [page.SIMCORE] and found.matching == budget
-    assert with_results(tmp_path, MACHINE | {"ge": 1.0}).machines[page.SIMCORE]["ge"] == 1.0, "a later run"
+    checked, more = MACHINE | {"flat": {"difference": 0.01}}, budget | {"pairings": 6}
+    found = with_results(tmp_path, checked, more, committed=costs)
+    assert found.machines[page.SIMCORE]["difference"] == 0.01 and found.matching == more
+    other = budget | {"rows": [row | {"ge": 6.0}]}
+    found = with_results(tmp_path, MACHINE | {"ge": 1.0}, other, committed=costs)
+    assert found.machines[page.SIMCORE]["ge"] == MACHINE["ge"] and found.matching == budget
+
+
+def test_machines_beside_the_papers_figures():
+    """By hand from what the papers print."""
+    rows = {f"{row['block']}.{row['preset']}": row for row in COMMITTED["machines"]}
+    matching = {"array_ge": 18_000_000.0}
+    chip = side_by_side.machine(rows[page.SIMCORE], matching)
+    assert chip["paper"] == pytest.approx(5.93e6 / 1.525)
+    assert chip["ours"] == rows[page.SIMCORE]["ge"] + rows[page.SIMCORE]["sram"]["ge"] and chip["memories"]
+    engine = side_by_side.machine(rows["computing_engine.paper"], matching)
+    assert engine["paper"] == pytest.approx((1.23 + 2.71) * 1e6 / 1.525)
+    assert engine["ratio"] == rows["computing_engine.paper"]["ge"] / engine["paper"] and not engine["memories"]
+    share = side_by_side.machine(rows["datm.paper"] | {"ge": 2_000_000.0}, matching)
+    assert (share["paper"], share["ours"]) == (0.024, 0.1)
+    assert side_by_side.machine(rows["matching_engine.default"], matching) is None, "of no paper's size"
+    no_price = rows[page.SIMCORE] | {"sram": rows[page.SIMCORE]["sram"] | {"ge": None, "area_um2": None}}
+    assert side_by_side.machine(no_price, matching) is None
+    assert f"no price | no price | ≥ {no_price['ge']:,.0f} | - |" in readme.machine_rows([no_price], matching)
+
+
+def test_every_machine_and_check_is_shown(committed):
+    text = Page(committed).text
+    for row in COMMITTED["machines"]:
+        assert f"all logic {row['ge']:,.0f}" in text
+        assert f"SRAM, {row['sram']['bits']:,} bits" in text
+    for row in COMMITTED["checks"]:
+        sums = f"{row['modules']:,} {row['ge']:,.0f} {row['flat_ge']:,.0f} {row['difference']:+.2%}"
+        assert f"{row['block']}.{row['preset']} {sums}" in text
+    assert "beyond it: datm.small, matching_engine.default." in text
+
+
+def test_a_check_out_of_bound_is_named():
+    first = {**COMMITTED["checks"][0], "difference": -0.06}
+    assert "all of these are within it" in page_tables.checks_table([first]).note
+    assert "out of bound" not in readme.check_rows([first])
+    beyond = first | {"difference": -0.07}
+    table = page_tables.checks_table([beyond, first])
+    assert f"beyond it: {first['block']}.{first['preset']}." in table.note and table.rows[0][4] == "-7.00%"
+    assert "-7.00%, out of bound" in readme.check_rows([beyond])
 
 
 def test_a_machine_of_other_gates_is_not_shown(tmp_path):
@@ -409,14 +479,13 @@ def test_best_lanes():
     assert point(1, 4).beats(point(1, 5), up=False)
 
 
-def test_the_share_of_the_matching_engine(tmp_path, committed):
+def test_the_share_of_the_matching_engine(tmp_path):
     row = {"model": "a model", "weights": "word, 4 bits", "lanes": 976, "ge": 312_000.0, "bits": 8192 * 586}
     row |= {"share": 0.018, "share_published": 0.021}
     fp16 = committed_row("fp16_pe")
     budget = {"ratio": 0.1, "pairings": 5, "array_ge": fp16["generic"]["ge"] / 8 * datm_budget.ARRAY, "rows": [row]}
     text = Page(page.render(with_results(tmp_path, budget))).text
     assert "a model word, 4 bits 976 312 586 1.8% 2.4% 0.75 2.1%" in text
-    assert "Our share: not measured: run python -m synth.datm_budget" in Page(committed).text
     assert with_results(tmp_path, budget | {"array_ge": 1.0}).matching is None, "of another array"
 
 

@@ -93,6 +93,7 @@ def test_driver():
         ("control.go", 0, "register control has no field 'go'; it has: start, abort"),
         ("control.mode", 4, "control.mode has 2 bits, which 4 does not fit"),
         ("address", -1, "address has 32 bits, which -1 does not fit"),
+        ("interrupt", 4, "interrupt has 2 bits, which 4 does not fit"),
         ("status.busy", 1, "status.busy can only be read"),
         ("cycles", 1, "cycles can only be read"),
     ],

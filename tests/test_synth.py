@@ -325,7 +325,7 @@ def test_full_disk_is_one_line_and_leaves_nothing_behind(monkeypatch, tmp_path, 
             command.main(["--block", "register", "--out", str(tmp_path / "out")])
     error = capsys.readouterr().err.splitlines()[-1]
     assert stop.value.code == 2
-    assert error.startswith("error: register.default, generic: cannot keep results in ")
+    assert error.startswith("error: register.default: cannot keep results in ")
     assert error.endswith(": No space left on device")
     assert list((tmp_path / "synth").iterdir()) == []
     command.main(["--block", "register", "--out", str(tmp_path / "out")])
@@ -474,6 +474,18 @@ def test_sram_outside_of_the_table_has_no_price():
     memory = {"depth": 1 << 22, "width": 64, "bits": 1 << 28, "read_ports": 1, "write_ports": 1, "count": 1}
     assert sram.total([memory])["area_um2"] is None
     assert sram.total([]) == {"bits": 0, "area_um2": 0, "ge": 0, "leakage_mw": 0, "at_least": False}
+
+
+def test_sram_of_more_read_ports_than_the_table_has_is_copies():
+    memory = {"depth": 1024, "width": 512, "bits": 1 << 19, "read_ports": 2, "write_ports": 1, "count": 2}
+    one, found = sram.price(1024, 512), sram.price_of(memory)
+    assert sram.price(1024, 512, 2) is None
+    assert (found["copies"], found["at_least"], found["read_pj"]) == (2, False, one["read_pj"])
+    assert found["area_um2"] == 2 * one["area_um2"] and found["leakage_mw"] == 2 * one["leakage_mw"]
+    assert sram.total([memory])["area_um2"] == pytest.approx(4 * one["area_um2"], abs=0.1)
+    assert sram.price_of(memory | {"depth": 64, "width": 64}) == sram.price(64, 64, 2), "a row of the table"
+    assert sram.price_of(memory | {"depth": 1 << 22}) is None
+    assert sram.price_of(memory | {"write_ports": 2}) is None
 
 
 def test_shallow_sram_is_a_lower_bound():
