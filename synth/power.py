@@ -429,8 +429,8 @@ def _shown(value, at_least):
 def energies(pairs, library, progress=lambda label: None, **settings):
     """(results, reasons of those that have none) of (block, preset) pairs, one a core at a time.
 
-    A result is that of ``measured``, with ``block`` and ``preset``.
-    The largest are begun first. ``progress`` is called with the label of each that begins.
+    A result is that of ``measured``, with ``block`` and ``preset``. The largest are begun first. ``progress`` is called with
+    the label of each that begins.
     """
     texts = {(b.name, p): emit.rtlil(b.build(p), generate.stem(b, p, "_")) for b, p in pairs}
 
