@@ -39,7 +39,7 @@ from functools import partial
 
 import numpy as np
 
-from hw import emit, generate, registry
+from hw import generate, registry
 from hw.errors import ToolError, UserError, command_line
 from hw.simcore.outer_product import OuterProduct
 from sim import clips
@@ -77,7 +77,7 @@ def energy(block, preset=None, library=None, *, tensors=None, bench=None, **sett
     if name == found.PAPER_SIZE:
         raise UserError(f"{found.name}.{name} is too large to be simulated as a netlist; take another preset")
     top = generate.stem(found, name, "_") if named else found.name
-    text = emit.rtlil(found.component(config=config), top)
+    text = cache.rtlil(found.component(config=config), top)
     reason = refusal(found, name, flows.generic(text, top)["cells"], library) if named else None
     if reason:
         raise UserError(reason)
@@ -432,7 +432,7 @@ def energies(pairs, library, progress=lambda label: None, **settings):
     A result is that of ``measured``, with ``block`` and ``preset``. The largest are begun first. ``progress`` is called with
     the label of each that begins.
     """
-    texts = {(b.name, p): emit.rtlil(b.build(p), generate.stem(b, p, "_")) for b, p in pairs}
+    texts = {(b.name, p): cache.rtlil(b.build(p), generate.stem(b, p, "_")) for b, p in pairs}
 
     def run(pair):
         block, preset = pair
