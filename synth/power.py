@@ -39,7 +39,7 @@ from functools import partial
 
 import numpy as np
 
-from hw import emit, generate, registry
+from hw import generate, registry
 from hw.errors import ToolError, UserError, command_line
 from hw.simcore.outer_product import OuterProduct
 from sim import clips
@@ -77,7 +77,7 @@ def energy(block, preset=None, library=None, *, tensors=None, bench=None, **sett
     if name == found.PAPER_SIZE:
         raise UserError(f"{found.name}.{name} is too large to be simulated as a netlist; take another preset")
     top = generate.stem(found, name, "_") if named else found.name
-    text = emit.rtlil(found.component(config=config), top)
+    text = cache.rtlil(found.component(config=config), top)
     reason = refusal(found, name, flows.generic(text, top)["cells"], library) if named else None
     if reason:
         raise UserError(reason)
@@ -127,6 +127,16 @@ def measured(block, config, text, top, library, *, tensors=None, bench=None, **s
     names = {"tests": counts["tests"], "compared": counts["compared"], "vectors": tensors.source if clip else None}
     found = names | priced(netlist, counts, library, products, **settings)
     return found | {"vector_pj": _round(found["cycle_pj"]["logic"] * found["cycles"] / found["compared"])}
+
+
+def attempted(block, preset, cells, text, top, library, **settings):
+    """``power``, by ``measured``, or None and in ``no_power`` why not: one design's error is not that of all."""
+    reason, found = refusal(block, preset, cells, library), None
+    try:
+        found = None if reason else measured(block, block.config(preset), text, top, library, **settings)
+    except UserError as error:
+        reason = f"{block.name}.{preset}: {error}"
+    return {"power": found, "no_power": reason}
 
 
 @functools.cache
@@ -417,24 +427,26 @@ def _shown(value, at_least):
 
 
 def energies(pairs, library, progress=lambda label: None, **settings):
-    """(results of ``energy``, reasons of those that have none) of (block, preset) pairs, one a core at a time.
+    """(results, reasons of those that have none) of (block, preset) pairs, one a core at a time.
 
-    The largest are begun first. ``progress`` is called with the label of each that begins.
+    A result is that of ``measured``, with ``block`` and ``preset``. The largest are begun first. ``progress`` is called with
+    the label of each that begins.
     """
-    designs = [(b, p, generate.stem(b, p, "_")) for b, p in pairs]
-    sizes = {top: flows.generic(emit.rtlil(b.build(p), top), top)["cells"] for b, p, top in designs}
-    refused = {top: refusal(b, p, sizes[top], library) for b, p, top in designs}
+    texts = {(b.name, p): cache.rtlil(b.build(p), generate.stem(b, p, "_")) for b, p in pairs}
 
-    def run(design):
-        block, preset, _ = design
+    def run(pair):
+        block, preset = pair
         progress(f"{block.name}.{preset}")
-        return energy(block, preset, library, **settings)
+        top, text = generate.stem(*pair, "_"), texts[block.name, preset]
+        cells = flows.generic(text, top)["cells"]
+        return attempted(block, preset, cells, text, top, library, **settings)
 
-    chosen = [design for design in designs if not refused[design[2]]]
+    largest = sorted(pairs, key=lambda pair: -len(texts[pair[0].name, pair[1]]))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        futures = {top: pool.submit(run, (b, p, top)) for b, p, top in sorted(chosen, key=lambda d: -sizes[d[2]])}
-        results = [futures[top].result() for *_, top in chosen]
-    return results, [reason for reason in refused.values() if reason]
+        futures = {(b.name, p): pool.submit(run, (b, p)) for b, p in largest}
+        found = {name: futures[name].result() for name in texts}
+    results = [{"block": b, "preset": p, **each["power"]} for (b, p), each in found.items() if each["power"]]
+    return results, [each["no_power"] for each in found.values() if each["no_power"]]
 
 
 @command_line

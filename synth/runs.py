@@ -22,7 +22,7 @@ from pathlib import Path
 
 from hw import generate, registry
 from hw.errors import UserError
-from synth import cache, flows, fpga, paper, power, sram
+from synth import cache, flows, fpga, paper, sram
 from synth.technologies import Library, find_library
 
 #: The default ones, ``power`` where there is a library; ``ice40`` and ``xilinx7``, counts by modules, when asked for.
@@ -60,7 +60,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
     ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` (``fpga.ecp5``, or ``fpga.counts``
     where the design is larger than ``route_ge``: its ``method`` says which), ``ice40``, ``xilinx7`` (``fpga.counts``) and
-    ``liberty`` if asked for; with ``power`` it has ``power`` (``power.measured``), or None and why not in ``no_power``.
+    ``liberty`` if asked for, with what ``power.attempted`` returns.
 
     Errors: ``UnknownName`` for a block or preset, ``UserError`` for a Liberty file that cannot be used, ``ToolError`` for a
     tool that is missing or fails.
@@ -144,13 +144,15 @@ class _Design:
             key = f"liberty {self._library.digest} {flatten}"
             run = partial(flows.liberty, library=self._library, flatten=flatten)
             runs.start(self, "liberty", key, flows.scripts(), run)
-            self._start_power(runs)
+            if "power" in self._technologies:
+                self._start_power(runs)
 
     def _start_power(self, runs):
-        self._no_power = power.refusal(self.block, self.preset, self._generic["cells"], self._library)
-        if "power" in self._technologies and not self._no_power:
-            config = self.block.config(self.preset)
-            runs.start_power(self, partial(power.measured, self.block, config, self.text, self.top, self._library))
+        from synth import power  # a command of its own: what `-m` runs must not be imported with the package
+
+        cells = self._generic["cells"]
+        run = partial(power.attempted, self.block, self.preset, cells, self.text, self.top, self._library)
+        runs.start_power(self, run)
 
     def _counted(self):
         """The FPGAs of which modules are counted."""
@@ -176,8 +178,8 @@ class _Design:
         }
         result |= {target: fpga.counts(self.text, self.top, target) for target in self._counted()}
         found = {flow: found for (label, flow), found in runs.results.items() if label == self.label}
-        if self._library and "power" in self._technologies:
-            found["liberty"] = found["liberty"] | {"power": found.pop("power", None), "no_power": self._no_power}
+        if "power" in found:
+            found["liberty"] = found["liberty"] | found.pop("power")
         return result | found
 
 

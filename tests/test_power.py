@@ -321,6 +321,23 @@ def test_any_block_has_power_and_every_table_shows_it(library, tensors, monkeypa
     assert page_tables.power_table([large | {"libraries": {}}]) is None
 
 
+def test_a_wrong_netlist_has_no_power_and_says_why(library, tensors, monkeypatch):
+    monkeypatch.setattr(power, "_clip", lambda: tensors)
+    real = flows.netlist
+
+    def wrong(*arguments):
+        found = real(*arguments)
+        return found | {"cells": [("NOR2" if kind == "NAND2" else kind, pins) for kind, pins in found["cells"]]}
+
+    monkeypatch.setattr(flows, "netlist", wrong)
+    monkeypatch.setattr(flows, "scripts", lambda: "wrong")
+    block = registry.find("local_table")
+    text = emit.rtlil(block.build(), "local_table")
+    found = power.attempted(block, "default", 118, text, "local_table", library)
+    assert found["power"] is None
+    assert found["no_power"].startswith("local_table.default: the netlist of local_table")
+
+
 def test_command_line_tabulates_all_blocks(library, tensors, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(power, "_clip", lambda: tensors)
     monkeypatch.setattr(power, "LARGEST", 200)
