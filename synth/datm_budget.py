@@ -21,7 +21,7 @@ from golden.datm import match, weights
 from golden.dst_chooser import choose
 from golden.quantization_engine import encode, quantize
 from golden.quantization_unit import channel_amax
-from hw import emit, registry
+from hw import registry
 from hw.errors import UserError, command_line
 from hw.generate import table
 from hw.orbis.datm import Datm
@@ -102,7 +102,7 @@ def hiding_config(model, ratio, pairings, form="table", weight_bits=8):
 
 def cost(component, name):
     """``flows.generic`` of a component, kept by its content."""
-    text = emit.rtlil(component, name)
+    text = cache.rtlil(component, name)
     return cache.kept(lambda: flows.generic(text, name), "generic", flows.scripts(), name, text)
 
 
@@ -131,7 +131,7 @@ def engines(configs, jobs=None, progress=None):
 
 def _engine_text(config):
     label = f"datm of {config.distance.lanes} lanes, {config.form}, {config.weight_bits} bits"
-    return runs.Text(label, "datm", emit.rtlil(Datm(config=config), "datm"))
+    return runs.Text(label, "datm", cache.rtlil(Datm(config=config), "datm"))
 
 
 def _engine(config, found):

@@ -10,8 +10,8 @@ and compare its digest, and count the smaller ones. A change of hardware fails t
 of its presets anew: those of one block, of one preset, or all. Rows are written block by block, and a run that was
 interrupted goes on from what it has: modules are synthesised once, whatever they are in.
 
-Digests alone would not see a tool that counts otherwise under the same version, counting all takes an hour, and keeping the
-counts without digests leaves what is not counted again free to be wrong.
+Digests alone would not see a tool that counts otherwise under the same version; counts alone would all have to be counted
+again, which is more than half an hour on one core.
 """
 
 import argparse

@@ -14,11 +14,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable
 COMMITTED = expectations.committed()
 ROWS = COMMITTED["rows"]
 
-#: Rows of up to this many cells are counted again: some 60 s on one core, with nothing kept.
+#: Rows of up to this many cells are counted again: 45 s on one core, with nothing kept.
 COUNTED_CELLS = 1500
-
-#: Rows whose designs are not elaborated by a test, for the seconds that it takes.
-LONG = {}
 
 
 def _pair(name):
@@ -35,7 +32,7 @@ def test_rows_are_of_the_pinned_tools():
     assert COMMITTED["tools"] == cache.tools()
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if name not in LONG])
+@pytest.mark.parametrize("name", ROWS)
 def test_design_is_the_one_that_was_counted(name):
     """A change of it is acknowledged by `make expected BLOCK=... PRESET=...`."""
     block, preset = _pair(name)
@@ -48,13 +45,12 @@ def test_gate_counts_are_the_committed_ones(name):
     assert expectations.measured([_pair(name)]) == {name: ROWS[name]}
 
 
-def test_exceptions_and_long_ones_are_presets_with_a_reason():
+def test_exceptions_are_presets_with_a_reason():
     for name, reason in expectations.EXCEPTIONS.items():
         block, preset = _pair(name)
         assert preset != generate.default_preset(block), "a default preset is counted by `make readme`"
         assert block.config(preset)
         assert reason
-    assert set(LONG) <= set(ROWS)
 
 
 def test_exceptions_are_what_cannot_be_synthesised():

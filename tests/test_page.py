@@ -352,7 +352,7 @@ def test_every_machine_and_check_is_shown(committed):
     for row in COMMITTED["checks"]:
         sums = f"{row['modules']:,} {row['ge']:,.0f} {row['flat_ge']:,.0f} {row['difference']:+.2%}"
         assert f"{row['block']}.{row['preset']} {sums}" in text
-    assert "beyond it: datm.small, matching_engine.default." in text
+    assert "beyond it: datm.small, distance_accumulation_unit.default, matching_engine.default, sfu.default." in text
 
 
 def test_a_check_out_of_bound_is_named():
