@@ -123,7 +123,7 @@ def measured(block, config, text, top, library, *, tensors=None, bench=None, **s
     products = None
     if issubclass(block.component, OuterProduct):
         products = counts["compared"] * tensors.q.shape[-1]  # a sum that is compared is of all channels
-    clip = any("clip" in test for test in counts["tests"])
+    clip = all(map(switching.on_clip, counts["tests"]))
     names = {"tests": counts["tests"], "compared": counts["compared"], "vectors": tensors.source if clip else None}
     found = names | priced(netlist, counts, library, products, **settings)
     return found | {"vector_pj": _round(found["cycle_pj"]["logic"] * found["cycles"] / found["compared"])}

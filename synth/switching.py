@@ -2,7 +2,7 @@
 
 The bench is ``sim/tb_<block>.py``, as `make sim` runs it on RTL, in cocotb: it compares what the netlist returns with the
 golden in the run in which nets are counted, so that wrong results have no power. Of its tests run those on the clip's
-vectors (``clip`` in their name), all of them where it has none, at full rate: without stalls of the bench.
+vectors (``on_clip``), all of them where it has none, at full rate: without stalls of the bench.
 
 Counted are the cycles of the tests but those in reset, those of the quiet periods at the end, and those in which the bench
 waits for a port with nothing queued, as for a table that fills itself after reset (``Bench._uncounted``). A net is what the
@@ -78,7 +78,12 @@ def _module(bench, block):
 def _tests(module):
     """Names of the tests that run."""
     names = [name for name, value in vars(module).items() if type(value).__module__.startswith("cocotb.")]
-    return [name for name in names if "clip" in name] or names
+    return [name for name in names if on_clip(name)] or names
+
+
+def on_clip(test):
+    """Whether a test of this name is on the clip's vectors: ``clip``, ``clip_distances``, ``a_tile_of_the_clip``."""
+    return bool(re.search("(^|the_)clip", test))
 
 
 @functools.cache

@@ -257,6 +257,14 @@ def test_full_rate_only_and_the_same_again(inverted, library, tensors):
     )
 
 
+def test_tests_on_the_clip_are_known_by_their_names():
+    module = switching._module("sim.tb_sparsification_unit", registry.find("sparsification_unit"))
+    assert switching._tests(module) == ["clip"]
+    assert switching.on_clip("a_tile_of_the_clip") and switching.on_clip("clip_distances")
+    module = switching._module("sim.tb_ewu", registry.find("ewu"))
+    assert switching._tests(module) == ["corner_operands", "random_operands"]
+
+
 def test_a_function_of_many_inputs_is_of_several_gates():
     nets = switching._Nets({"ports": {}, "cells": [], "srams": {}})
     table = tuple(np.random.default_rng(1).integers(0, 2, 512).tolist())
