@@ -628,7 +628,7 @@ _ENTRIES = (
                 multiply_stages=1,
                 add_stages=2,
                 exp_stages=5,
-                reciprocal_stages=1,
+                reciprocal_stages=3,
                 convert_stages=0,
             ),
             "single": TileMergeUnitConfig(

@@ -1,6 +1,7 @@
 """What every block costs: ``python -m synth [--block B] [--preset P] [--liberty PATH] [--route] [--fpga F] [--jobs N]``."""
 
 import argparse
+import math
 import sys
 
 from hw import generate
@@ -11,8 +12,9 @@ _LEGEND = f"""\
 GE: transistors of static CMOS / 4, without a library. Memories of {flows.APART_BITS:,} bits or more are apart (SRAM bits);
 "in flops GE" has them as flip-flops, where they are {runs.IN_FLOPS_BITS:,} bits or less. paper's: SIMPICKER Table II at
 1.525 um2 a GE; ratio: ours / paper's. LUT4: LUT sites in use of {technologies.ECP5.name}, with carry and
-distributed RAM; Fmax: flattened and routed, out of context. Designs above {runs.ROUTE_GE:,} GE are not routed: theirs are
-sums over modules mapped alone, in LUT4 a few percent high (`make synth ROUTE=1` routes up to {runs.FPGA_GE:,} GE)."""
+distributed RAM; Fmax: flattened and routed, out of context. All blocks together are routed up to {runs.ROUTE_GE:,} GE
+(`ROUTE=1`: {runs.FPGA_GE:,}) and counted up to {runs.FPGA_GE:,} (`FPGA=ecp5`: all); one block alone is always counted, and
+routed up to {runs.FPGA_GE:,}. What is not routed is a sum over modules mapped alone, in LUT4 a few percent high."""
 
 
 @command_line
@@ -24,9 +26,15 @@ def main(arguments=None):
         "--liberty", help="a standard-cell library, for um2, delay and power; else one found under $PDK_ROOT"
     )
     parser.add_argument(
-        "--route", action="store_true", help=f"place and route designs up to {runs.FPGA_GE:,} GE, not {runs.ROUTE_GE:,}"
+        "--route",
+        action="store_true",
+        help=f"place and route all blocks up to {runs.FPGA_GE:,} GE, not {runs.ROUTE_GE:,}",
     )
-    parser.add_argument("--fpga", choices=(*runs.FAMILIES, "all"), help="count the cells of another family, too")
+    parser.add_argument(
+        "--fpga",
+        choices=("ecp5", *runs.FAMILIES, "all"),
+        help="count the cells of another family, or of all ECP5 designs",
+    )
     parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")
     parser.add_argument("--out", default="build/synth", help="folder of the JSON results (default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -36,7 +44,8 @@ def main(arguments=None):
     library = technologies.find_library(options.liberty)
     for note in library.notes if library else ():
         print(f"note: {note}", file=sys.stderr)
-    families = {None: (), "all": runs.FAMILIES}.get(options.fpga, (options.fpga,))
+    families = [family for family in runs.FAMILIES if options.fpga in (family, "all")]
+    alone = options.block is not None
     with runs.progress_bar() as progress:
         results = runs.measure_all(
             pairs,
@@ -44,7 +53,8 @@ def main(arguments=None):
             library,
             options.jobs,
             progress,
-            runs.FPGA_GE if options.route else runs.ROUTE_GE,
+            route_ge=runs.FPGA_GE if options.route or alone else runs.ROUTE_GE,
+            count_ge=math.inf if alone or options.fpga in ("ecp5", "all") else runs.FPGA_GE,
         )
     runs.write(results, options.out)
     compared = report.comparison(results)

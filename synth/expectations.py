@@ -2,8 +2,7 @@
 
 ``synth/presets.json`` has the tools, and a row for every block and preset: ``ge``, ``cells``, ``flops``, ``memory_bits``
 (``flows.generic``), and ``design``, the digest of what was counted (``runs.digest``: RTLIL and the flow's script). Default
-presets are in ``synth/expected.json`` instead, module by module, by ``make readme``; a preset in neither has its reason in
-``EXCEPTIONS``.
+presets are in ``synth/expected.json`` instead, module by module, by ``make readme``.
 
 With the same tools the same design has the same counts, so the tests do not count every row again: they elaborate the design
 and compare its digest, and count the smaller ones. A change of hardware fails there until this command has written the rows
@@ -27,11 +26,6 @@ from synth import cache, runs
 FILE = Path(__file__).with_name("presets.json")
 COUNTS = ("ge", "cells", "flops", "memory_bits")
 
-#: Presets without a row, by ``block.preset``, each with its reason.
-EXCEPTIONS = {
-    "tile_merge_unit.odd": "an FP32 reciprocal of one stage: Yosys' logic optimiser does not end within ten minutes on it",
-}
-
 
 def committed():
     """Tools, and rows by ``block.preset``."""
@@ -39,9 +33,9 @@ def committed():
 
 
 def due(block=None):
-    """The (block, preset) pairs that have a row: all, or those of ``block``, but default ones and ``EXCEPTIONS``."""
+    """The (block, preset) pairs that have a row: all, or those of ``block``, but default ones."""
     pairs = generate.select(block, "all")
-    return [(b, p) for b, p in pairs if p != generate.default_preset(b) and _name(b, p) not in EXCEPTIONS]
+    return [(b, p) for b, p in pairs if p != generate.default_preset(b)]
 
 
 def measured(pairs, jobs=None, progress=None):

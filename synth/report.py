@@ -102,11 +102,12 @@ def compared_cells(row):
 def rows_text(results):
     """The table of all results, one row each."""
     header = ["block", "preset", "GE", "flops %", "in flops GE", "SRAM bits", "GE/lane", "paper's", "ratio"]
-    header += ["LUT4", "FF", "DSP", "BRAM", "Fmax MHz"] if any("ecp5" in r for r in results) else []
+    ecp5 = any("ecp5" in r for r in results)
+    header += ["LUT4", "FF", "DSP", "BRAM", "Fmax MHz"] if ecp5 else []
     header += [f"{family} {name}" for family, name in _families(results)]
     header += ["um2", "GE (lib)", "delay ps"] if any("liberty" in r for r in results) else []
     header += ["mW", "pJ/product"] if any("power" in r.get("liberty", ()) for r in results) else []
-    return table(header, [_cells(result, len(header)) for result in results])
+    return table(header, [_cells(result, len(header), ecp5) for result in results])
 
 
 def _families(results):
@@ -119,7 +120,7 @@ def _families(results):
     ]
 
 
-def _cells(result, length):
+def _cells(result, length, ecp5):
     generic, beside = result["generic"], result["beside_paper"]
     in_flops = result["generic_flops"]
     cells = [
@@ -133,21 +134,26 @@ def _cells(result, length):
         f"{beside['paper_ge']:,.0f}/{beside['unit']}" if beside else "-",
         f"{beside['ratio']:.2f}" if beside else "-",
     ]
-    if "ecp5" in result:
-        ecp5 = result["ecp5"]
-        if ecp5["fmax_mhz"]:
-            fmax = f"{ecp5['fmax_mhz']:.1f}"
-        elif not ecp5["fits"]:
-            fmax = "does not fit"
-        else:
-            fmax = "-" if ecp5["method"] == "flat" else f"not routed: {generic['ge']:,.0f} GE"
-        cells += [_n(ecp5["lut_sites"]), _n(ecp5["ff"]), _n(ecp5["dsp"]), _n(ecp5["bram"]), fmax]
+    if ecp5:
+        cells += _ecp5_cells(result.get("ecp5"), generic["ge"])
     cells += [_n(result[family][name]) for family, name in _families([result])]
     if "liberty" in result:
         mapped = result["liberty"]
         cells += [f"{mapped['um2']:,.1f}", _n(mapped["ge"]), _n(mapped["delay_ps"])]
         cells += power_cells(mapped.get("power"))
     return cells + ["-"] * (length - len(cells))
+
+
+def _ecp5_cells(ecp5, ge):
+    if ecp5 is None:
+        return ["-"] * 4 + [f"not counted: {ge:,.0f} GE"]
+    if ecp5["fmax_mhz"]:
+        fmax = f"{ecp5['fmax_mhz']:.1f}"
+    elif not ecp5["fits"]:
+        fmax = "does not fit"
+    else:
+        fmax = "-" if ecp5["method"] == "flat" else f"not routed: {ge:,.0f} GE"
+    return [_n(ecp5["lut_sites"]), _n(ecp5["ff"]), _n(ecp5["dsp"]), _n(ecp5["bram"]), fmax]
 
 
 def power_cells(found):

@@ -12,6 +12,7 @@ import hashlib
 import heapq
 import itertools
 import json
+import math
 import os
 import sys
 import threading
@@ -33,11 +34,12 @@ FAMILIES = ("ice40", "xilinx7")
 #: up to a few KiB, and above they take longer than all other runs.
 IN_FLOPS_BITS = 24_576
 
-#: GE up to which a design is placed and routed by default. Routing takes a second for every hundred LUT sites: that of the
-#: PEs and the larger units would double the time of all.
-ROUTE_GE = 20_000
+#: GE up to which a design is placed and routed when all blocks are measured. Routing takes a second for every hundred LUT
+#: sites: that of the PEs and the larger units would triple the time of all.
+ROUTE_GE = 7_500
 
-#: GE up to which it can be (``make synth ROUTE=1``): what is larger takes an hour, or does not fit.
+#: GE up to which it can be (``make synth ROUTE=1``, or one block alone): what is larger takes an hour, or does not fit. Up
+#: to it ECP5 cells are counted when all blocks are measured; those of larger ones with ``FPGA=ecp5``, or of a block alone.
 FPGA_GE = 50_000
 
 
@@ -72,15 +74,18 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
     return measure_all([pair], technologies, library, route_ge=route_ge)[0]
 
 
-def measure_all(pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progress=None, route_ge=ROUTE_GE):
+def measure_all(
+    pairs, technologies=TECHNOLOGIES, library=None, jobs=None, progress=None, route_ge=ROUTE_GE, count_ge=math.inf
+):
     """``measure`` for many (block, preset) pairs, ``jobs`` tools at a time, in the order of ``pairs``.
 
-    ``progress`` is called as ``progress(label, done, known)`` after each run.
+    ``count_ge``: size up to which there is ``ecp5`` at all. ``progress`` is called as ``progress(label, done, known)``
+    after each run.
     """
     designs = []
     with _Runs(jobs or os.cpu_count() or 1, progress) as runs:
         for pair in pairs:
-            designs.append(_Design(pair, technologies, library, min(route_ge, FPGA_GE)))
+            designs.append(_Design(pair, technologies, library, min(route_ge, FPGA_GE), count_ge))
             runs.start_modules(designs[-1], "generic", flows.module_cost)
         runs.wait()
         for design in designs:
@@ -116,7 +121,7 @@ def keep_modules(designs, flat=False, jobs=None, progress=None):
 class _Design:
     """A block and preset, and what is to be known of it."""
 
-    def __init__(self, pair, technologies, library, route_ge):
+    def __init__(self, pair, technologies, library, route_ge, count_ge):
         self.block, self.preset = pair
         self.label = f"{self.block.name}.{self.preset}"
         self.top = generate.stem(*pair, "_")
@@ -124,7 +129,8 @@ class _Design:
             self.text = cache.rtlil(self.block.build(self.preset), self.top)
         except UserError as error:
             raise type(error)(f"{self.label}: {error}") from None
-        self._technologies, self._library, self._route_ge = technologies, library, route_ge
+        self._technologies, self._library = technologies, library
+        self._route_ge, self._count_ge = route_ge, count_ge
 
     def start(self, runs):
         """Begin all that depends on how large it is."""
@@ -132,6 +138,8 @@ class _Design:
         small = [memory for memory in self._generic["memories"] if memory["bits"] <= flows.FLOPS_BITS]
         bits = sum(memory["count"] * memory["bits"] for memory in small)
         self._in_flops = "flops" in self._technologies and 0 < bits <= IN_FLOPS_BITS
+        if self._generic["ge"] > self._count_ge:
+            self._technologies = [name for name in self._technologies if name != "ecp5"]
         self._routed = "ecp5" in self._technologies and self._generic["ge"] <= self._route_ge
         if self._in_flops:
             runs.start_modules(self, "generic_flops", partial(flows.module_cost, memories="flops"))

@@ -45,21 +45,6 @@ def test_gate_counts_are_the_committed_ones(name):
     assert expectations.measured([_pair(name)]) == {name: ROWS[name]}
 
 
-def test_exceptions_are_presets_with_a_reason():
-    for name, reason in expectations.EXCEPTIONS.items():
-        block, preset = _pair(name)
-        assert preset != generate.default_preset(block), "a default preset is counted by `make readme`"
-        assert block.config(preset)
-        assert reason
-
-
-def test_exceptions_are_what_cannot_be_synthesised():
-    """An FP32 reciprocal below two stages, and nothing else."""
-    presets = [(block, preset) for block in registry.BLOCKS.values() for preset in block.presets]
-    slow = [pair for pair in presets if getattr(pair[0].config(pair[1]), "reciprocal_stages", 2) < 2]
-    assert list(expectations.EXCEPTIONS) == [generate.stem(*pair) for pair in slow]
-
-
 def test_command_rewrites_rows_and_keeps_the_others(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
     monkeypatch.setattr(expectations, "FILE", tmp_path / "presets.json")
@@ -96,15 +81,4 @@ def test_interrupted_command_keeps_the_blocks_it_finished(monkeypatch, tmp_path)
     monkeypatch.setattr(expectations, "measured", interrupted)
     with pytest.raises(SystemExit):
         expectations.main([])
-    assert list(expectations.committed()["rows"]) == ["register.wide"]
-
-
-def test_exception_is_measured_only_when_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
-    monkeypatch.setattr(expectations, "FILE", tmp_path / "presets.json")
-    monkeypatch.setattr(expectations, "EXCEPTIONS", {"register.wide": "for this test"})
-    expectations.FILE.write_text(json.dumps({"tools": cache.tools(), "rows": {}}))
-    expectations.main(["--block", "register"])
-    assert expectations.committed()["rows"] == {}
-    expectations.main(["--block", "register", "--preset", "wide"])
     assert list(expectations.committed()["rows"]) == ["register.wide"]
