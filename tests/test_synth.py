@@ -151,6 +151,15 @@ def test_what_is_too_large_is_not_routed_but_counted_by_modules():
     assert lane == {"lut4": 0, "carry": 0, "distributed_ram": 0, "ff": 18, "dsp": 1, "bram": 0}
 
 
+def test_what_is_larger_still_has_no_cells_of_an_fpga():
+    pair = (registry.find("product_row"), "four")
+    (result,) = runs.measure_all([pair], count_ge=1)
+    assert "ecp5" not in result
+    (counted,) = runs.measure_all([pair], route_ge=1)
+    rows = report.rows_text([result, counted]).splitlines()
+    assert "not counted: 2,952 GE" in rows[2] and "not routed: 2,952 GE" in rows[3]
+
+
 def test_other_fpgas_are_counted_when_asked_for():
     result = synth.measure("product_row", technologies=("generic", "ice40", "xilinx7"))
     assert (result["ice40"]["dsp"], result["xilinx7"]["dsp"]) == (2, 2)
