@@ -364,7 +364,7 @@ def measured():
             technologies = runs.TECHNOLOGIES if compared else ("generic", "ecp5")
             options = {"progress": progress, "route_ge": runs.FPGA_GE}
             found |= {result["block"]: result for result in runs.measure_all(pairs, technologies, **options)}
-        deepest = runs.measure_all([(b, DEEPEST) for b in arithmetic()], ("generic", "ecp5"), progress=progress)
+        deepest = runs.measure_all([(b, DEEPEST) for b in arithmetic()], ("generic", "ecp5"), **options)
     found = [found[name] for name in registry.BLOCKS]
     mixed = lanes.measure(lambda text: print(text, "...", flush=True))
     return {"blocks": found, "operators": deepest, "lanes": mixed, **measured_machines(), "head": measured_head()}
