@@ -393,13 +393,13 @@ def legend(results):
     """What the numbers of ``row`` are, of results under one library and one set of settings."""
     one = results[0]
     corner = one["corner"]
-    ratios = [100 * result["wire_mw_per_ff"] / result["power_mw"] for result in results]
+    ratios = sorted(100 * result["wire_mw_per_ff"] / result["power_mw"] for result in results)
+    adds = " to ".join(dict.fromkeys(f"{ratio:.1f}" for ratio in (ratios[0], ratios[-1])))
     return (
         f"mW: logic at {one['clock_mhz']:g} MHz, {one['library']} ({corner['name']}, {corner['voltage']} V, "
         f"{corner['temperature']} C), of the block's bench on its netlist at\nfull rate, outputs equal to the golden; "
         f"glitch-free, slew {one['slew_ps']:g} ps, no clock tree, memories apart, {one['wire_ff']:g} fF of wire a fanout:\n"
-        f"each fF adds {min(ratios):.1f} to {max(ratios):.1f} %. pJ a product: of PEs, by tiles of Q K^T of the clip.\n"
-        "mW a fF: what each adds. vectors: the clip's, or else all tests of the bench."
+        f"each fF adds {adds} %. pJ a product: of PEs, by tiles of Q K^T of the clip."
     )
 
 
@@ -475,6 +475,7 @@ def main(arguments=None):
     elif results:
         print(generate.table(HEADER, [row(result) for result in results]), end="\n\n")
         print(legend(results))
+        print("mW a fF: what each adds. vectors: the clip's, or else all tests of the bench.")
     for reason in reasons:
         print(f"no power: {reason}", file=sys.stderr)
 
