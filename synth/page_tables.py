@@ -394,12 +394,12 @@ def blocks_table(results):
                 absent = missing(f"make synth BLOCK={block.name}")
                 rows.append((name, default_preset(block), absent, *[""] * (len(header) - 3)))
     note = Markup("ECP5: {}; LUT4 are sites in use, Fmax routed out of context.").format(_device(results))
-    note += Markup(" not routed: larger than what <code>make synth</code> routes. -: no path between registers.")
+    note += Markup(" not routed: larger than what <code>ROUTE=1</code> routes. -: no path between registers.")
     note += Markup(" SRAM bits: memories of {:,} bits or more; SRAM GE: CACTI 7, 32 nm.").format(flows.APART_BITS)
     for fpga in FPGAS:
         if fpga not in measured:
             note += Markup(" {}: {}.").format(fpga[1], missing(FPGA_COMMAND))
-    return Table(header, rows, "make synth", note)
+    return Table(header, rows, "make synth ROUTE=1 FPGA=ecp5", note)
 
 
 def _device(results):

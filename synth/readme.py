@@ -68,7 +68,7 @@ def blocks(results):
                 figure,
             )
         )
-    return markdown(header, rows) + _made("make synth", results)
+    return markdown(header, rows) + _made("make synth ROUTE=1 FPGA=ecp5", results)
 
 
 def _cycles(component, name):
