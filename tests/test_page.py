@@ -168,7 +168,7 @@ def test_commands_exist(committed):
         if program[0] == "make":
             assert re.search(rf"^{program[1]}:", makefile, re.M), command
             for variable in re.findall(r"(\w+)=", command):
-                assert f"call opt,{variable}," in makefile, command
+                assert f"call opt,{variable}," in makefile or f"$(if $({variable})," in makefile, command
         else:
             assert (ROOT / (program[2].replace(".", "/") + ".py")).exists(), command
 
