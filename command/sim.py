@@ -1,4 +1,4 @@
-"""``python -m sim``: run the benches of one block or of all, on the sample clip or your own input, and tabulate them."""
+"""``zoetrope sim``: run the benches of one block or of all, on the sample clip or your own input, and tabulate them."""
 
 import argparse
 import os
@@ -7,12 +7,14 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from hw import registry
-from hw.errors import UserError, command_line
-from sim import clips, head, similarity, speculation, toolchain
-from sim.harness import RESULTS
-from sim.suite import run_all, write_results
-from synth import netlist
+from zoetrope.hw import catalogue
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.sim.input import clips
+from zoetrope.sim.run import toolchain
+from zoetrope.sim.run.harness import RESULTS
+from zoetrope.sim.run.suite import run_all, write_results
+from zoetrope.sim.studies import head, similarity, speculation
+from zoetrope.synth.flows import netlist
 
 
 @command_line
@@ -22,12 +24,12 @@ def main(argv=None):
         raise UserError("--preset needs --block")
     if options.frames and (options.block or options.netlist):
         raise UserError("--frames is of the head, which is run without --block and --netlist")
-    names = netlist.BLOCKS if options.netlist else registry.BLOCKS
-    blocks = [registry.find(name) for name in ([options.block] if options.block else names)]
+    names = [name for name, block in catalogue.BLOCKS.items() if block.netlist or not options.netlist]
+    blocks = [catalogue.find(name) for name in ([options.block] if options.block else names)]
     runs = [(block.name, options.preset or next(iter(block.presets))) for block in blocks]
     for name, preset in runs:
-        registry.find(name).config(preset)
-    simulator = toolchain.simulator(options.sim)
+        catalogue.find(name).config(preset)
+    toolchain.verilator()
     toolchain.libpython()
 
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -35,8 +37,8 @@ def main(argv=None):
     path = RESULTS / f"tensors-{os.getpid()}.npz"
     clips.save(path, tensors)
     console = Console() if sys.stdout.isatty() else Console(width=110)
-    settings = {"seed": options.seed, "sim": simulator, "waves": options.waves or None, "tensors": path}
-    settings |= {"netlist": options.netlist or None}
+    settings = {"seed": options.seed, "waves": options.waves or None, "tensors": path}
+    settings |= {"netlist": netlist.verilog if options.netlist else None}
 
     def told(result, done):
         console.print(_line(result, done, len(runs)), highlight=False)
@@ -78,7 +80,7 @@ def _head(tensors, options, console):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m sim", description=__doc__.partition(": ")[2])
+    parser = argparse.ArgumentParser(prog="zoetrope sim", description=__doc__.partition(": ")[2])
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="a preset of the block; its default one otherwise")
     parser.add_argument("--seed", type=int, help="seed of the random vectors; derived from block and preset otherwise")
@@ -86,7 +88,6 @@ def _parser():
     parser.add_argument(
         "--netlist", action="store_true", help="on synthesised gates: the main blocks, or the one of --block"
     )
-    parser.add_argument("--sim", help="verilator (default) or icarus")
     parser.add_argument("--clip", help="any video file instead of the sample clip")
     parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
     parser.add_argument(

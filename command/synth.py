@@ -1,12 +1,15 @@
-"""What every block costs: ``python -m synth [--block B] [--preset P] [--liberty PATH] [--route] [--fpga F] [--jobs N]``."""
+"""What every block costs: ``zoetrope synth [--block B] [--preset P] [--liberty PATH] [--route] [--fpga F] [--jobs N]``."""
 
 import argparse
 import math
 import sys
 
-from hw import generate
-from hw.errors import UserError, command_line
-from synth import flows, report, runs, technologies
+from zoetrope.hw import catalogue
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.synth.costs import runs
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.report import tables as report
+from zoetrope.synth.technologies import libraries as technologies
 
 _LEGEND = f"""\
 GE: transistors of static CMOS / 4, without a library. Memories of {flows.APART_BITS:,} bits or more are apart (SRAM bits);
@@ -19,7 +22,7 @@ routed up to {runs.FPGA_GE:,}. What is not routed is a sum over modules mapped a
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth", description="What every block costs.")
+    parser = argparse.ArgumentParser(prog="zoetrope synth", description="What every block costs.")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
     parser.add_argument(
@@ -40,7 +43,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {options.jobs}")
-    pairs = generate.select(options.block, options.preset)
+    pairs = catalogue.select(options.block, options.preset)
     library = technologies.find_library(options.liberty)
     for note in library.notes if library else ():
         print(f"note: {note}", file=sys.stderr)

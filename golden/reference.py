@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from golden.formats import FP16, FP32, int8_decode, to_float64
-from golden.lut_pe import lut_pe
+from zoetrope.golden.formats import FP16, FP32, int8_decode, to_float64
 
 _ATTENTION_ROWS = 256  # of the score matrix at a time
 
@@ -15,13 +14,13 @@ def multiply(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def outer_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """``sum over k of x[..., k] * w[..., k, :]`` in ``float64``; shapes as ``golden.lut_pe.lut_pe``."""
+    """``sum over k of x[..., k] * w[..., k, :]`` in ``float64``; shapes as ``golden.pe.lut_pe.lut_pe``."""
     with np.errstate(invalid="ignore"):
         return np.einsum("...k,...ko->...o", to_float64(x, FP16), int8_decode(w).astype(np.float64))
 
 
 def ewu(op: np.ndarray, a: np.ndarray, b: np.ndarray, scalar: np.ndarray) -> np.ndarray:
-    """The operation of ``golden.ewu.ewu`` on the same arguments in ``float64``, which holds every result exactly."""
+    """The operation of ``golden.pe.ewu.ewu`` on the same arguments in ``float64``, which holds every result exactly."""
     x, y = to_float64(a, FP16), to_float64(b, FP16)
     with np.errstate(invalid="ignore"):
         results = [x + y, x - y, x * y, x * to_float64(scalar, FP16)[:, None]]
@@ -32,7 +31,7 @@ def ewu(op: np.ndarray, a: np.ndarray, b: np.ndarray, scalar: np.ndarray) -> np.
 
 
 def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What ``golden.sfu.sfu`` approximates, ``float64``: (softmax, exp(x - max x), sum of those) of rows of codes.
+    """What ``golden.softmax.sfu.sfu`` approximates, ``float64``: (softmax, exp(x - max x), sum of those) of rows of codes.
 
     ``scores`` (rows, n) finite codes of ``fmt``, n at least 1; ``scale`` an FP32 code, or None for 1.
     """
@@ -45,7 +44,8 @@ def softmax(scores: np.ndarray, scale: np.ndarray | None = None, fmt=FP32) -> tu
 def tile_merge_unit(
     scores: np.ndarray, v: np.ndarray, scale: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What ``golden.sfu.tile`` and ``golden.tile_merge_unit`` together approximate, ``float64``: (P V, P |V|).
+    """What ``golden.softmax.sfu.tile`` and ``golden.softmax.tile_merge_unit`` together approximate, ``float64``: (P
+    V, P |V|).
 
     ``scores`` (rows, tokens) finite FP32 codes, ``v`` (tokens, d) finite binary16 codes, P = softmax(scale * scores).
     """
@@ -65,12 +65,13 @@ def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def match(x: np.ndarray, dst: np.ndarray, k: int, *, eps: float = 0.0, cap: int = 100):
-    """What ``golden.datm.match`` approximates, in ``float64`` on the values that it has as codes.
+    """What ``golden.orbis.matching.datm.match`` approximates, in ``float64`` on the values that it has as codes.
 
     ``x``: (M, d) finite; ``dst``: (K,) distinct tokens to begin with; ``k`` pairs are kept. Stops when the mean squared
     distance of a src to its dst changes by ``eps`` or less, or at the cap. Returns (dst, src, slot, distance, losses,
     converged): the dst by slot; the pairs kept by ascending (distance, src); the mean loss of each pairing. A tie is broken
-    as in ``golden.datm``; members whose distances to the mean differ by 1e-12 of the largest count as equally near.
+    as in ``golden.orbis.matching.datm``; members whose distances to the mean differ by 1e-12 of the largest count as
+    equally near.
     """
     x, dst, losses = np.asarray(x, np.float64), np.array(dst), []
     while True:
@@ -93,16 +94,6 @@ def _nearest_to_mean(x, members):
     return members[np.argmax(squares <= squares.min() + 1e-12 * squares.max())]
 
 
-def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
-    """What the order of FP32 costs: rms of ``lut_pe``'s FP32 sums minus its fixed-point ones, over the rms of the latter.
-
-    Both sum the same products, so products rounded by ``reading`` do not count. Finite operands.
-    """
-    exact = to_float64(lut_pe(x, w, reading, "fixed"), FP32)
-    ordered = to_float64(lut_pe(x, w, reading, "fp32"), FP32)
-    return float(np.sqrt(((ordered - exact) ** 2).mean() / (exact**2).mean()))
-
-
 def squared_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """``sum of (x - y)^2`` over the last axis in ``float64``: binary16 codes, with broadcasting."""
     with np.errstate(invalid="ignore"):
@@ -111,7 +102,8 @@ def squared_distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def sparsify(q: np.ndarray, grid: tuple[int, int, int], tau: float, window: int, group: int) -> np.ndarray:
-    """The index table that ``golden.sparsification_unit.sparsify`` finds, with distances in ``float64``.
+    """The index table that ``golden.simcore.sparsification_engine.sparsification_unit.sparsify`` finds, with
+    distances in ``float64``.
 
     ``q``: (tokens, d) binary16 codes. Token by token, from the definition; only for small clips.
     """
@@ -136,7 +128,9 @@ def sparsify(q: np.ndarray, grid: tuple[int, int, int], tau: float, window: int,
 
 
 def column_sums(x: np.ndarray, rows: int) -> np.ndarray:
-    """The sum of every ``rows`` rows of finite binary16 codes (M, d), ``float64``: what ``golden.reduction_tree`` rounds."""
+    """The sum of every ``rows`` rows of finite binary16 codes (M, d), ``float64``: what
+    ``golden.simcore.quantization_engine.reduction_tree`` rounds.
+    """
     starts = np.arange(0, len(x), rows)
     return np.add.reduceat(to_float64(x, FP16), starts, axis=0)
 
@@ -152,7 +146,9 @@ def taken(scores: np.ndarray, p: float) -> np.ndarray:
 
 
 def importance_of_p(q: np.ndarray, k: np.ndarray, rows: int, p: float) -> tuple[np.ndarray, np.ndarray]:
-    """(map, softmax of the scaled products of frame means), what ``golden.prediction_unit.importance_of_p`` approximates."""
+    """(map, softmax of the scaled products of frame means), what
+    ``golden.simcore.quantization_engine.prediction_unit.importance_of_p`` approximates.
+    """
     x, y = (column_sums(a, rows) / _rows_of_groups(len(a), rows)[:, None] for a in (q, k))
     z = x @ y.T / np.sqrt(q.shape[1])
     e = np.exp(z - z.max(axis=1, keepdims=True))
@@ -161,7 +157,9 @@ def importance_of_p(q: np.ndarray, k: np.ndarray, rows: int, p: float) -> tuple[
 
 
 def importance_of_a(p_rows: np.ndarray, v: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
-    """(map, magnitudes of the scores), what ``golden.prediction_unit.importance_of_a`` approximates."""
+    """(map, magnitudes of the scores), what ``golden.simcore.quantization_engine.prediction_unit.importance_of_a``
+    approximates.
+    """
     scores = np.abs(to_float64(p_rows, FP16).sum(axis=0) @ to_float64(v, FP16))
     return taken(scores[None], p)[0], scores
 

@@ -23,7 +23,7 @@ from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
-from hw.errors import ToolError
+from zoetrope.hw.errors import ToolError
 
 # A component that is emitted once is built often and elaborated once; and a parent builds a child to learn its ports.
 warnings.filterwarnings("ignore", category=UnusedElaboratable)
@@ -39,7 +39,7 @@ _ZERO_INIT = re.compile(
 
 # `proc` in full leaves no `always @*`: such a block does not run at time 0 in Icarus and its output starts as X.
 # `pmuxtree` leaves no one-hot `casez`, whose patterns overlap as linters see them.
-_VERILOG_SCRIPT = """
+VERILOG_SCRIPT = """
 read_rtlil design.il
 hierarchy -top {top}
 proc
@@ -128,6 +128,6 @@ def verilog(component, name):
 def verilog_of(text, name):
     with tempfile.TemporaryDirectory() as workdir:
         (Path(workdir) / "design.il").write_text(text)
-        yosys(_VERILOG_SCRIPT.format(top=name), workdir)
+        yosys(VERILOG_SCRIPT.format(top=name), workdir)
         # The first line is Yosys' own banner, which names the machine that built it.
         return (Path(workdir) / "design.v").read_text().partition("\n")[2].lstrip()

@@ -1,5 +1,5 @@
-"""What the hardware costs, in open tools: see ``synth.runs.measure``, and ``python -m synth`` for the tables."""
+"""What the hardware costs, in open tools: see ``synth.costs.runs.measure``, and ``zoetrope synth`` for the tables."""
 
-from synth.runs import measure
+from zoetrope.synth.costs.runs import measure
 
 __all__ = ["measure"]

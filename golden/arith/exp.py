@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.formats import FP16, FP32, fields, is_nan
+from zoetrope.golden.formats import FP16, FP32, fields, is_nan
 
 
 class Method(NamedTuple):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.formats import FP16, FP32, canonical_nan, to_float64
+from zoetrope.golden.formats import FP16, FP32, canonical_nan, to_float64
 
 _DTYPE = {FP16: (np.float16, np.uint16), FP32: (np.float32, np.uint32)}
 

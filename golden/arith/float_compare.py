@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.formats import FP32, canonical_nan, order_key
+from zoetrope.golden.formats import FP32, canonical_nan, order_key
 
 
 def float_compare(a: np.ndarray, b: np.ndarray, fmt=FP32) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

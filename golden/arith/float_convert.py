@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.formats import FP16, FP32, canonical_nan, fp16, fp32, to_float64
+from zoetrope.golden.formats import FP16, FP32, canonical_nan, fp16, fp32, to_float64
 
 _ENCODE = {FP16: fp16, FP32: fp32}
 

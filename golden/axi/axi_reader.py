@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.axi_bursts import OKAY, refusal, word_count
+from zoetrope.golden.axi.axi_bursts import OKAY, refusal, word_count
 
 
 def read(memory, address, length, *, word_bytes=16, granularity=2, address_bits=32, base=0):
@@ -11,7 +11,7 @@ def read(memory, address, length, *, word_bytes=16, granularity=2, address_bits=
     Parameters
     ----------
     memory : ``uint8`` array, the bytes from address ``base`` on
-    address, length, word_bytes, granularity, address_bits : as of ``golden.axi_bursts.refusal``
+    address, length, word_bytes, granularity, address_bits : as of ``golden.axi.axi_bursts.refusal``
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.axi_bursts import FRAME, OKAY, refusal, word_count
+from zoetrope.golden.axi.axi_bursts import FRAME, OKAY, refusal, word_count
 
 
 def write(memory, address, length, packet, *, word_bytes=16, granularity=2, address_bits=32, base=0):
@@ -13,7 +13,7 @@ def write(memory, address, length, packet, *, word_bytes=16, granularity=2, addr
     memory : ``uint8`` array, the bytes from address ``base`` on; it is not changed
     packet : ``uint8`` of shape (words, word_bytes); too few words or too many are a ``FRAME`` error, of too few those that
         there are, of too many those that fit are written
-    address, length, word_bytes, granularity, address_bits : as of ``golden.axi_bursts.refusal``
+    address, length, word_bytes, granularity, address_bits : as of ``golden.axi.axi_bursts.refusal``
 
     Returns
     -------

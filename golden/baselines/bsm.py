@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .dst_chooser import check
+from zoetrope.golden.orbis.matching.dst_chooser import check
 
 #: Elements of the widest matrix of distances that is held at a time.
 CHUNK = 1 << 24

@@ -7,7 +7,7 @@ bytes are read, in two bytes. Registers are words of four bytes, low byte first;
 from collections.abc import Callable
 from typing import NamedTuple
 
-from golden.link import MALFORMED, OK, REFUSED
+from zoetrope.golden.board.link import MALFORMED, OK, REFUSED
 
 #: Kinds of requests.
 WRITE_REGISTERS, READ_REGISTERS, WRITE_MEMORY, READ_MEMORY = range(4)

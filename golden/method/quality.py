@@ -5,7 +5,8 @@ unimportant tile of Q K^T is Q' times K's codes (Q' = Q times K's scales, FP16),
 slice by slice of N rows of P, P times V's codes, times V's scales. All sums, the softmax and P are ``float64``: what is
 measured is speculation and quantization alone, not the order or width of anybody's sums.
 
-The map of P is the hardware's to the bit (``golden.speculation``). The map of A is ``golden.reference``'s, of ``float64``
+The map of P is the hardware's to the bit (``golden.method.speculation``). The map of A is ``golden.reference``'s, of
+``float64``
 rows of P: it differs from the hardware's only where two scores are within FP16's rounding of each other.
 """
 
@@ -14,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.formats import int8_decode
-from golden.reference import taken
-from golden.sort_select import proportion, sort_select
-from golden.speculation import Speculation, speculate
+from zoetrope.golden.formats import int8_decode
+from zoetrope.golden.method.speculation import Speculation, speculate
+from zoetrope.golden.reference import taken
+from zoetrope.golden.simcore.quantization_engine.sort_select import proportion, sort_select
 
 #: Of P that are held at one time, of either operand.
 _ELEMENTS = 1 << 18
@@ -64,7 +65,7 @@ def quality(
     text: int = 0,
     queries: int | None = None,
 ) -> list[Quality]:
-    """``Quality`` for each p of ``ps``; arguments as ``golden.speculation.speculate``, finite values.
+    """``Quality`` for each p of ``ps``; arguments as ``golden.method.speculation.speculate``, finite values.
 
     ``queries``: errors, mass and A's maps are taken over so many tiles of rows, spread over all; None: over all of them.
     Errors are 0 where dense attention is 0, and NaN where Q' overflows FP16.
@@ -158,7 +159,9 @@ def _columns(product: np.ndarray, p: float | None) -> np.ndarray:
 
 
 def _map(speculation: Speculation, p: float | None) -> np.ndarray:
-    """The map of ``golden.prediction_unit.importance_of_p`` at ``p``, from the scores that serve every p."""
+    """The map of ``golden.simcore.quantization_engine.prediction_unit.importance_of_p`` at ``p``, from the scores
+    that serve every p.
+    """
     if p is None:
         return np.zeros_like(speculation.p.map)
     important, _ = sort_select(speculation.p.scores, proportion(p))

@@ -1,15 +1,16 @@
 """All that speculation prepares for a head, from Q, K and V of any size (SIMPICKER III-B): maps, codes and scales.
 
-Bit by bit what the prediction unit, the quantization unit and the scale unit write. What it is worth: ``golden.quality``.
+Bit by bit what the prediction unit, the quantization unit and the scale unit write. What it is worth:
+``golden.method.quality``.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from golden.prediction_unit import Importance, importance_of_p
-from golden.quantization_unit import quantization_unit
-from golden.scale_unit import fold_key_scales
+from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import Importance, importance_of_p
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantization_unit
 
 
 class Speculation(NamedTuple):
@@ -17,7 +18,7 @@ class Speculation(NamedTuple):
 
     Attributes
     ----------
-    p : importance of the tiles of P: map, scores, error (``golden.prediction_unit.Importance``)
+    p : importance of the tiles of P: map, scores, error (``golden.simcore.quantization_engine.prediction_unit.Importance``)
     k_codes, v_codes : INT8, ``uint8`` (M, d)
     k_scales, v_scales : ``float32`` (d,)
     q_folded : ``float16`` (M, d), Q times K's scales: the operand that meets K's codes
@@ -43,7 +44,8 @@ def speculate(q: np.ndarray, k: np.ndarray, v: np.ndarray, rows: int, p: float =
     p : proportion of a row's sum that important tiles exceed
     text : text tokens in front of q, k and v; they are a tile of their own, always important
 
-    The importance of A's columns is found slice by slice of P, when P is there: ``golden.prediction_unit.importance_of_a``.
+    The importance of A's columns is found slice by slice of P, when P is there:
+    ``golden.simcore.quantization_engine.prediction_unit.importance_of_a``.
     ``ValueError`` for shapes or types that do not fit, N = 0, p outside 0..1, and text that leaves no token.
     """
     q, k, v = (_codes(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v")))

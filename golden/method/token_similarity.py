@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.reference import attention
-from golden.reorder_recover_unit import check_table
-from golden.sparsification_unit import sparsify
+from zoetrope.golden.reference import attention
+from zoetrope.golden.simcore.sparsification_engine.reorder_recover_unit import check_table
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
 
 PAPER_TAU = 2.5
 """SIMPICKER's threshold (VI-B)."""
@@ -60,7 +60,8 @@ def sweep(q, k, v, grid, taus, *, window: int = 3, group: int = 4, tokens=None) 
     """``SkipQuality`` of each threshold of ``taus``, with one pass of dense attention for all of them.
 
     ``q``, ``k``, ``v``: ``float16`` (frames, height * width, d); ``grid``: (frames, height, width); ``window``, ``group`` of
-    ``golden.sparsification_unit.sparsify``; ``tokens``: indices at which the error is taken, all by default.
+    ``golden.simcore.sparsification_engine.sparsification_unit.sparsify``; ``tokens``: indices at which the error is
+    taken, all by default.
     """
     flat = [np.reshape(x, (-1, np.shape(x)[-1])) for x in (q, k, v)]
     tokens = np.arange(len(flat[0])) if tokens is None else np.asarray(tokens)

@@ -1,10 +1,10 @@
-"""The aligned-integer PE: a row's operands share an exponent, sums are integers. Hardware: ``hw.simcore.aligned_pe``."""
+"""The aligned-integer PE: a row's operands share an exponent, sums are integers. Hardware: ``hw.pe.aligned_pe``."""
 
 import numpy as np
 
-from golden.fixed_sum import to_fp32
-from golden.formats import FP16, fields, int8_decode
-from golden.lut_pe import check_operands
+from zoetrope.golden.formats import FP16, fields, int8_decode
+from zoetrope.golden.pe.fixed_sum import to_fp32
+from zoetrope.golden.pe.lut_pe import check_operands
 
 
 def aligned_pe(x: np.ndarray, w: np.ndarray, bits: int = 16, max_operands: int = 128) -> np.ndarray:
@@ -23,7 +23,7 @@ def aligned_pe(x: np.ndarray, w: np.ndarray, bits: int = 16, max_operands: int =
 
     Returns
     -------
-    binary32 codes (..., outputs). Zeros, infinities and NaN as ``golden.fixed_sum.fixed_sum``.
+    binary32 codes (..., outputs). Zeros, infinities and NaN as ``golden.pe.fixed_sum.fixed_sum``.
     """
     x, w = check_operands(x, w)
     sign, exponent, fraction = fields(x, FP16)

@@ -8,7 +8,7 @@ The LUT multiplier's product is the exact one rounded to 11 significant bits, ti
 
 import numpy as np
 
-from golden.formats import FP16, int8_decode, is_finite
+from zoetrope.golden.formats import FP16, int8_decode, is_finite
 
 _DROPPED = 13  # fraction bits of binary32 that a product of 11 significant bits does not have
 _BLOCK = 1 << 16  # sums at a time

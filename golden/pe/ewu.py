@@ -1,11 +1,11 @@
-"""Element-wise operations on FP16. Hardware: ``hw.simcore.ewu``."""
+"""Element-wise operations on FP16. Hardware: ``hw.pe.ewu``."""
 
 import numpy as np
 
-from golden.float_add import float_add
-from golden.float_compare import float_compare
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, canonical_nan
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.arith.float_compare import float_compare
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.formats import FP16, canonical_nan
 
 #: Name of each opcode; those above have none.
 OPERATIONS = ("add", "subtract", "multiply", "scale", "max", "absolute")

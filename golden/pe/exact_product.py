@@ -1,15 +1,15 @@
-"""FP16 x INT8 without rounding: 11 + 7 bits of significand. Hardware: ``exact`` of ``hw.simcore.plain_pe``, ``split_pe``."""
+"""FP16 x INT8 without rounding: 11 + 7 bits of significand. Hardware: ``exact`` of ``hw.pe.plain_pe``, ``split_pe``."""
 
 import numpy as np
 
-from golden.formats import FP16, FP24, normalised
-from golden.lut_multiplier import pack_product
+from zoetrope.golden.formats import FP16, FP24, normalised
+from zoetrope.golden.pe.lut_multiplier import pack_product
 
 
 def exact_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """``x * w`` exactly, element by element with broadcasting: binary16 and sign-magnitude INT8 codes to FP24 codes.
 
-    Zeros, infinities and NaN are those of ``golden.lut_multiplier.lut_multiplier``.
+    Zeros, infinities and NaN are those of ``golden.pe.lut_multiplier.lut_multiplier``.
     """
     x, w = np.broadcast_arrays(np.asarray(x, np.uint16), np.asarray(w, np.uint8))
     exponent, fraction = normalised(x, FP16)

@@ -1,4 +1,4 @@
-"""Exact sums in fixed point, rounded to FP32 once. Hardware: ``hw.simcore.fixed_accumulator``.
+"""Exact sums in fixed point, rounded to FP32 once. Hardware: ``hw.pe.fixed_accumulator``.
 
 Every product of a binary16 and an INT8, exact or rounded to 11 bits, is a multiple of 2**-24 below 2**23: 65,536 of them
 fit 64 bits, and integers have no order.
@@ -6,7 +6,7 @@ fit 64 bits, and integers have no order.
 
 import numpy as np
 
-from golden.formats import FP32, Float, fields, to_float64
+from zoetrope.golden.formats import FP32, Float, fields, to_float64
 
 #: Products whose sum is sure to fit 64 bits.
 MAX_OPERANDS = 65536

@@ -1,10 +1,10 @@
-"""The FP16 PE (SIMPICKER IV-B): outer products of FP16 and FP16, summed over k in FP32. Hardware: ``hw.simcore.fp16_pe``."""
+"""The FP16 PE (SIMPICKER IV-B): outer products of FP16 and FP16, summed over k in FP32. Hardware: ``hw.pe.fp16_pe``."""
 
 import numpy as np
 
-from golden.float_add import float_add
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, FP29, FP32
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.formats import FP16, FP29, FP32
 
 
 def fp16_pe(x: np.ndarray, w: np.ndarray) -> np.ndarray:

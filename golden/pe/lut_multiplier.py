@@ -1,6 +1,6 @@
 """The LUT multiplier (SIMPICKER IV-B): FP16 x INT8 by one look-up and one exponent add.
 
-Hardware: ``hw.simcore.lut_multiplier``, with its table in ``hw.simcore.local_table`` and ``hw.simcore.lut_buffer``.
+Hardware: ``hw.pe.lut_multiplier``, with its table in ``hw.pe.local_table`` and ``hw.pe.lut_buffer``.
 
 Two readings of the paper's 128 KB product table, which it gives without an entry format:
 
@@ -17,7 +17,7 @@ import functools
 
 import numpy as np
 
-from golden.formats import FP16, FP17, fields, int8_decode, is_nan, normalised
+from zoetrope.golden.formats import FP16, FP17, fields, int8_decode, is_nan, normalised
 
 READINGS = ("odd16", "byte128")
 

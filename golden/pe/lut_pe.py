@@ -1,16 +1,16 @@
 """The LUT PE (SIMPICKER IV-B, Fig. 5): outer products of FP16 and INT8, summed over k in FP32 or exactly.
 
-Hardware: ``hw.simcore.lut_pe``; ``hw.simcore.plain_pe`` and ``hw.simcore.split_pe``, whose multipliers round the same
+Hardware: ``hw.pe.lut_pe``; ``hw.pe.plain_pe`` and ``hw.pe.split_pe``, whose multipliers round the same
 products to the same bits or keep them exact.
 """
 
 import numpy as np
 
-from golden.exact_product import exact_product
-from golden.fixed_sum import MAX_OPERANDS, fixed_sum
-from golden.float_add import float_add
-from golden.formats import FP17, FP24, FP32
-from golden.lut_multiplier import lut_multiplier
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.formats import FP17, FP24, FP32, to_float64
+from zoetrope.golden.pe.exact_product import exact_product
+from zoetrope.golden.pe.fixed_sum import MAX_OPERANDS, fixed_sum
+from zoetrope.golden.pe.lut_multiplier import lut_multiplier
 
 
 def lut_pe(
@@ -58,3 +58,13 @@ def check_operands(x, w):
             f"x must be (..., K) and w (..., K, outputs) with one K of at least 1, not {x.shape} and {w.shape}"
         )
     return x, w
+
+
+def order_error(x: np.ndarray, w: np.ndarray, reading: str = "exact") -> float:
+    """What the order of FP32 costs: rms of ``lut_pe``'s FP32 sums minus its fixed-point ones, over the rms of the latter.
+
+    Both sum the same products, so products rounded by ``reading`` do not count. Finite operands.
+    """
+    exact = to_float64(lut_pe(x, w, reading, "fixed"), FP32)
+    ordered = to_float64(lut_pe(x, w, reading, "fp32"), FP32)
+    return float(np.sqrt(((ordered - exact) ** 2).mean() / (exact**2).mean()))

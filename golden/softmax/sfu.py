@@ -1,13 +1,13 @@
-"""Softmax of rows as the special function unit computes it, in its order. Hardware: ``hw.simcore.sfu``."""
+"""Softmax of rows as the special function unit computes it, in its order. Hardware: ``hw.softmax.sfu``."""
 
 import numpy as np
 
-from golden.exp import exp
-from golden.float_add import float_add
-from golden.float_convert import float_convert
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, FP32, Float, order_key
-from golden.reciprocal import reciprocal
+from zoetrope.golden.arith.exp import exp
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.arith.float_convert import float_convert
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.arith.reciprocal import reciprocal
+from zoetrope.golden.formats import FP16, FP32, Float, order_key
 
 _ONE = np.uint32(0x3F800000)
 _SIGN = np.uint32(1 << 31)

@@ -1,4 +1,4 @@
-"""Softmax over key tiles, merged from what each gave, in the hardware's order. Hardware: ``hw.simcore.tile_merge_unit``.
+"""Softmax over key tiles, merged from what each gave, in the hardware's order. Hardware: ``hw.softmax.tile_merge_unit``.
 
 Every operation is on FP32 codes and rounded once, to nearest even; for each row, tile by tile::
 
@@ -15,7 +15,8 @@ zeros keep their signs. When all tiles are merged::
 
 A row of which no tile saw anything (m = m_g = -inf, l = 0, acc = 0) is 0.
 
-Published: with ``golden.sfu.tile`` and ``golden.fp16_pe`` before it, over 26 tiles of 99 and of 1,350 tokens, A is within
+Published: with ``golden.softmax.sfu.tile`` and ``golden.pe.fp16_pe`` before it, over 26 tiles of 99 and of 1,350
+tokens, A is within
 5e-4 * (P |V|) of float64 attention, and the rms of its error within 4e-4 of that of A. Half a unit of FP16 is 4.9e-4 of a
 value: of A at the end, and of every exponential before it is multiplied by V, where errors of many average out.
 """
@@ -24,13 +25,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.exp import exp
-from golden.float_add import float_add
-from golden.float_compare import float_compare
-from golden.float_convert import float_convert
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, FP32
-from golden.reciprocal import reciprocal
+from zoetrope.golden.arith.exp import exp
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.arith.float_compare import float_compare
+from zoetrope.golden.arith.float_convert import float_convert
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.arith.reciprocal import reciprocal
+from zoetrope.golden.formats import FP16, FP32
 
 _ONE = np.uint32(0x3F800000)
 _SIGN = np.uint32(1 << 31)
@@ -85,7 +86,7 @@ def tile_merge_unit(maxima: np.ndarray, sums: np.ndarray, values: np.ndarray) ->
 
     Parameters
     ----------
-    maxima, sums : (tiles, rows), FP32 codes m_g and l_g, as ``golden.sfu.tile`` returns them; at least one tile
+    maxima, sums : (tiles, rows), FP32 codes m_g and l_g, as ``golden.softmax.sfu.tile`` returns them; at least one tile
     values : (tiles, rows, d), FP32 codes A_g: exponentials of the tile times V, summed over its tokens
     """
     maxima, sums, values = (np.asarray(x, np.uint32) for x in (maxima, sums, values))

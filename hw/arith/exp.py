@@ -24,9 +24,9 @@ from decimal import Context, Decimal
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 
-from hw.arith.pieces import look_up, multiply
-from hw.formats import FP16, FP32, Float, shift_right_sticky
-from hw.stream import Operator, Pipeline, StreamOperator, check_stages
+from zoetrope.hw.arith.pieces import look_up, multiply
+from zoetrope.hw.formats import FP16, FP32, Float, shift_right_sticky
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages; an FP16 result, interpolated linearly, has no "bend" and "slope".
 CUTS = (
@@ -159,7 +159,7 @@ class Exp(Operator):
     o : Out, its exponential in format ``target``, ``latency`` advances later
 
     Latency: ``stages`` advances. Initiation interval: 1.
-    Golden: ``golden.exp.exp``. The bounds are held against float64 over all FP16 operands and millions of FP32 ones.
+    Golden: ``golden.arith.exp.exp``. The bounds are held against float64 over all FP16 operands and millions of FP32 ones.
 
     Rejected: correct rounding, which needs twice the bits to decide the hardest cases; a table without interpolation, 2,048
     words for FP16 and none for FP32; CORDIC, as many adders as result bits; base 2 instead of e, which moves the
@@ -288,3 +288,13 @@ class ExpStream(StreamOperator):
     """``Exp`` between streams."""
 
     operator = Exp
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ExpConfig(),
+    "combinational": ExpConfig(stages=0),
+    "deep": ExpConfig(stages=8),
+    "fp16": ExpConfig(source=FP16),
+    "fp32": ExpConfig(target=FP32, stages=10),
+}

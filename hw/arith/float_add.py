@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 
-from hw.formats import FP32, Float, leading_zeros, shift_right_sticky
-from hw.stream import Operator, Pipeline, StreamOperator, check_stages
+from zoetrope.hw.formats import FP16, FP17, FP29, FP32, Float, leading_zeros, shift_right_sticky
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages. The result is registered first, then the longest path is halved.
 CUTS = (
@@ -75,7 +75,7 @@ class FloatAdd(Operator):
     o : Out, the sum, ``latency`` advances later
 
     Latency: ``stages`` advances. Initiation interval: 1.
-    Golden: ``golden.float_add.float_add``.
+    Golden: ``golden.arith.float_add.float_add``.
     """
 
     def elaborate(self, platform):
@@ -241,3 +241,14 @@ class FloatAddStream(StreamOperator):
     """``FloatAdd`` between streams: ``i`` of ``{a, b}``, ``o`` of the sum."""
 
     operator = FloatAdd
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": FloatAddConfig(),
+    "combinational": FloatAddConfig(stages=0),
+    "deep": FloatAddConfig(stages=6),
+    "fp16": FloatAddConfig(a=FP16, b=FP16),
+    "accumulate": FloatAddConfig(b=FP17, subnormals=False),
+    "accumulate_fp16": FloatAddConfig(b=FP29, subnormals=False),
+}

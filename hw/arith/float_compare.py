@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data
 
-from hw.formats import FP32, Float
-from hw.stream import Operator, Pipeline, StreamOperator, check_stages
+from zoetrope.hw.formats import FP16, FP32, Float
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages.
 CUTS = ((), ("result",), ("magnitude", "result"))
@@ -58,7 +58,7 @@ class FloatCompare(Operator):
     o : Out, struct of ``less``, ``equal``, ``min`` and ``max``, ``latency`` advances later
 
     Latency: ``stages`` advances. Initiation interval: 1.
-    Golden: ``golden.float_compare.float_compare``.
+    Golden: ``golden.arith.float_compare.float_compare``.
     """
 
     def elaborate(self, platform):
@@ -115,3 +115,12 @@ class FloatCompareStream(StreamOperator):
     """``FloatCompare`` between streams: ``i`` of ``{a, b}``, ``o`` of ``{less, equal, min, max}``."""
 
     operator = FloatCompare
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": FloatCompareConfig(),
+    "combinational": FloatCompareConfig(stages=0),
+    "deep": FloatCompareConfig(stages=2),
+    "fp16": FloatCompareConfig(fmt=FP16),
+}

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 
-from hw.formats import FP16, FP32, INT8, Float, leading_zeros, shift_right_sticky
-from hw.stream import Operator, Pipeline, StreamOperator, check_stages
+from zoetrope.hw.formats import FP16, FP32, INT8, Float, leading_zeros, shift_right_sticky
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages; "count" is for integers only.
 CUTS = (
@@ -103,7 +103,7 @@ class FloatConvert(Operator):
 
     Latency: ``stages`` advances. Initiation interval: 1.
     Limits: as a target FP16 and FP32 only; FP29 and FP17 never hold subnormals.
-    Golden: ``golden.float_convert.float_convert`` and ``golden.float_convert.integer_convert``.
+    Golden: ``golden.arith.float_convert.float_convert`` and ``golden.arith.float_convert.integer_convert``.
     """
 
     def elaborate(self, platform):
@@ -241,3 +241,14 @@ class FloatConvertStream(StreamOperator):
     """``FloatConvert`` between streams."""
 
     operator = FloatConvert
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": FloatConvertConfig(),
+    "combinational": FloatConvertConfig(stages=0),
+    "deep": FloatConvertConfig(stages=3),
+    "widen": FloatConvertConfig(source=FP16, target=FP32),
+    "int8": FloatConvertConfig(source=Integer(8, sign_magnitude=True)),
+    "int32": FloatConvertConfig(source=Integer(32), target=FP32, stages=4),
+}

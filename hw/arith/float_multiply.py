@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from hw.arith.pieces import multiply
-from hw.formats import FP16, FP29, FP32, Float, leading_zeros, shift_right_sticky
-from hw.stream import Operator, Pipeline, StreamOperator, check_stages
+from zoetrope.hw.arith.pieces import multiply
+from zoetrope.hw.formats import FP16, FP29, FP32, Float, leading_zeros, shift_right_sticky
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages. "partial" is inside the multiplier of FP32; in FP16, where the
 #: product fits one DSP block, it is a second register behind it, which makes the multiplier as deep as the adder.
@@ -115,7 +115,7 @@ class FloatMultiply(Operator):
     o : Out, the product, ``latency`` advances later
 
     Latency: ``stages`` advances. Initiation interval: 1.
-    Golden: ``golden.float_multiply.float_multiply``.
+    Golden: ``golden.arith.float_multiply.float_multiply``.
     """
 
     def elaborate(self, platform):
@@ -285,3 +285,14 @@ class FloatMultiplyStream(StreamOperator):
     """``FloatMultiply`` between streams: ``i`` of ``{a, b}``, ``o`` of the product."""
 
     operator = FloatMultiply
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": FloatMultiplyConfig(),
+    "combinational": FloatMultiplyConfig(stages=0),
+    "deep": FloatMultiplyConfig(stages=3),
+    "fp16": FloatMultiplyConfig(product=FP16, stages=5),
+    "fp32": FloatMultiplyConfig(operand=FP32, product=FP32, stages=6),
+    "scale": FloatMultiplyConfig(product=FP16, factor=FP32, stages=6),
+}

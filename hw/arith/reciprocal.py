@@ -20,9 +20,9 @@ from fractions import Fraction
 
 from amaranth import Cat, Const, Module, Mux, Signal
 
-from hw.arith.pieces import look_up, multiply
-from hw.formats import FP16, FP32, Float
-from hw.stream import Operator, Pipeline, StreamOperator, check_stages
+from zoetrope.hw.arith.pieces import look_up, multiply
+from zoetrope.hw.formats import FP16, FP32, Float
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
 #: Which cut points are registered, by number of stages; FP16, interpolated linearly, has no "bend" and "slope".
 CUTS = (
@@ -141,7 +141,7 @@ class Reciprocal(Operator):
     Latency: ``stages`` advances. Initiation interval: 1.
     Limits: below 2 stages FP32 is for simulation: Yosys' logic optimiser (ABC) looks for equivalences through three
     products in a row and did not end within ten minutes.
-    Golden: ``golden.reciprocal.reciprocal``.
+    Golden: ``golden.arith.reciprocal.reciprocal``.
 
     Rejected:
 
@@ -281,3 +281,12 @@ class ReciprocalStream(StreamOperator):
     """``Reciprocal`` between streams."""
 
     operator = Reciprocal
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ReciprocalConfig(),
+    "deep": ReciprocalConfig(stages=8),
+    "fp16": ReciprocalConfig(fmt=FP16, stages=5),
+    "combinational": ReciprocalConfig(fmt=FP16, stages=0),
+}

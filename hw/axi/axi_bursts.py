@@ -18,7 +18,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from hw.axi.channels import BOUNDARY, LONGEST_BURST, Cause
+from zoetrope.hw.axi.channels import BOUNDARY, LONGEST_BURST, Cause
 
 DATA_BITS = (32, 64, 128, 256, 512)
 
@@ -123,7 +123,7 @@ class AxiBursts(wiring.Component):
         ``cause``)
 
     Latency: 1 cycle. Initiation interval: 1 cycle a burst; commands follow each other without a gap. Backpressure: yes.
-    Golden: ``golden.axi_bursts.bursts``.
+    Golden: ``golden.axi.axi_bursts.bursts``.
     """
 
     def __init__(self, *, config):
@@ -204,3 +204,12 @@ class AxiBursts(wiring.Component):
                 s1_extra.eq(s1_extra - room - 1),
             ]
         return m
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": AxiConfig(),
+    "narrow": AxiConfig(data_bits=32, granularity=4, burst=4, outstanding=3, address_bits=64, length_bits=16),
+    "single": AxiConfig(data_bits=64, granularity=1, burst=1, outstanding=2),
+    "wide": AxiConfig(data_bits=512, granularity=2, burst=64, outstanding=2),
+}

@@ -4,11 +4,14 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect, flipped
 
-from hw.axi.axi_bursts import AxiConfig
-from hw.axi.axi_reader import AxiReader
-from hw.axi.axi_writer import AxiWriter
-from hw.axi.channels import connect_read, connect_write, master_pins
-from hw.emit import emit_once
+from zoetrope.hw.axi.axi_bursts import (
+    PRESETS,  # noqa: F401  one config, one set of presets
+    AxiConfig,
+)
+from zoetrope.hw.axi.axi_reader import AxiReader
+from zoetrope.hw.axi.axi_writer import AxiWriter
+from zoetrope.hw.axi.channels import connect_read, connect_write, master_pins
+from zoetrope.hw.emit import emit_once
 
 __all__ = ["AxiConfig", "AxiMaster"]
 
@@ -32,7 +35,7 @@ class AxiMaster(wiring.Component):
     m_axi_awaddr and so on : the pins of AXI4, ID one bit wide
 
     Latency, initiation interval and errors: those of the two.
-    Golden: ``golden.axi_reader.read``, ``golden.axi_writer.write``.
+    Golden: ``golden.axi.axi_reader.read``, ``golden.axi.axi_writer.write``.
     """
 
     def __init__(self, *, config):

@@ -24,10 +24,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from hw.axi.axi_bursts import DATA_BITS
-from hw.axi.channels import B_LAYOUT, BOUNDARY, Response, address_layout, r_layout, w_layout
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.axi.axi_bursts import DATA_BITS
+from zoetrope.hw.axi.channels import B_LAYOUT, BOUNDARY, Response, address_layout, r_layout, w_layout
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 HOST_ANSWER = data.StructLayout({"data": 8, "resp": Response})
 
@@ -86,7 +86,7 @@ class AxiRam(wiring.Component):
     leads through from one channel to another, as AXI wants it.
     Errors: as above. WLAST and all that is constant on the pins of a master are not looked at; the beats are counted.
     Memory: depth words of data_bits, with a write-enable a byte.
-    Golden: ``golden.axi_ram.read``, ``golden.axi_ram.write``.
+    Golden: ``golden.axi.axi_ram.read``, ``golden.axi.axi_ram.write``.
     """
 
     def __init__(self, *, config):
@@ -273,3 +273,12 @@ class _Host:
 
 def _response(there, crosses):
     return Mux(crosses, Response.SLVERR, Mux(there, Response.OKAY, Response.DECERR))
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": AxiRamConfig(),
+    "odd": AxiRamConfig(data_bits=32, address_bits=20, depth=1300),
+    "wide": AxiRamConfig(data_bits=512, depth=100, address_bits=64),
+    "single": AxiRamConfig(data_bits=64, depth=1),
+}

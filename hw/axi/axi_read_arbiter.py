@@ -26,9 +26,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.axi_bursts import DATA_BITS
-from hw.axi.channels import address_layout, r_layout
-from hw.stream import register
+from zoetrope.hw.axi.axi_bursts import DATA_BITS
+from zoetrope.hw.axi.channels import address_layout, r_layout
+from zoetrope.hw.stream import register
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class AxiReadArbiter(wiring.Component):
     cycles from AR to its first word, where (outstanding - 1) * B >= L + 1. With the sum of what its readers have outstanding
     it never holds them up. Backpressure: yes.
     Errors: none of its own; responses go to the reader. A word on R that no burst asked for is never taken.
-    Golden: ``golden.axi_read_arbiter.grants``, ``golden.axi_read_arbiter.owners``.
+    Golden: ``golden.axi.axi_read_arbiter.grants``, ``golden.axi.axi_read_arbiter.owners``.
     """
 
     def __init__(self, *, config):
@@ -162,3 +162,11 @@ class AxiReadArbiter(wiring.Component):
             m.d.comb += [r.payload.eq(self.i_r.payload), r.valid.eq(self.i_r.valid & begun.r_rdy & head.reader[k])]
         with m.If(moved):
             m.d.sync += beat.eq(Mux(final, 0, beat + 1))
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": AxiReadArbiterConfig(),
+    "three": AxiReadArbiterConfig(readers=3, outstanding=2, data_bits=32, address_bits=64),
+    "single": AxiReadArbiterConfig(readers=1, outstanding=1),
+}

@@ -26,11 +26,15 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.axi_bursts import AxiBursts, AxiConfig
-from hw.axi.channels import STATUS_LAYOUT, Cause, address_layout, r_layout
-from hw.emit import emit_once
-from hw.memory.word_fifo import WordFifo, WordFifoConfig
-from hw.stream import register
+from zoetrope.hw.axi.axi_bursts import (
+    PRESETS,  # noqa: F401  one config, one set of presets
+    AxiBursts,
+    AxiConfig,
+)
+from zoetrope.hw.axi.channels import STATUS_LAYOUT, Cause, address_layout, r_layout
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
+from zoetrope.hw.stream import register
 
 __all__ = ["AxiConfig", "AxiReader"]
 
@@ -68,7 +72,7 @@ class AxiReader(wiring.Component):
     but for R.
     Errors: as above. RLAST and RID are not looked at.
     Memory: outstanding * burst words of data_bits + 2.
-    Golden: ``golden.axi_reader.read``, ``golden.axi_bursts.bursts``.
+    Golden: ``golden.axi.axi_reader.read``, ``golden.axi.axi_bursts.bursts``.
     """
 
     def __init__(self, *, config):

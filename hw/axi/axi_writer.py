@@ -23,11 +23,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.axi_bursts import AxiBursts, AxiConfig
-from hw.axi.axi_reader import element_enables, first_error, limit_commands
-from hw.axi.channels import B_LAYOUT, STATUS_LAYOUT, Cause, address_layout, w_layout
-from hw.emit import emit_once
-from hw.stream import register
+from zoetrope.hw.axi.axi_bursts import (
+    PRESETS,  # noqa: F401  one config, one set of presets
+    AxiBursts,
+    AxiConfig,
+)
+from zoetrope.hw.axi.axi_reader import element_enables, first_error, limit_commands
+from zoetrope.hw.axi.channels import B_LAYOUT, STATUS_LAYOUT, Cause, address_layout, w_layout
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.stream import register
 
 __all__ = ["AxiConfig", "AxiWriter"]
 
@@ -68,7 +72,7 @@ class AxiWriter(wiring.Component):
     status, however many bursts they are; otherwise outstanding * burst words every burst + 2 + L cycles. Backpressure: yes,
     but for B.
     Errors: as above. BID is not looked at.
-    Golden: ``golden.axi_writer.write``, ``golden.axi_bursts.bursts``.
+    Golden: ``golden.axi.axi_writer.write``, ``golden.axi.axi_bursts.bursts``.
     """
 
     def __init__(self, *, config):

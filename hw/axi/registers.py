@@ -8,7 +8,8 @@
     i_ar --> o_r <-------------------+
 
 A description is a tuple of ``Register``, each of fields. ``describe`` gives it as plain data (JSON), which is all that a
-driver needs (``sim.driver``), and ``markdown`` as a table for people. Offsets, positions and resets are written down once.
+driver needs (``sim.host.driver``), and ``markdown`` as a table for people. Offsets, positions and resets are written
+down once.
 
 Rejected:
 
@@ -24,8 +25,8 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.channels import Response, connect_lite, lite_pins, lite_signatures
-from hw.emit import emit_once
+from zoetrope.hw.axi.channels import Response, connect_lite, lite_pins, lite_signatures
+from zoetrope.hw.emit import emit_once
 
 WORD_BITS = 32
 WORD_BYTES = WORD_BITS // 8
@@ -213,7 +214,7 @@ class Registers(wiring.Component):
     Latency: 1 cycle from AR to R, 2 from the later of AW and W to B; a field shows what was written with B, a pulse for
     that one cycle. Initiation interval: 2 cycles, of reads and of writes: no path leads through from one channel to
     another, as AXI wants it. Backpressure: yes.
-    Golden: ``golden.registers.RegisterFile``.
+    Golden: ``golden.axi.registers.RegisterFile``.
     """
 
     def __init__(self, *, config):
@@ -358,3 +359,7 @@ def markdown(registers):
             lines.append("| " + " | ".join((*place, bits, f"`{f.name}`", f.access, reset, doc)) + " |")
     legend = [f"{access}: {meaning}." for access, meaning in ACCESS.items()]
     return "\n".join([*lines, "", *legend, "", "Other addresses answer SLVERR; other bits read as 0."]) + "\n"
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {"default": RegistersConfig(EXAMPLE), "one": RegistersConfig((register("value", 0, 5, reset=9),), 3)}

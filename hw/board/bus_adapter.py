@@ -12,10 +12,10 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.axi_ram import HOST_ANSWER
-from hw.axi.channels import B_LAYOUT, lite_r_layout, lite_w_layout
-from hw.board.byte_adapter import BYTE
-from hw.board.link import Status
+from zoetrope.hw.axi.axi_ram import HOST_ANSWER
+from zoetrope.hw.axi.channels import B_LAYOUT, lite_r_layout, lite_w_layout
+from zoetrope.hw.board.byte_adapter import BYTE
+from zoetrope.hw.board.link import Status
 
 _WORD_BITS = 32
 _ADDRESS_BYTES, _LENGTH_BYTES = 4, 2
@@ -61,7 +61,7 @@ class BusAdapter(wiring.Component):
     i_host : In(stream of ``data``, ``resp``), one for each
 
     An access takes three cycles and those of the bus; a byte on a serial line takes hundreds. Backpressure: yes.
-    Golden: ``golden.bus_adapter.obey``.
+    Golden: ``golden.board.bus_adapter.obey``.
     """
 
     def __init__(self, *, config):
@@ -219,3 +219,7 @@ class BusAdapter(wiring.Component):
                 with m.If(self.o_end.ready):
                     m.next = "ADDRESS"
         return m
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {"default": BusAdapterConfig(), "narrow": BusAdapterConfig(register_bits=5, memory_bits=9)}

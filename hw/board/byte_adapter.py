@@ -12,7 +12,7 @@ from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
+from zoetrope.hw.emit import emit_once
 
 BYTE = data.StructLayout({"data": 8, "last": 1})
 

@@ -15,16 +15,19 @@ from amaranth import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw import emit
-from hw.board.byte_adapter import ByteAdapter, ByteAdapterConfig
-from hw.board.link import HELLO, Link, LinkConfig, Status
-from hw.board.machine import Machine, MachineConfig
-from hw.board.uart import Uart, UartConfig
-from hw.emit import emit_once
-from hw.simcore.lut_pe import LutPE, LutPEConfig
-from hw.simcore.plain_pe import PlainPE, PlainPEConfig
-from hw.stream import connect
-from hw.tree.min_tree import MinTreeConfig, MinTreeStream
+from zoetrope.hw import emit
+from zoetrope.hw.board.byte_adapter import ByteAdapter, ByteAdapterConfig
+from zoetrope.hw.board.link import HELLO, Link, LinkConfig, Status
+from zoetrope.hw.board.machine import Machine, MachineConfig
+from zoetrope.hw.board.uart import Uart, UartConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
+from zoetrope.hw.pe.plain_pe import PlainPE, PlainPEConfig
+from zoetrope.hw.simcore.chip.simcore import Simcore, SimcoreConfig
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
+from zoetrope.hw.stream import connect
+from zoetrope.hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
 #: Units by the order of their bits in the answer to ``HELLO``; unit k has the command ``FIRST_UNIT + k``.
 UNITS = ("lut_pe", "plain_pe", "min_tree")
@@ -101,7 +104,7 @@ def version_of(config):
 
 
 class Demonstrator(wiring.Component):
-    """Obeys requests of the link (``golden.link``) with its units.
+    """Obeys requests of the link (``golden.board.link``) with its units.
 
     ==================  ===============================  ==============================================================
     command             payload                          answer
@@ -137,7 +140,7 @@ class Demonstrator(wiring.Component):
     tx : Out(1), the line to it
 
     The rate is that of the line: 10 * divisor cycles a byte, 8 bytes a frame, 131 bytes an operand of a PE of 8 lanes and 16
-    words. Golden: ``golden.link``, and those of the units.
+    words. Golden: ``golden.board.link``, and those of the units.
     """
 
     def __init__(self, *, config):
@@ -278,3 +281,40 @@ class Demonstrator(wiring.Component):
 
 def _machine_codes():
     return range(FIRST_MACHINE, FIRST_MACHINE + 4)
+
+
+#: The SIMCORE that fits an ECP5 85F beside the link: words of two elements, one lane in most units.
+_SIMCORE_BOARD = SimcoreConfig(
+    engine=ComputingEngineConfig(
+        fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
+        lut=LutPEConfig(rows=2, columns=1, lanes=2, words=4, copy_width=8, slices="generator", ragged=True),
+        max_channels=8,
+        max_tokens=6,
+        load_lanes=2,
+    ),
+    slices=2,
+    tiles=2,
+    max_frames=4,
+    max_height=4,
+    max_width=4,
+    max_tokens=64,
+    max_text=8,
+    data_bits=32,
+    address_bits=16,
+    burst=4,
+    outstanding=2,
+    sfu_lanes=1,
+    merge_lanes=1,
+    importance_lanes=2,
+    candidates=1,
+    slots=64,
+)
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": DemonstratorConfig(divisor=8, timeout=4000),
+    "smallest": DemonstratorConfig(units=("min_tree",), min_tree=MinTreeConfig(stages=4), divisor=8, timeout=4000),
+    "simcore": DemonstratorConfig(
+        units=("min_tree",), machine=MachineConfig(Simcore, _SIMCORE_BOARD, depth=4096), divisor=8, timeout=4000
+    ),
+}

@@ -17,8 +17,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 SYNC = (0x5A, 0xA5)
 
@@ -63,7 +63,7 @@ class LinkConfig:
 
 
 class Link(wiring.Component):
-    """Requests in, one at a time, each obeyed once and answered. The frames are those of ``golden.link``.
+    """Requests in, one at a time, each obeyed once and answered. The frames are those of ``golden.board.link``.
 
     A frame may begin anywhere: bytes before its sync are passed over. Once begun it ends in one of four ways: whole and
     with the right CRC; with a wrong one; too long for the buffer; or ``timeout`` cycles without a byte. All but the first
@@ -96,7 +96,7 @@ class Link(wiring.Component):
 
     Latency: 2 cycles from the last byte of a request to its command. Initiation interval: 1 cycle a byte of ``i_rx``; 2
     cycles a byte of ``o_payload`` and of an answer's payload. Backpressure: on all but ``i_rx``.
-    Golden: ``golden.link.receive``, ``golden.link.encode``.
+    Golden: ``golden.board.link.receive``, ``golden.board.link.encode``.
     """
 
     def __init__(self, *, config):
@@ -310,3 +310,10 @@ class Link(wiring.Component):
             with m.Else():
                 m.d.comb += answer.w_en.eq(1)
                 m.d.sync += answered.eq(answered + 1)
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": LinkConfig(timeout=400),
+    "small": LinkConfig(max_payload=37, max_answer=16, timeout=150),
+}

@@ -13,12 +13,12 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.axi_ram import AxiRam, AxiRamConfig
-from hw.axi.channels import connect_memory, connect_registers
-from hw.board.bus_adapter import BusAdapter, BusAdapterConfig
-from hw.board.byte_adapter import BYTE
-from hw.emit import emit_once
-from hw.stream import connect
+from zoetrope.hw.axi.axi_ram import AxiRam, AxiRamConfig
+from zoetrope.hw.axi.channels import connect_memory, connect_registers
+from zoetrope.hw.board.bus_adapter import BusAdapter, BusAdapterConfig
+from zoetrope.hw.board.byte_adapter import BYTE
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.stream import connect
 
 #: Prefixes of the machine's pins, as ``hw.axi.channels`` names them.
 REGISTERS, MEMORY = "s_axi", "m_axi"

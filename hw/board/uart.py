@@ -66,7 +66,7 @@ class Uart(wiring.Component):
 
     Latency: of ``tx`` joined to ``rx``, ``9 * divisor + last_sample + 4`` cycles from a byte of ``i`` to that of ``o``.
     Initiation interval: ``10 * divisor`` cycles a byte. Backpressure: on ``i``; on ``o`` for one byte.
-    Golden: ``golden.uart.bits``, ``golden.uart.received``.
+    Golden: ``golden.board.uart.bits``, ``golden.board.uart.received``.
     """
 
     def __init__(self, *, config):
@@ -162,3 +162,7 @@ class Uart(wiring.Component):
             with m.State("LOW"):
                 with m.If(s1_rx):
                     m.next = "IDLE"
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {"default": UartConfig(), "slow": UartConfig(divisor=87)}

@@ -14,8 +14,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class IndexBuffer(wiring.Component):
 
     Latency: 1 cycle. Initiation interval: 1; an entry that repeats the one written in this cycle takes it on its way.
     Backpressure: yes. Errors: a match that is not before its own entry is written as kept; an entry beyond ``depth``
-    comes out as kept and is not stored. Golden: ``golden.index_buffer.resolve``.
+    comes out as kept and is not stored. Golden: ``golden.memory.index_buffer.resolve``.
 
     Rejected: resolution when the table is read, one read for every link of a chain, as many as there are frames; a bit
     "kept" in each entry, 1/14 more memory for a comparison; a second read port, a macro of up to twice the area, where
@@ -164,3 +164,11 @@ class IndexBuffer(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [count.eq(0), self.error.eq(0)]
         return m
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": IndexBufferConfig(),
+    "small": IndexBufferConfig(depth=37, tag_bits=5),
+    "single": IndexBufferConfig(depth=1),
+}

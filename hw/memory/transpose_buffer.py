@@ -16,8 +16,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class TransposeBuffer(wiring.Component):
     Latency: 4 cycles from the last word of a matrix to the first of ``o``. Initiation interval: 1, of words in and of words
     out; a load takes a cycle more than its words, and reads follow without a gap.
     Limits: sizes above those of the config are not checked here and give undefined values; nothing hangs on them.
-    Golden: ``golden.transpose_buffer.transpose_buffer``.
+    Golden: ``golden.memory.transpose_buffer.transpose_buffer``.
 
     Diagonal banking (element k of output j in bank j + k) would write and read words of one length without multiplexers of
     L elements in every bank, but needs a rotator of all banks on each side and as many lanes as columns. A FIFO of blocks
@@ -416,3 +416,13 @@ class TransposeBuffer(wiring.Component):
             self.o.payload.tag.eq(s1_tag),
             self.o.valid.eq(valid),
         ]
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": TransposeBufferConfig(lanes=8, max_rows=16, max_channels=16),
+    "rows": TransposeBufferConfig(columns=3, lanes=4, max_operands=21, max_outputs=3),
+    "single": TransposeBufferConfig(
+        columns=1, lanes=3, max_operands=7, max_outputs=5, max_rows=5, max_channels=7, width=8, tag_bits=2
+    ),
+}

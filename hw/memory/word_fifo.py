@@ -6,8 +6,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 
 @dataclass(frozen=True)

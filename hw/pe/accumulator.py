@@ -10,11 +10,11 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.float_add import FloatAdd, FloatAddConfig
-from hw.emit import emit_once
-from hw.formats import FP32, Float
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import delayed
+from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP32, Float
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import delayed
 
 
 def check_at_least_one(config, *names):

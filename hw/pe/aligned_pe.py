@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 
-from hw.emit import emit_once
-from hw.formats import FP16, shift_right_sticky
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.operand import OPERAND, OperandDecode, OperandDecodeConfig
-from hw.simcore.outer_product import OuterProduct, OuterProductConfig, RowOperands
-from hw.simcore.plain_pe import PlainProduct
-from hw.simcore.product import Scaled
-from hw.simcore.significand_product import SIGNIFICAND_BITS, SignificandCell, SignificandProductConfig
-from hw.simcore.split_pe import (
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, shift_right_sticky
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.pe.operand import OPERAND, OperandDecode, OperandDecodeConfig
+from zoetrope.hw.pe.outer_product import OuterProduct, OuterProductConfig, RowOperands
+from zoetrope.hw.pe.plain_pe import PlainProduct
+from zoetrope.hw.pe.product import Scaled
+from zoetrope.hw.pe.significand_product import SIGNIFICAND_BITS, SignificandCell, SignificandProductConfig
+from zoetrope.hw.pe.split_pe import (
     WEIGHT_BITS,
     SplitProduct,
     SplitProductConfig,
@@ -28,7 +28,7 @@ from hw.simcore.split_pe import (
     multiples_layout,
     odd_multiples,
 )
-from hw.stream import delayed, register
+from zoetrope.hw.stream import delayed, register
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class AlignedPE(OuterProduct):
     row makes, as in ``SplitPE``.
 
     Error: at most ``2**(E - 14 - bits) * sum of |w|``, and half a unit of the FP32 result
-    (``golden.aligned_pe.error_bound``). The default of 16 bits is the least whose rms error is below that of products
+    (``golden.pe.aligned_pe.error_bound``). The default of 16 bits is the least whose rms error is below that of products
     rounded to 11 bits, as the LUT multiplier rounds them, on every kind of row tried; the hard one is a row with one large
     operand, where an aligned operand may lose all its bits and a product never does. Relative to the rms of the sums, 128
     operands:
@@ -277,7 +277,7 @@ class AlignedPE(OuterProduct):
     Stalls of one tile of K operands: ``K + 3`` before the first word (``K + 2`` with plain multipliers), then
     ``(K - 1) * (max(D, A) - D)``. Further tiles load meanwhile, an operand a cycle: ``schedule`` gives them operand by
     operand, and there are none where tiles are of one length.
-    Golden: ``golden.aligned_pe.aligned_pe``.
+    Golden: ``golden.pe.aligned_pe.aligned_pe``.
     """
 
     row_operands = AlignedRowOperands
@@ -313,3 +313,11 @@ class AlignedPE(OuterProduct):
                 starts.append(max(move + 1, starts[-1] + slots if starts else 0))
             freed.append(read)
         return starts
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": AlignedPEConfig(),
+    "small": AlignedPEConfig(bits=12, max_operands=5, product_stages=2, digits=()),
+    "wide": AlignedPEConfig(bits=41, add_stages=2),
+}

@@ -19,12 +19,12 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.float_add import FloatAdd, FloatAddConfig
-from hw.arith.float_compare import FloatCompare, FloatCompareConfig
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
-from hw.emit import emit_once
-from hw.formats import FP16
-from hw.stream import Operator, Pipeline, StreamOperator, delayed
+from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
+from zoetrope.hw.arith.float_compare import FloatCompare, FloatCompareConfig
+from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, delayed
 
 #: Register stages of adder and multiplier at most; one more separates the choice of their operands.
 OPERATOR_STAGES = 6
@@ -208,7 +208,7 @@ class Ewu(StreamOperator):
 
     Latency: ``stages`` cycles. Initiation interval: 1. Backpressure: yes.
     Errors: none; an opcode without a name gives NaN in every lane.
-    Golden: ``golden.ewu.ewu``.
+    Golden: ``golden.pe.ewu.ewu``.
 
     Rejected:
 
@@ -218,3 +218,12 @@ class Ewu(StreamOperator):
     """
 
     operator = EwuLanes
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": EwuConfig(),
+    "combinational": EwuConfig(stages=0),
+    "deep": EwuConfig(stages=7),
+    "single": EwuConfig(lanes=1),
+}

@@ -11,12 +11,12 @@ from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP32, leading_zeros
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.accumulator import accumulator_members, check_at_least_one
-from hw.simcore.product import Scaled
-from hw.stream import Operator, Pipeline, StreamOperator, delayed
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP32, leading_zeros
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.pe.accumulator import accumulator_members, check_at_least_one
+from zoetrope.hw.pe.product import Scaled
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, delayed
 
 #: Which cut points are registered, by number of stages. The first is outside the loop of the running sum.
 CUTS = ((), ("align",), ("align", "result"))
@@ -59,11 +59,11 @@ class FixedAccumulator(wiring.Component):
 
     Members
     -------
-    As ``hw.simcore.accumulator.Accumulator``, of which this is the exact alternative; ``sums`` are of ``sum_layout``.
+    As ``hw.pe.accumulator.Accumulator``, of which this is the exact alternative; ``sums`` are of ``sum_layout``.
 
     Latency: 1 + ``add_stages`` advances from ``valid``. Initiation interval: 1, as long as a word comes back to the same
     slot no earlier than ``turnaround`` advances later.
-    Golden: ``golden.fixed_sum.fixed_sum``.
+    Golden: ``golden.pe.fixed_sum.fixed_sum``.
     """
 
     def __init__(self, *, config):
@@ -181,7 +181,7 @@ class FixedToFloat(Operator):
     o : Out(outputs x FP32)
 
     Latency: 3 advances. Initiation interval: 1.
-    Golden: ``golden.fixed_sum.to_fp32``.
+    Golden: ``golden.pe.fixed_sum.to_fp32``.
     """
 
     def elaborate(self, platform):

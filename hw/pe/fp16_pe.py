@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from amaranth import Module
 
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP29
-from hw.simcore.outer_product import OuterProduct, OuterProductCell, OuterProductConfig, RowOperands
-from hw.stream import register
+from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP29
+from zoetrope.hw.pe.outer_product import OuterProduct, OuterProductCell, OuterProductConfig, RowOperands
+from zoetrope.hw.stream import register
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,18 @@ class FP16PE(OuterProduct):
     config : FP16PEConfig
 
     Stalls of K operands back to back: ``(K - 1) * (max(D, A) - D)``, with A the accumulator's turnaround.
-    Golden: ``golden.fp16_pe.fp16_pe``.
+    Golden: ``golden.pe.fp16_pe.fp16_pe``.
     """
 
     row_operands = FP16RowOperands
     cell = FP16Cell
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": FP16PEConfig(),
+    "deep": FP16PEConfig(product_stages=3, add_stages=6),
+    "combinational": FP16PEConfig(add_stages=0),
+    "array": FP16PEConfig(rows=2, columns=2, lanes=4, words=8),
+    "paper": FP16PEConfig(rows=8, columns=8, words=32),
+}

@@ -12,9 +12,9 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.product_table import find_reading
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.pe.product_table import find_reading
 
 
 def check_copy_width(reading, copy_width):
@@ -58,7 +58,7 @@ class LocalTable(wiring.Component):
 
     Latency: 1 cycle. Initiation interval: 1.
     Limits: reading an entry in the cycle in which its row is copied is undefined; the two sides use different banks.
-    Golden: ``golden.lut_multiplier.product_table``.
+    Golden: ``golden.pe.lut_multiplier.product_table``.
     """
 
     def __init__(self, *, config):
@@ -121,3 +121,13 @@ def _pick(m, row, index, width, name):
         m.d.comb += half.eq(Mux(index[level], row[width << level :], row[: width << level]))
         row = half
     return row
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": LocalTableConfig(),
+    "narrow": LocalTableConfig(copy_width=1),
+    "whole": LocalTableConfig(copy_width=64),
+    "shared": LocalTableConfig(read_ports=8),
+    "byte128": LocalTableConfig(reading="byte128", copy_width=16),
+}

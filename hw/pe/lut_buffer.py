@@ -12,10 +12,10 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.local_table import check_copy_width
-from hw.simcore.product_table import FRACTIONS, ProductGenerator, ProductGeneratorConfig, find_reading
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.pe.local_table import check_copy_width
+from zoetrope.hw.pe.product_table import FRACTIONS, ProductGenerator, ProductGeneratorConfig, find_reading
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LutBuffer(wiring.Component):
     filled : Out(1), the table is complete
 
     Latency: 2 cycles from a request to its first row. Initiation interval: 1 cycle a row, C a slice. Backpressure: yes.
-    Golden: ``golden.lut_multiplier.product_table``.
+    Golden: ``golden.pe.lut_multiplier.product_table``.
     """
 
     def __init__(self, *, config):
@@ -114,3 +114,12 @@ class LutBuffer(wiring.Component):
             with m.If(self.i.valid):
                 m.d.sync += s1_fraction.eq(self.i.payload)
         return m
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": LutBufferConfig(),
+    "narrow": LutBufferConfig(copy_width=1),
+    "whole": LutBufferConfig(copy_width=64),
+    "byte128": LutBufferConfig(reading="byte128", copy_width=16),
+}

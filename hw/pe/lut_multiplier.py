@@ -13,13 +13,13 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.formats import FP17, INT8, Float, leading_zeros
-from hw.simcore.local_table import LocalTable, LocalTableConfig
-from hw.simcore.operand import OPERAND
-from hw.simcore.product import SCALED_BYTE128, SCALED_ROUNDED, Scaled, pack_product
-from hw.simcore.product_table import find_reading
-from hw.stream import delayed
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP17, INT8, Float, leading_zeros
+from zoetrope.hw.pe.local_table import LocalTable, LocalTableConfig
+from zoetrope.hw.pe.operand import OPERAND
+from zoetrope.hw.pe.product import SCALED_BYTE128, SCALED_ROUNDED, Scaled, pack_product
+from zoetrope.hw.pe.product_table import find_reading
+from zoetrope.hw.stream import delayed
 
 
 def product_forms(reading):
@@ -173,7 +173,7 @@ class LutMultiplier(wiring.Component):
     product : Out, of form ``config.product``, ``latency`` advances after ``w``
 
     Latency: ``stages`` advances. Initiation interval: 1.
-    Golden: ``golden.lut_multiplier.lut_multiplier``.
+    Golden: ``golden.pe.lut_multiplier.lut_multiplier``.
     """
 
     def __init__(self, *, config):
@@ -217,3 +217,11 @@ class LutMultiplier(wiring.Component):
             self.product.eq(product.product),
         ]
         return m
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": LutMultiplierConfig(),
+    "deep": LutMultiplierConfig(stages=2),
+    "byte128": LutMultiplierConfig(reading="byte128", copy_width=16),
+}

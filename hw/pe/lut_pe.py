@@ -17,15 +17,21 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.simcore.local_table import LocalTable, LocalTableConfig
-from hw.simcore.lut_buffer import LutBuffer, LutBufferConfig
-from hw.simcore.lut_multiplier import LutMultiplier, LutMultiplierConfig, LutProduct, LutProductConfig, product_forms
-from hw.simcore.operand import OPERAND, OperandDecode, OperandDecodeConfig
-from hw.simcore.outer_product import OuterProduct, OuterProductCell, OuterProductConfig, RowOperands
-from hw.simcore.product_table import find_reading
-from hw.simcore.slice_generator import SliceGenerator, SliceGeneratorConfig
-from hw.stream import connect
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.pe.local_table import LocalTable, LocalTableConfig
+from zoetrope.hw.pe.lut_buffer import LutBuffer, LutBufferConfig
+from zoetrope.hw.pe.lut_multiplier import (
+    LutMultiplier,
+    LutMultiplierConfig,
+    LutProduct,
+    LutProductConfig,
+    product_forms,
+)
+from zoetrope.hw.pe.operand import OPERAND, OperandDecode, OperandDecodeConfig
+from zoetrope.hw.pe.outer_product import OuterProduct, OuterProductCell, OuterProductConfig, RowOperands
+from zoetrope.hw.pe.product_table import find_reading
+from zoetrope.hw.pe.slice_generator import SliceGenerator, SliceGeneratorConfig
+from zoetrope.hw.stream import connect
 
 TABLES = ("multiplier", "pe")
 
@@ -279,7 +285,7 @@ class LutPE(OuterProduct):
     filled : Out(1), the LUT buffer is complete: 65,536 (``odd16``) or 131,072 (``byte128``) cycles after reset; with a
         generator, always
 
-    Golden: ``golden.lut_pe.lut_pe``.
+    Golden: ``golden.pe.lut_pe.lut_pe``.
     """
 
     row_operands = LutRowOperands
@@ -312,3 +318,18 @@ def _fraction(x):
     if (int(x) >> 10) & 31:
         return fraction
     return (fraction << (11 - fraction.bit_length())) & 1023
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": LutPEConfig(),
+    "deep": LutPEConfig(product_stages=2, add_stages=6),
+    "combinational": LutPEConfig(add_stages=0),
+    "stalling": LutPEConfig(words=4, copy_width=4),
+    "shared": LutPEConfig(tables="pe"),
+    "byte128": LutPEConfig(reading="byte128", copy_width=16),
+    "generated": LutPEConfig(slices="generator"),
+    "fixed": LutPEConfig(slices="generator", accumulator="fixed"),
+    "array": LutPEConfig(rows=3, columns=2, lanes=4, words=16, copy_width=32),
+    "paper": LutPEConfig(rows=16, columns=8, words=32, copy_width=32),
+}

@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.formats import FP16, FP17, leading_zeros
+from zoetrope.hw.formats import FP16, FP17, leading_zeros
 
 #: What a product needs of its FP16 operand besides the significand.
 OPERAND = data.StructLayout({"exponent": FP17.exponent_bits, "sign": 1, "zero": 1, "inf": 1, "nan": 1})

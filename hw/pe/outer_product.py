@@ -19,18 +19,18 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.formats import FP16, FP17, FP32, INT8
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.accumulator import Accumulator, AccumulatorConfig, check_at_least_one
-from hw.simcore.fixed_accumulator import (
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP17, FP32, INT8
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig, check_at_least_one
+from zoetrope.hw.pe.fixed_accumulator import (
     FixedAccumulator,
     FixedAccumulatorConfig,
     FixedToFloatConfig,
     FixedToFloatStream,
 )
-from hw.simcore.product import SCALED_ROUNDED
-from hw.stream import connect, delayed
+from zoetrope.hw.pe.product import SCALED_ROUNDED
+from zoetrope.hw.stream import connect, delayed
 
 #: The kinds of sums, with the component of each and its register stages where none are given.
 ACCUMULATORS = {"fp32": (Accumulator, 3), "fixed": (FixedAccumulator, 1)}

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from hw.simcore.outer_product import OuterProduct
-from hw.simcore.significand_product import (
+from zoetrope.hw.pe.outer_product import OuterProduct
+from zoetrope.hw.pe.significand_product import (
     SignificandCell,
     SignificandPEConfig,
     SignificandProduct,
@@ -40,8 +40,18 @@ class PlainPE(OuterProduct):
     config : PlainPEConfig
 
     Stalls of K operands back to back: ``(K - 1) * (max(D, A) - D)``, with A the accumulator's turnaround.
-    Golden: ``golden.lut_pe.lut_pe``, reading ``odd16`` or ``exact``.
+    Golden: ``golden.pe.lut_pe.lut_pe``, reading ``odd16`` or ``exact``.
     """
 
     row_operands = SignificandRowOperands
     cell = PlainCell
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": PlainPEConfig(),
+    "deep": PlainPEConfig(product_stages=2, add_stages=6),
+    "combinational": PlainPEConfig(add_stages=0),
+    "exact": PlainPEConfig(exact=True),
+    "fixed": PlainPEConfig(exact=True, accumulator="fixed"),
+}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from amaranth import Signal
 from amaranth.lib import data
 
-from hw.formats import Float
+from zoetrope.hw.formats import Float
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from hw.formats import leading_zeros
+from zoetrope.hw.formats import leading_zeros
 
 FRACTIONS = 1024
 

@@ -10,13 +10,13 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.formats import FP17, FP24, INT8, Float, leading_zeros
-from hw.simcore.operand import OPERAND, OperandDecode, OperandDecodeConfig
-from hw.simcore.outer_product import OuterProductCell, OuterProductConfig, RowOperands
-from hw.simcore.product import SCALED_EXACT, SCALED_ROUNDED, Scaled, pack_product
-from hw.simcore.product_table import round_significand
-from hw.stream import delayed, register
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP17, FP24, INT8, Float, leading_zeros
+from zoetrope.hw.pe.operand import OPERAND, OperandDecode, OperandDecodeConfig
+from zoetrope.hw.pe.outer_product import OuterProductCell, OuterProductConfig, RowOperands
+from zoetrope.hw.pe.product import SCALED_EXACT, SCALED_ROUNDED, Scaled, pack_product
+from zoetrope.hw.pe.product_table import round_significand
+from zoetrope.hw.stream import delayed, register
 
 SIGNIFICAND_BITS = 11
 EXACT_BITS = 18

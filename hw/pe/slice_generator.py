@@ -13,8 +13,8 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.simcore.local_table import check_copy_width
-from hw.simcore.product_table import find_reading, round_significand, round_to_integer
+from zoetrope.hw.pe.local_table import check_copy_width
+from zoetrope.hw.pe.product_table import find_reading, round_significand, round_to_integer
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SliceGeneratorConfig:
 class SliceGenerator(wiring.Component):
     """Returns, for each fraction that comes in, the C = entries / W rows of its slice, in order, one a cycle.
 
-    The same entries on the same streams as ``hw.simcore.lut_buffer.LutBuffer``, at once after reset. Entry bW + k of a
+    The same entries on the same streams as ``hw.pe.lut_buffer.LutBuffer``, at once after reset. Entry bW + k of a
     slice is ``first + (bW + k) u``, rounded: with s = 1024 + f, ``first = s`` and ``u = 2 s`` (``odd16``), or 0 and f
     (``byte128``). The multiples k u are shifts and sums of smaller ones (W/2 - 1 adders), the base of a beat is a running
     sum (one), and each entry adds the two (W adders, W rounders).
@@ -52,7 +52,7 @@ class SliceGenerator(wiring.Component):
     filled : Out(1), always: there is nothing to fill
 
     Latency: 4 cycles from a request to its first row. Initiation interval: 1 cycle a row, C a slice. Backpressure: yes.
-    Golden: ``golden.lut_multiplier.product_table``.
+    Golden: ``golden.pe.lut_multiplier.product_table``.
     """
 
     latency = 4
@@ -125,3 +125,12 @@ def _multiple(m, made, k):
         made[k] = Signal(len(made[1]) + k.bit_length(), name=f"multiple_{k}")
         m.d.comb += made[k].eq(value)
     return made[k]
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": SliceGeneratorConfig(),
+    "narrow": SliceGeneratorConfig(copy_width=1),
+    "whole": SliceGeneratorConfig(copy_width=64),
+    "byte128": SliceGeneratorConfig(reading="byte128", copy_width=16),
+}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Signal
 from amaranth.lib import data
 
-from hw.simcore.outer_product import OuterProduct
-from hw.simcore.significand_product import (
+from zoetrope.hw.pe.outer_product import OuterProduct
+from zoetrope.hw.pe.significand_product import (
     SIGNIFICAND_BITS,
     SignificandCell,
     SignificandPEConfig,
@@ -122,9 +122,18 @@ class SplitPE(OuterProduct):
     config : SplitPEConfig
 
     Stalls of K operands back to back: ``1 + (K - 1) * (max(D, A) - D)``, with A the accumulator's turnaround.
-    Golden: ``golden.lut_pe.lut_pe``, reading ``odd16`` or ``exact``.
+    Golden: ``golden.pe.lut_pe.lut_pe``, reading ``odd16`` or ``exact``.
     """
 
     row_operands = SplitRowOperands
     cell = SplitCell
     startup = 1
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": SplitPEConfig(),
+    "exact": SplitPEConfig(exact=True, product_stages=2),
+    "fixed": SplitPEConfig(exact=True, accumulator="fixed"),
+    "two": SplitPEConfig(digits=(4, 3)),
+}

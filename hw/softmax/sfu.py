@@ -32,16 +32,16 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.exp import Exp, ExpConfig
-from hw.arith.float_add import FloatAdd, FloatAddConfig
-from hw.arith.float_compare import FloatCompare, FloatCompareConfig
-from hw.arith.float_convert import FloatConvert, FloatConvertConfig
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
-from hw.arith.reciprocal import Reciprocal, ReciprocalConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP32, Float
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import check_parts, delayed
+from zoetrope.hw.arith.exp import Exp, ExpConfig
+from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
+from zoetrope.hw.arith.float_compare import FloatCompare, FloatCompareConfig
+from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
+from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from zoetrope.hw.arith.reciprocal import Reciprocal, ReciprocalConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32, Float
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import check_parts, delayed
 
 _ONE = 0x3F800000
 
@@ -274,7 +274,7 @@ class RowSum(wiring.Component):
     total : Out(FP32)
 
     Latency: stages * (log2 lanes + 1 + log2 stages, rounded up). Initiation interval: 1.
-    Golden: ``golden.sfu.total``.
+    Golden: ``golden.softmax.sfu.total``.
     """
 
     def __init__(self, *, config):
@@ -361,7 +361,7 @@ class Sfu(wiring.Component):
     * ``normalise`` = 0: results are ``exp(x - m)`` in FP16; whoever multiplies by V then multiplies by ``reciprocal``. At
       35,100 tokens over half of the normalised results would be subnormal or zero.
     * ``tile`` = 1, the last word's too, in a config with ``tiles``: a row of a tile of keys, for a softmax over several
-      (``hw.simcore.tile_merge_unit``). Results are ``exp(x - m)`` as above, ``reciprocal`` is s itself, and ``maximum`` is m
+      (``hw.softmax.tile_merge_unit``). Results are ``exp(x - m)`` as above, ``reciprocal`` is s itself, and ``maximum`` is m
       in FP32, of the scaled scores; without a score s is 0 and m -inf. Latency and intervals are the same. ``tiles`` adds
       4 % to the default: 7 kGE, most of it the maxima of ``rows`` rows and delays of m and s.
 
@@ -382,7 +382,7 @@ class Sfu(wiring.Component):
     its structure. Four lanes of 3-stage operators are 160 kGE here, 40 % of it FP32 multipliers, 25 % exponentials.
 
     Accuracy: results of either mode within 0.51 ulp of FP16 of float64, 1 / s within 8 ulp of FP32, for rows of 26 to 17,550
-    elements; ``python -m sim.softmax_accuracy`` measures it.
+    elements; ``zoetrope study softmax`` measures it.
 
     Parameters
     ----------
@@ -400,7 +400,7 @@ class Sfu(wiring.Component):
     max(W, (``inverse_latency`` + 2W - 1) / ``rows``) cycles, without gaps from ``gapless`` words on. Backpressure: yes.
     Errors: a row that is too long, as above. The next row is right again.
     Memories: ``words`` + latency of lanes x 32 bits, twice (``score_buffer``, ``exponential_buffer``).
-    Golden: ``golden.sfu.sfu``, with ``running`` = ``add_stages``; of a row of a tile ``golden.sfu.tile``.
+    Golden: ``golden.softmax.sfu.sfu``, with ``running`` = ``add_stages``; of a row of a tile ``golden.softmax.sfu.tile``.
     """
 
     def __init__(self, *, config):
@@ -726,3 +726,21 @@ class Sfu(wiring.Component):
         convert = self._operator(m, name, FloatConvert, self.config.widen, en)
         m.d.comb += convert.i.eq(value)
         return convert.o.as_value()
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": SfuConfig(),
+    "deep": SfuConfig(
+        lanes=1,
+        max_row=53,
+        memory_stages=2,
+        multiply_stages=6,
+        add_stages=6,
+        exp_stages=10,
+        reciprocal_stages=8,
+        convert_stages=3,
+    ),
+    "tiles": SfuConfig(lanes=2, max_row=130, tiles=True),
+    "fp16": SfuConfig(lanes=2, max_row=130, scores=FP16, scaled=False),
+}

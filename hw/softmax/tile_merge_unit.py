@@ -37,16 +37,16 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.exp import Exp, ExpConfig
-from hw.arith.float_add import FloatAdd, FloatAddConfig
-from hw.arith.float_compare import FloatCompare, FloatCompareConfig
-from hw.arith.float_convert import FloatConvert, FloatConvertConfig
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
-from hw.arith.reciprocal import Reciprocal, ReciprocalConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP32
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import check_parts, delayed
+from zoetrope.hw.arith.exp import Exp, ExpConfig
+from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
+from zoetrope.hw.arith.float_compare import FloatCompare, FloatCompareConfig
+from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
+from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from zoetrope.hw.arith.reciprocal import Reciprocal, ReciprocalConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import check_parts, delayed
 
 _MINUS_INF = FP32.inf | 1 << 31
 _MINUS_ZERO = 1 << 31
@@ -186,7 +186,8 @@ class TileMergeUnit(wiring.Component):
     rows wait where one comes again within ``turnaround`` = max(3, multiply + add stages + 2) cycles (interlocked, in any
     order of tiles), where its 1 / l is not there yet, and for factors; ``slice_cycles`` is exact for them too.
 
-    Accuracy: with ``golden.sfu.tile`` and FP16 products summed in FP32 before it, over 26 tiles of 99 and of 1,350 tokens, A
+    Accuracy: with ``golden.softmax.sfu.tile`` and FP16 products summed in FP32 before it, over 26 tiles of 99 and of
+    1,350 tokens, A
     is within 5e-4 * (P |V|) of float64 attention, and the rms of its error within 4e-4 of that of A.
 
     Parameters
@@ -207,7 +208,7 @@ class TileMergeUnit(wiring.Component):
     cycle. Backpressure: yes; while ``o`` waits nothing is merged.
     Errors: as above; never a hang, as long as every tile has its words.
     Memories: acc, ``words`` * rows (a power of two) of lanes x 32 bits; m and l, rows of 32 bits each.
-    Golden: ``golden.tile_merge_unit.tile_merge_unit``.
+    Golden: ``golden.softmax.tile_merge_unit.tile_merge_unit``.
     """
 
     def __init__(self, *, config):
@@ -499,3 +500,23 @@ class TileMergeUnit(wiring.Component):
             m.d.sync += flag.eq(1)
         with m.Elif(self.clear):
             m.d.sync += flag.eq(0)
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": TileMergeUnitConfig(),
+    "odd": TileMergeUnitConfig(
+        lanes=3,
+        rows=5,
+        max_channels=7,
+        ahead=3,
+        multiply_stages=1,
+        add_stages=2,
+        exp_stages=5,
+        reciprocal_stages=3,
+        convert_stages=0,
+    ),
+    "single": TileMergeUnitConfig(
+        lanes=1, rows=1, max_channels=2, ahead=9, multiply_stages=0, add_stages=0, convert_stages=3
+    ),
+}

@@ -17,8 +17,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.stream import Operator, Pipeline, StreamOperator
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.stream import Operator, Pipeline, StreamOperator
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class BitonicSorter(Operator):
 
     Latency: columns / ``columns_per_stage``, rounded up, advances; 0 without registers. Initiation interval: 1.
     Area: 14.6 kGE for 8 lanes of 24 bits: 24 comparators of 270 GE, and 8 kGE of registers, one behind every column.
-    Golden: ``golden.bitonic_sorter.bitonic_sort``.
+    Golden: ``golden.tree.bitonic_sorter.bitonic_sort``.
 
     Rejected:
 
@@ -182,3 +182,12 @@ class BitonicSorterStream(StreamOperator):
     """``BitonicSorter`` between streams: rows of entries in, the same rows sorted out."""
 
     operator = BitonicSorter
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": BitonicSorterConfig(),
+    "descending": BitonicSorterConfig(lanes=13, payload_bits=5, descending=True, columns_per_stage=3),
+    "combinational": BitonicSorterConfig(lanes=5, columns_per_stage=0),
+    "bitonic": BitonicSorterConfig(lanes=16, payload_bits=3, bitonic=True),
+}

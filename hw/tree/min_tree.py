@@ -18,7 +18,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
-from hw.stream import Operator, StreamOperator
+from zoetrope.hw.stream import Operator, StreamOperator
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class MinTree(Operator):
     o : Out, struct of ``key`` and ``index``, ``latency`` advances later
 
     Latency: ``stages`` advances. Initiation interval: 1.
-    Golden: ``golden.min_tree.min_tree``.
+    Golden: ``golden.tree.min_tree.min_tree``.
     """
 
     def elaborate(self, platform):
@@ -119,3 +119,12 @@ class MinTreeStream(StreamOperator):
     """``MinTree`` between streams: ``i`` of the keys, ``o`` of ``{key, index}``."""
 
     operator = MinTree
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": MinTreeConfig(),
+    "combinational": MinTreeConfig(leaves=5, stages=0),
+    "deep": MinTreeConfig(leaves=13, width=20, stages=4),
+    "single": MinTreeConfig(leaves=1, stages=0),
+}

@@ -2,16 +2,16 @@
 
 ::
 
-    python -m sim.board --port /dev/ttyUSB0 selftest
-    python -m sim.board --simulate default selftest
+    zoetrope board --port /dev/ttyUSB0 selftest
+    zoetrope board --simulate default selftest
 
     board = Board("/dev/ttyUSB0")
     sums = board.lut_pe(x, w).view(np.float32)
 
-    driver = Driver(description, board.registers)    # of a board with a machine; see ``sim.driver``
+    driver = Driver(description, board.registers)    # of a board with a machine; see ``sim.host.driver``
     board.memory.write(0, tokens.tobytes())
 
-    run = board.simcore.run(q, k, v, Geometry(4, 4, 4), settings_of(board.simcore_config))    # see ``sim.simcore``
+    run = board.simcore.run(q, k, v, Geometry(4, 4, 4), settings_of(board.simcore_config))    # see ``sim.host.simcore``
 
 ``selftest`` sends what the benches of the units send, compares every answer with the goldens, and tells how fast it came.
 Nothing here knows what the port is: anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of
@@ -29,27 +29,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from golden import link
-from golden.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS
-from golden.formats import int8_encode
-from golden.link import ANSWER, HELLO, OVERHEAD, SYNC, Frame
-from golden.lut_pe import check_operands
-from golden.min_tree import min_tree
-from golden.simcore import Geometry, simcore
-from golden.sparsification_unit import squared_distance
-from hw import registry
-from hw.axi.registers import describe
-from hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
-from hw.errors import UserError, command_line
-from hw.simcore import simcore_registers
-from hw.simcore.simcore import Simcore
-from sim import clips
-from sim.driver import Driver
-from sim.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
-from sim.packing import pack, unpack
-from sim.simcore import Simcore as SimcoreDriver
-from sim.simcore import settings_of
-from sim.tb_min_tree import corner_keys
+from zoetrope.golden.board import link
+from zoetrope.golden.board.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS
+from zoetrope.golden.board.link import ANSWER, HELLO, OVERHEAD, SYNC, Frame
+from zoetrope.golden.formats import int8_encode
+from zoetrope.golden.pe.lut_pe import check_operands
+from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
+from zoetrope.golden.tree.min_tree import min_tree
+from zoetrope.hw import catalogue
+from zoetrope.hw.axi.registers import describe
+from zoetrope.hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.simcore.chip import simcore_registers
+from zoetrope.hw.simcore.chip.simcore import Simcore
+from zoetrope.sim.benches.tree.tb_min_tree import corner_keys
+from zoetrope.sim.host.driver import Driver
+from zoetrope.sim.host.simcore import Simcore as SimcoreDriver
+from zoetrope.sim.host.simcore import settings_of
+from zoetrope.sim.input import clips
+from zoetrope.sim.packing import pack, unpack
+from zoetrope.sim.stimulus.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
 
 BAUD = 1_000_000
 
@@ -106,13 +106,13 @@ def open_port(path, baud=BAUD):
 
 def known_versions():
     """Version word and (name, config) of each demonstrator that this tree builds; that of SIMCORE takes seconds to make."""
-    for name, config in registry.find("demonstrator").presets.items():
+    for name, config in catalogue.find("demonstrator").presets.items():
         yield _version(name), (name, config)
 
 
 @functools.cache
 def _version(preset):
-    return version_of(registry.find("demonstrator").config(preset))
+    return version_of(catalogue.find("demonstrator").config(preset))
 
 
 class Board:
@@ -168,7 +168,7 @@ class Board:
         return version, built
 
     def lut_pe(self, x, w):
-        """``golden.lut_pe.lut_pe`` on the board's LUT PE.
+        """``golden.pe.lut_pe.lut_pe`` on the board's LUT PE.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class Board:
         return self._outer_product("plain_pe", x, w)
 
     def min_tree(self, keys):
-        """``golden.min_tree.min_tree``: least key and its index over the last axis of unsigned ``keys``.
+        """``golden.tree.min_tree.min_tree``: least key and its index over the last axis of unsigned ``keys``.
 
         Rows shorter than the tree has leaves are filled up with the greatest key.
         """
@@ -209,7 +209,7 @@ class Board:
 
     @property
     def registers(self):
-        """The machine's registers, words of 32 bits: a transport of ``sim.driver``."""
+        """The machine's registers, words of 32 bits: a transport of ``sim.host.driver``."""
         self._with_machine()
         return _Registers(self)
 
@@ -221,7 +221,7 @@ class Board:
 
     @property
     def simcore(self):
-        """The driver of a SIMCORE, ``sim.simcore.Simcore``; the board is asked whether a head has ended."""
+        """The driver of a SIMCORE, ``sim.host.simcore.Simcore``; the board is asked whether a head has ended."""
         _ = self.simcore_config
         return SimcoreDriver(Driver(describe(simcore_registers.REGISTERS), self.registers), self.memory)
 
@@ -446,7 +446,8 @@ class Result:
 def selftest(board, tensors, *, seed=1, queries=8, units=None, tests=None):
     """Yield a ``Result`` for each test of each unit of ``board``, or for those named in ``units`` and ``tests``.
 
-    ``tensors`` are those of the benches (``sim.clips``); ``queries`` the tokens of the last frame whose scores are computed.
+    ``tensors`` are those of the benches (``sim.input.clips``); ``queries`` the tokens of the last frame whose scores
+    are computed.
     """
     vectors = dict.fromkeys(UNITS, _tiles) | {"min_tree": _keys, MEMORY: _bytes, SIMCORE: _heads}
     machine = [*[MEMORY] * (board.config.machine is not None), *[SIMCORE] * _is_simcore(board.config)]
@@ -559,7 +560,7 @@ def table(results):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.board", description="Check a board against the goldens.")
+    parser = argparse.ArgumentParser(prog="zoetrope board", description="Check a board against the goldens.")
     parser.add_argument("command", choices=("selftest", "version"), help="what to do")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0")
@@ -592,9 +593,9 @@ def main(arguments=None):
 
 
 def _simulated(preset):
-    from sim.pins import Pins  # and a simulator, which a board does not need
+    from zoetrope.sim.host.pins import Pins
 
-    config = registry.find("demonstrator").config(preset)
+    config = catalogue.find("demonstrator").config(preset)
     return Pins(replace(config, version=_version(preset)))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from golden.uart import FRAME_BITS, bits, received
+from zoetrope.golden.board.uart import FRAME_BITS, bits, received
 
 
 def sampled(values, divisor, phase=0.0):

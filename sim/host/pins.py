@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from hw.board.demonstrator import Demonstrator
-from sim.line import Decoder, sampled
-from sim.native import Native
+from zoetrope.hw.board.demonstrator import Demonstrator
+from zoetrope.sim.host.line import Decoder, sampled
+from zoetrope.sim.run.native import Native
 
 #: Cycles without a byte after which a read gives up, in bits of the line.
 SILENCE_BITS = 2000
 
 
 class Pins:
-    """What ``sim.board.Board`` needs of a port, on a demonstrator that runs as fast as it can. Time passes in ``read``.
+    """What ``sim.host.board.Board`` needs of a port, on a demonstrator that runs as fast as it can. Time passes in ``read``.
 
     Parameters
     ----------

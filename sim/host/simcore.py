@@ -15,16 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.formats import fp32
-from golden.reduction_tree import as_codes, inverse
-from golden.simcore import Geometry, Settings
-from golden.sort_select import proportion
-from golden.sparsification_unit import squared_threshold
-from hw.axi.registers import describe
-from hw.errors import UserError
-from hw.simcore.simcore_registers import COUNTERS, P_BITS, REGISTERS, VERSION, Cause
-from sim.driver import AsyncDriver, Driver
-from sim.native_axi import AxiMemory, Lite
+from zoetrope.golden.formats import fp32
+from zoetrope.golden.simcore.chip.simcore import Geometry, Settings
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, inverse
+from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_threshold
+from zoetrope.hw.axi.registers import describe
+from zoetrope.hw.errors import UserError
+from zoetrope.hw.simcore.chip.simcore_registers import COUNTERS, P_BITS, REGISTERS, VERSION, Cause
+from zoetrope.sim.host.driver import AsyncDriver, Driver
+from zoetrope.sim.run.native_axi import AxiMemory, Lite
 
 #: The pin; Verilator has a word of its own that is "interrupt".
 INTERRUPT = "irq"
@@ -146,7 +146,7 @@ class AsyncSimcore:
 
     Parameters
     ----------
-    registers : ``sim.driver.AsyncDriver`` over ``hw.simcore.simcore_registers.REGISTERS``
+    registers : ``sim.host.driver.AsyncDriver`` over ``hw.simcore.chip.simcore_registers.REGISTERS``
     memory : where the machine's AXI4 master reads and writes; its methods return
     wait : awaited after a start; returns when ``irq`` is high. None: the status is polled
     base : address from which matrices are put where a head does not say where
@@ -180,7 +180,8 @@ class AsyncSimcore:
         Parameters
         ----------
         q, k, v : (T, d), ``float16`` or binary16 codes
-        geometry, settings : as of ``golden.simcore.simcore``; by default the settings of the machine's own sizes
+        geometry, settings : as of ``golden.simcore.chip.simcore.simcore``; by default the settings of the machine's
+        own sizes
         places : ``Addresses``; by default one behind the other
         changes : register or field to value, in place of what follows from the rest
 
@@ -239,7 +240,7 @@ def _check(machine, matrices, geometry, settings):
 
 
 class Simcore:
-    """The same over transports whose methods return: ``registers`` is a ``sim.driver.Driver``, ``wait`` is called."""
+    """The same over transports whose methods return: ``registers`` is a ``sim.host.driver.Driver``, ``wait`` is called."""
 
     def __init__(self, registers, memory, wait=None, *, base=0, behind=0):
         self.registers, self.memory = registers, memory
@@ -289,7 +290,7 @@ def on_native(
     """The driver of a native SIMCORE with ``size`` bytes of memory from ``base`` on.
 
     ``limit``: cycles of a head after which it is given up; ``told``: called with those so far, now and then; ``memory``:
-    further arguments of ``sim.native_axi.AxiMemory`` (``latency``, ``seed``, ``bursts``).
+    further arguments of ``sim.run.native_axi.AxiMemory`` (``latency``, ``seed``, ``bursts``).
     """
     ram = AxiMemory(native, size, base=base, prefix=prefixes[1], **memory)
     registers = Driver(describe(REGISTERS), Lite(native, ram, prefix=prefixes[0]))

@@ -37,9 +37,9 @@ from cocotb.simtime import get_sim_time
 from cocotb.triggers import First, RisingEdge, Timer
 from cocotb.types import Logic
 
-from sim.payloads import as_rows, to_integers
-from sim.ports import interface
-from sim.record import CONTEXT, Row
+from zoetrope.sim.payloads import as_rows, to_integers
+from zoetrope.sim.ports import interface
+from zoetrope.sim.record import CONTEXT, Row
 
 STALLS = ("none", "sink", "source", "both")
 
@@ -142,7 +142,7 @@ class Bench:
         self._sinks = {s.name: _Sink(dut, s, self._pattern(s, "sink")) for s in streams.values() if not s.into}
         self._streams = {**self._sources, **self._sinks}
         self._abandoned = set()
-        self._counting = hasattr(dut, "counted")  # a netlist of synth.switching
+        self._counting = hasattr(dut, "counted")  # a netlist of synth.flows.switching
         self._settled = False  # nothing was sent or ran since the last quiet period
         latency = getattr(self.component, "latency", None) or 0
         self._quiet_cycles = int(min(max(latency, 64), 1024))

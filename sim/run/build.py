@@ -1,40 +1,23 @@
-"""Simulator builds, cached by content: the same Verilog, flags and tool versions are compiled once.
-
-A build lives in ``.cache/sim/<simulator>-<top>-<hash>/`` under the project root (``ZOETROPE_CACHE`` names another cache).
-It is made in a ``.partial`` folder beside that name and renamed when complete, under a lock of its own: an interrupted or
-failed build is never taken for a good one, and processes that want the same build at once make it once. Builds not used
-for two weeks are removed when the next one is made; ``make clean`` removes the cache.
+"""Simulator builds, cached by content: the same Verilog, flags and tool versions are compiled once (``hw.cache``).
 
 Only the ports of the top module are visible to cocotb. Its own runner makes every signal public (``--public-flat-rw``),
 which keeps Verilator from optimising: 2 to 5 times the compile time and a third of the speed on Amaranth's output.
 """
 
-import contextlib
-import fcntl
-import hashlib
-import importlib.metadata
-import inspect
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-from cocotb_tools import config as cocotb_config
+from zoetrope.hw import cache
+from zoetrope.hw.errors import ToolError
+from zoetrope.sim.run import toolchain
 
-from hw import emit
-from hw.errors import ToolError
-from sim import toolchain
-
-ROOT = Path(__file__).resolve().parent.parent
 NATIVE_SOURCE = Path(__file__).with_name("native.cpp")
 AXI_SOURCE = Path(__file__).with_name("native_axi.cpp")
-SWITCHING_SOURCE = Path(__file__).with_name("switching.cpp")
-
-UNUSED_DAYS = 14
 
 # Yosys writes expressions whose widths Verilator would rather see spelled out. All other warnings stop the build.
 _WARNINGS = ("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC")
@@ -48,31 +31,6 @@ _NATIVE_FLAGS = ("--cc", "-O3", "--no-assert", "--x-assign", "fast", "--x-initia
 _OPTIMISE = "OPT_FAST=-O1"
 
 
-def cache():
-    """The root of everything that can be made again."""
-    return Path(os.environ.get("ZOETROPE_CACHE") or ROOT / ".cache").resolve()
-
-
-def verilog(component, top):
-    """The Verilog of ``component``, which has a ``config``, as module ``top``.
-
-    Kept by its sources: elaboration takes seconds for a block with a large memory, reading the sources of ``hw`` none.
-    """
-    own = inspect.getsourcefile(type(component))
-    sources = [Path(own).read_text(), *(path.read_text() for path in sorted((ROOT / "hw").rglob("*.py")))]
-    what = f"{type(component).__qualname__} {component.config!r} {top}"
-    versions = (importlib.metadata.version("amaranth"), toolchain.yosys_version())
-    path = cache() / "verilog" / f"{top}-{_digest(what, *sources, *versions)}.v"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with announced(f"elaborating {top}"):
-            result = emit.verilog(component, top)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(result)
-        partial.replace(path)
-    return path.read_text()
-
-
 def ports(text, top):
     """The port names of module ``top`` in Verilog ``text``."""
     header = re.search(rf"^module {re.escape(top)}\s*\((.*?)\);", text, re.S | re.M)
@@ -81,20 +39,23 @@ def ports(text, top):
     return re.findall(r"\w+", header[1])
 
 
-def for_cocotb(text, top, sim="verilator", waves=False):
+def for_cocotb(text, top, waves=False, glue=""):
     """Build Verilog ``text`` for cocotb's runner. Returns the folder to pass as its ``build_dir``.
 
-    The shell of a netlist (``synth.switching``) has ``switching.cpp`` in it.
+    ``glue`` is C++ that the Verilog calls by DPI.
     """
-    if sim == "icarus":
-        key = _digest("icarus", text, top, str(waves), toolchain.versions(sim))
-        return _cached(f"icarus-{top}-{key}", f"{top} (icarus)", lambda work: _icarus(work, text, top, waves))
+    from cocotb_tools import config as cocotb  # a native build needs no cocotb
+
     trace = (("--trace-fst",) if toolchain.can_write_fst() else ("--trace",)) if waves else ()
     flags = (*_COCOTB_FLAGS, *trace, *_WARNINGS)
-    glue = SWITCHING_SOURCE.read_text() if 'import "DPI-C"' in text else ""
-    key = _digest("cocotb", text + glue, top, *flags, _OPTIMISE, toolchain.versions(sim), str(cocotb_config.libs_dir))
+    versions = (toolchain.versions(), toolchain.cocotb_version(), str(cocotb.libs_dir))
+    key = cache.digest("cocotb", text + glue, top, *flags, _OPTIMISE, *versions)
     label = f"{top} (verilator{', with waves' if waves else ''})"
-    return _cached(f"verilator-{top}-{key}", label, lambda work: _cocotb(work, text, top, glue, flags))
+
+    def make(work):
+        _cocotb(work, text, top, glue, flags, cocotb)
+
+    return cache.kept_folder("sim", f"verilator-{top}-{key}", label, make)
 
 
 def for_native(text, top):
@@ -105,18 +66,20 @@ def for_native(text, top):
     axi = any(port.endswith("_arvalid") for port in ports(text, top))
     glue = NATIVE_SOURCE.read_text() + (AXI_SOURCE.read_text() if axi else "")
     flags = (*_NATIVE_FLAGS, *_WARNINGS)
-    key = _digest("native", text, top, glue, *flags, _OPTIMISE, toolchain.versions("verilator"))
-    return (
-        _cached(f"native-{top}-{key}", f"{top} (native)", lambda work: _native(work, text, top, glue, flags)) / "sim.so"
-    )
+    key = cache.digest("native", text, top, glue, *flags, _OPTIMISE, toolchain.versions())
+
+    def make(work):
+        _native(work, text, top, glue, flags)
+
+    return cache.kept_folder("sim", f"native-{top}-{key}", f"{top} (native)", make) / "sim.so"
 
 
-def _cocotb(work, text, top, glue, flags):
+def _cocotb(work, text, top, glue, flags, cocotb):
     visible = "".join(f'public_flat_rw -module "{top}" -var "{port}"\n' for port in ports(text, top))
     (work / "ports.vlt").write_text(f"`verilator_config\n{visible}")
     (work / f"{top}.v").write_text(text)
-    libraries = cocotb_config.libs_dir
-    main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    libraries = toolchain.without_spaces(cocotb.libs_dir)
+    main = toolchain.without_spaces(cocotb.share_dir) / "lib" / "verilator" / "verilator.cpp"
     link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
     sources = ["ports.vlt", str(main), f"{top}.v"]
     if glue:
@@ -141,17 +104,6 @@ def _native(work, text, top, glue, flags):
     _keep(work, "sim.so", f"{top}.v", "build.log")
 
 
-def _icarus(work, text, top, waves):
-    (work / f"{top}.v").write_text(text)
-    (work / "time.f").write_text("+timescale+1ns/1ps\n")
-    sources, tops = [f"{top}.v"], ["-s", top]
-    if waves:
-        dump = f'module dump;\ninitial begin $dumpfile("dump.fst"); $dumpvars(0, {top}); end\nendmodule\n'
-        (work / "dump.v").write_text(dump)
-        sources, tops = [*sources, "dump.v"], [*tops, "-s", "dump"]
-    _run(work, [toolchain.icarus(), "-g2012", "-o", "sim.vvp", "-f", "time.f", *tops, *sources])
-
-
 def _verilate(work, top, *arguments):
     tool = toolchain.verilator()
     _run(work, [tool.binary, "--Mdir", ".", "--prefix", "Vtop", "--top-module", top, *arguments], tool.environment)
@@ -160,7 +112,7 @@ def _verilate(work, top, *arguments):
 def _make(work, flags, *goals):
     tool = toolchain.verilator()
     compiler = " ".join(toolchain.compiler())
-    runtime = cache() / "sim" / f"runtime-{_digest(*flags, str(goals != ()), toolchain.versions('verilator'))}"
+    runtime = cache.root() / "sim" / f"runtime-{cache.digest(*flags, str(goals != ()), toolchain.versions())}"
     reused = _reuse(runtime, work)
     variables = [f"CXX={compiler}", f"LINK={compiler}", f"PYTHON3={sys.executable}", _OPTIMISE, *tool.make]
     jobs = f"-j{min(4, os.cpu_count() or 1)}"
@@ -210,57 +162,3 @@ def _run(work, command, environment=None):
         telling = [line for line in lines if re.search(r"%(Error|Warning)|\berror\b", line)][:4] or lines[-3:]
         where = f"see {work / 'build.log'}"
         raise ToolError(f"{Path(command[0]).name} failed (exit {done.returncode}): {' | '.join(telling)}; {where}")
-
-
-def _cached(name, label, make):
-    builds = cache() / "sim"
-    folder = builds / name
-    if " " in str(builds):
-        raise ToolError(f"GNU make cannot build in a path with spaces: {builds}; set ZOETROPE_CACHE to another folder")
-    builds.mkdir(parents=True, exist_ok=True)
-    if not folder.is_dir():
-        with announced(f"building {label}"), locked(builds / "locks" / name):
-            if not folder.is_dir():
-                partial = builds / f"{name}.partial"
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir()
-                make(partial)
-                partial.rename(folder)
-                _prune()
-    os.utime(folder)
-    return folder
-
-
-def _prune():
-    """Remove what nobody used for ``UNUSED_DAYS``; what another process renames or removes meanwhile is passed over."""
-    oldest = time.time() - UNUSED_DAYS * 86400
-    for path in (*cache().glob("sim/*"), *cache().glob("verilog/*")):
-        with contextlib.suppress(FileNotFoundError):
-            if path.name == "locks" or path.stat().st_mtime > oldest:
-                continue
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Hold the lock file ``path``; other processes wait. The kernel releases it however this process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def announced(message, after=2.0):
-    """Say ``message`` on stderr if what runs inside takes longer than ``after`` seconds."""
-    timer = threading.Timer(after, lambda: print(f"{message} ...", file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _digest(*parts):
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

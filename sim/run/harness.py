@@ -18,15 +18,15 @@ from xml.etree import ElementTree
 import numpy as np
 from cocotb_tools.runner import get_runner
 
-from hw import registry
-from hw.errors import UserError
-from sim import build, toolchain
-from sim.ports import interface
-from sim.record import CONTEXT, Context, Row
-from sim.waves import write_view
-from synth import netlist as gate_netlist
+from zoetrope.hw import cache, catalogue
+from zoetrope.hw.errors import UserError
+from zoetrope.sim.ports import interface
+from zoetrope.sim.record import CONTEXT, Context, Row
+from zoetrope.sim.run import build, toolchain
+from zoetrope.sim.run.waves import write_view
 
-RESULTS = build.ROOT / "build" / "sim"
+#: Where results go, below the folder in which a command runs.
+RESULTS = Path("build", "sim")
 
 
 class BenchFailed(UserError, AssertionError):
@@ -50,7 +50,6 @@ class Report:
 
     block: str
     preset: str
-    sim: str
     seed: int
     rows: tuple
     seconds: float
@@ -91,30 +90,30 @@ def simulate(
     *,
     config=None,
     seed=None,
-    sim=None,
     waves=None,
     tensors=None,
     testcase=None,
     stall=None,
     netlist=None,
+    glue="",
     bench=None,
 ):
     """Run the bench of ``block`` and return its ``Report``.
 
     Parameters
     ----------
-    block : name in the registry, or a ``hw.registry.Block``
+    block : name in the catalogue, or a ``hw.catalogue.Block``
     preset : name of a preset; the block's first one if neither this nor ``config`` is given
     config : a config outside the presets
     seed : of all random data; the environment's ``SEED``, else derived from block and preset
-    sim : "verilator" or "icarus"; the environment's ``SIM``, else Verilator
     waves : whether to write a trace and a GTKWave save file; the environment's ``WAVES`` decides if it is set
     tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
     testcase : run only this test of the bench, or those of a sequence
     stall : run only under this stall pattern
-    netlist : what to simulate in place of the component's Verilog: True for its generic-gate netlist (``synth.netlist``), or
-        a path of Verilog with the same ports
-    bench : module of the bench; ``sim.tb_<block>`` by default
+    netlist : what to simulate in place of the component's Verilog: a function of component and name that returns Verilog,
+        or the path of Verilog with the same ports
+    glue : C++ that this Verilog calls by DPI
+    bench : module of the bench; the block's own by default
 
     Raises
     ------
@@ -125,53 +124,51 @@ def simulate(
     """
     __tracebackhide__ = True  # pytest then shows the test's own line and the message
     start = time.perf_counter()
-    block = registry.find(block) if isinstance(block, str) else block
+    block = catalogue.find(block) if isinstance(block, str) else block
     label = f"config-{_digest(repr(config))[:8]}" if config is not None else preset or next(iter(block.presets))
-    bench = bench or f"sim.tb_{block.name}"
+    bench = bench or block.bench
     if importlib.util.find_spec(bench) is None:
         raise UserError(f"block {block.name} has no bench: there is no module {bench}")
-    gates = " NETLIST=1" if netlist is True else ""
+    gates = " NETLIST=1" if callable(netlist) else ""
     rerun = "SEED={}" if config is not None else f"make sim BLOCK={block.name} PRESET={label}{gates} SEED={{}}"
     config = block.config(preset) if config is None else config
-    sim = toolchain.simulator(sim)
     seed = _seed(seed, f"{block.name}/{label}")
     waves = _flag("WAVES", waves)
     component = block.component(config=config)
     text = _verilog(component, block.name, netlist)
     clocked = "clk" in build.ports(text, block.name)
-    built = build.for_cocotb(text, block.name, sim, waves)
+    built = build.for_cocotb(text, block.name, waves, glue)
     chosen = _filter(testcase, stall)
     names = testcase if isinstance(testcase, str) else "-".join(testcase or ())
-    parts = [block.name, label, sim if sim != "verilator" else "", names, stall or "", "netlist" if netlist else ""]
+    parts = [block.name, label, names, stall or "", "netlist" if netlist else ""]
     with _folder("-".join(filter(None, parts))) as folder:
         rows = str(folder / "rows.jsonl")
         context = Context(block.component, config, seed, clocked, rows, _tensors(tensors, folder))
         (folder / "context.pickle").write_bytes(pickle.dumps(context))
-        _launch(sim, built, block.name, bench, folder, seed, waves, chosen)
+        _launch(built, block.name, bench, folder, seed, waves, chosen)
         if waves:
             _view(folder, block.name, component, clocked)
         rows = _rows(folder)
-        report = Report(block.name, label, sim, seed, rows, time.perf_counter() - start, folder)
+        report = Report(block.name, label, seed, rows, time.perf_counter() - start, folder)
         fault = _fault(rows, folder)
         if fault:
-            simulator = "" if sim == "verilator" else f" SIM={sim}"
-            again = f"  again: {rerun.format(seed)} WAVES=1{simulator}\n  log: {relative(folder / 'sim.log')}"
+            again = f"  again: {rerun.format(seed)} WAVES=1\n  log: {relative(folder / 'sim.log')}"
             raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
     return report
 
 
 def _verilog(component, top, netlist):
-    if netlist is True:
-        with build.announced(f"synthesising {top}"):
-            return gate_netlist.verilog(component, top)
-    return Path(netlist).read_text() if netlist else build.verilog(component, top)
+    if callable(netlist):
+        with cache.announced(f"synthesising {top}"):
+            return netlist(component, top)
+    return Path(netlist).read_text() if netlist else cache.verilog(component, top)
 
 
 @contextlib.contextmanager
 def _folder(name):
     """An empty folder of results that no other process uses meanwhile."""
-    folder = RESULTS / name
-    with build.locked(RESULTS / "locks" / name):
+    folder = RESULTS.absolute() / name
+    with cache.locked(folder.parent / "locks" / name):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         yield folder
@@ -186,16 +183,16 @@ def _filter(testcase, stall):
     return rf"\.({tests})" + (f"/stall={stall}" if stall else "") + "(/|$)"
 
 
-def _launch(sim, built, top, bench, folder, seed, waves, chosen):
+def _launch(built, top, bench, folder, seed, waves, chosen):
     """Run the simulator; its output goes to ``sim.log``, the verdicts to ``results.xml`` and ``rows.jsonl``."""
     toolchain.libpython()
-    runner = get_runner(sim)
+    runner = get_runner("verilator")
     runner.log.disabled = True
-    arguments = [f"+verilator+seed+{seed % (2**31 - 1) + 1}", "+verilator+rand+reset+2"] if sim == "verilator" else []
+    arguments = [f"+verilator+seed+{seed % (2**31 - 1) + 1}", "+verilator+rand+reset+2"]
     # cocotb would rewrite the assertions of all modules, Amaranth's too: 1.1 s a start instead of 0.5.
     environment = {CONTEXT: str(folder / "context.pickle"), "COCOTB_REWRITE_ASSERTION_FILES": "tb_*.py"}
     # Under pytest the runner exits when a test fails, and it raises when the simulator does; ``_fault`` tells why.
-    with _imported_from(build.ROOT), contextlib.suppress(SystemExit, RuntimeError):
+    with contextlib.suppress(SystemExit, RuntimeError):
         runner.test(
             test_module=bench,
             hdl_toplevel=top,
@@ -249,7 +246,7 @@ def _shown(row):
 def _excerpt(log):
     """What a log says of the end of a run: the last error, with its places in this project."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.exists() else []
-    places = [line for line in lines if line.startswith('File "') and str(build.ROOT) in line][-2:]
+    places = [line for line in lines if line.startswith('File "') and "zoetrope" in line][-2:]
     errors = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception)\b|%Error", line)][-1:]
     return "\n".join(f"  {line}" for line in [*places, *errors] or lines[-4:])
 
@@ -276,20 +273,9 @@ def _flag(name, default):
     return bool(default) if text == "" else text.lower() not in ("0", "no", "n", "off", "false", "disable")
 
 
-@contextlib.contextmanager
-def _imported_from(root):
-    """Have the simulator's Python import this tree: the runner hands ``sys.path`` on, where "" would be its own folder."""
-    saved = sys.path[:]
-    sys.path[:0] = [str(root)]
-    try:
-        yield
-    finally:
-        sys.path[:] = saved
-
-
 def relative(path):
-    """``path`` as a user in the project's folder writes it."""
-    return path.relative_to(build.ROOT) if path.is_relative_to(build.ROOT) else path
+    """``path`` as a user in this folder writes it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _digest(text):

@@ -9,10 +9,11 @@ import functools
 
 import numpy as np
 
-from hw.errors import UserError
-from sim import build
-from sim.payloads import to_rows
-from sim.ports import interface
+from zoetrope.hw import cache
+from zoetrope.hw.errors import UserError
+from zoetrope.sim.payloads import to_rows
+from zoetrope.sim.ports import interface
+from zoetrope.sim.run import build
 
 #: What ``design_streams`` returns when a sink broke the protocol; 0 and 1 mean all sinks filled, or not in time.
 _VIOLATIONS = {
@@ -57,7 +58,7 @@ class Native:
         widths = {port.name: port.width for port in ports.values()}
         for stream in streams.values():
             widths |= {stream.port("payload"): stream.width, stream.port("valid"): 1, stream.port("ready"): 1}
-        return cls(build.for_native(build.verilog(component, name), name), streams, {"clk": 1, "rst": 1, **widths})
+        return cls(build.for_native(cache.verilog(component, name), name), streams, {"clk": 1, "rst": 1, **widths})
 
     def __init__(self, library, streams, widths):
         self._library = _load(str(library))

@@ -19,7 +19,7 @@ import ctypes
 
 import numpy as np
 
-from sim.native import NativeError
+from zoetrope.sim.run.native import NativeError
 
 _PINS = (
     *("awaddr", "awlen", "awsize", "awburst", "awvalid", "awready"),
@@ -82,7 +82,7 @@ class AxiMemory:
 
     Parameters
     ----------
-    native : ``sim.native.Native``
+    native : ``sim.run.native.Native``
     size : bytes of memory, a multiple of a word; it begins as 0
     base : address of the first one
     latency : cycles from AR to the first word, and from the last W to B; at least 1
@@ -178,11 +178,11 @@ class AxiMemory:
 
 
 class Lite:
-    """A transport for ``sim.driver.Driver``: registers at the AXI4-Lite slave pins of a native design.
+    """A transport for ``sim.host.driver.Driver``: registers at the AXI4-Lite slave pins of a native design.
 
     Parameters
     ----------
-    native : ``sim.native.Native``
+    native : ``sim.run.native.Native``
     memory : ``AxiMemory`` of the same design, which goes on while a register is accessed; None: it has none
     prefix : of the pins
     limit : cycles without a response after which ``BusError`` is raised, as for a response that is an error

@@ -8,8 +8,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 
-from hw.errors import UserError
-from sim.harness import RESULTS, BenchFailed, simulate
+from zoetrope.hw.errors import UserError
+from zoetrope.sim.run.harness import RESULTS, BenchFailed, simulate
 
 RESULTS_FILE = RESULTS / "results.json"
 _MEASURED = ("vectors", "mismatches", "cycles", "latency", "interval", "utilisation")
@@ -53,7 +53,7 @@ def _run(block, preset, settings):
         report, error = failure.report, str(failure)
     except UserError as failure:
         error = f"{block}, {preset}: {failure}"
-    result = {name: getattr(report, name, None) for name in ("sim", "seed", *_MEASURED)}
+    result = {name: getattr(report, name, None) for name in ("seed", *_MEASURED)}
     rows = [asdict(row) for row in report.rows] if report else []
     seconds = time.perf_counter() - start
     return {"block": block, "preset": preset, **result, "seconds": seconds, "error": error, "rows": rows}

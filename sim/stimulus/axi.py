@@ -6,9 +6,9 @@ before the first burst is, since the goldens say what the bursts are.
 
 import numpy as np
 
-from golden import axi_bursts, axi_reader, axi_writer
-from golden.axi_bursts import DECERR, OKAY, SLVERR, first_error
-from sim.packing import pack
+from zoetrope.golden.axi import axi_bursts, axi_reader, axi_writer
+from zoetrope.golden.axi.axi_bursts import DECERR, OKAY, SLVERR, first_error
+from zoetrope.sim.packing import pack
 
 #: Bytes of memory that the commands of one traffic use.
 ARENA = 1 << 15

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from golden.formats import Float
+from zoetrope.golden.formats import Float
 
 
 def corners(fmt: Float) -> dict[str, int]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.datm import Match, match
-from golden.dst_chooser import choose
-from hw.orbis.datm_config import Statistic, Status
-from sim.packing import pack, unpack
+from zoetrope.golden.orbis.matching.datm import Match, match
+from zoetrope.golden.orbis.matching.dst_chooser import choose
+from zoetrope.hw.orbis.matching.datm_config import Statistic, Status
+from zoetrope.sim.packing import pack, unpack
 
 
 @dataclass(eq=False)
@@ -130,7 +130,7 @@ SINKS = {"o_read": Job.reads, "o_pairs": Job.pairs, "o_dst": Job.medoids}
 
 
 def run(native, c, jobs, **options):
-    """Run ``jobs`` on a ``sim.native.Native`` of the engine and compare all that comes.
+    """Run ``jobs`` on a ``sim.run.native.Native`` of the engine and compare all that comes.
 
     ``options``: of ``Native.streams``. Returns the statistics of each job as {kind: value}, the losses left out. An
     ``AssertionError`` names the stream and the job where something differs.

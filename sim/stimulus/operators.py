@@ -5,10 +5,10 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden import formats
-from hw.emit import emit_once
-from hw.stream import connect
-from sim.payloads import as_rows
+from zoetrope.golden import formats
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.stream import connect
+from zoetrope.sim.payloads import as_rows
 
 #: Vectors a call of the native driver: a few tens of megabytes of rows and cycle numbers.
 CHUNK = 1 << 20

@@ -4,14 +4,14 @@ import functools
 
 import numpy as np
 
-from golden.aligned_pe import aligned_pe
-from golden.formats import FP16
-from golden.fp16_pe import fp16_pe
-from golden.lut_pe import lut_pe
-from golden.quantization_unit import quantize
-from golden.scale_unit import fold_key_scales
-from hw.formats import INT8
-from sim.packing import pack
+from zoetrope.golden.formats import FP16
+from zoetrope.golden.pe.aligned_pe import aligned_pe
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
+from zoetrope.hw.formats import INT8
+from zoetrope.sim.packing import pack
 
 #: FP16 codes that a multiplier may get wrong, by name.
 CORNERS = {

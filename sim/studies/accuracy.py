@@ -1,6 +1,7 @@
 """How far a dot product on each multiplier is from float64: on seeded normal data, and on Q K^T of the clip.
 
-``python -m sim.accuracy [--clip PATH] [--tensors NPZ]`` prints the table. Quantization of K to INT8 is in every row; the row
+``zoetrope study accuracy [--clip PATH] [--tensors NPZ]`` prints the table. Quantization of K to INT8 is in
+every row; the row
 "INT8 alone" has exact products and sums, so that what a reading of the product table adds can be told apart from it.
 """
 
@@ -10,13 +11,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from golden.formats import FP16, FP32, fp16, to_float64
-from golden.lut_multiplier import READINGS
-from golden.lut_pe import lut_pe
-from golden.quantization_unit import dequantize, quantize
-from golden.scale_unit import fold_key_scales
-from hw.errors import command_line
-from sim import clips
+from zoetrope.golden.formats import FP16, FP32, fp16, to_float64
+from zoetrope.golden.pe.lut_multiplier import READINGS
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import dequantize, quantize
+from zoetrope.hw.errors import command_line
+from zoetrope.sim.input import clips
 
 #: Rows of Q that each figure is taken over, and keys that each meets.
 QUERIES, KEYS = 64, 64
@@ -50,7 +51,7 @@ def _normal(seed, rows, terms):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.accuracy", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope study accuracy", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
     options = parser.parse_args(argv)

@@ -1,8 +1,11 @@
 """One head of attention through SIMCORE's RTL: every bit of A against the golden, its error, cycles, and where they go.
 
-``python -m sim.head [--clip PATH | --tensors NPZ] [--frames N] [--preset NAME] [--p P] [--tau TAU] [--out SVG]`` runs it
-with each of the paper's ablations, natively (``sim.native_axi``), and writes ``build/sim/head.json``. The picture has the
-importance map of P and the tokens that are skipped. Beside the measured cycles stand those of ``sim.cycles``, a model, of
+``zoetrope head [--clip PATH | --tensors NPZ] [--frames N] [--preset NAME] [--p P] [--tau TAU] [--out
+SVG]`` runs it
+with each of the paper's ablations, natively (``sim.run.native_axi``), and writes ``build/sim/head.json``. The picture
+has the
+importance map of P and the tokens that are skipped. Beside the measured cycles stand those of ``sim.model.cycles``, a
+model, of
 the same machine and of the paper's size, which is not simulated. Frames are few unless asked for: cycles go with the square
 of the tokens. ``make sim`` ends with it.
 """
@@ -24,16 +27,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from golden.reference import attention
-from golden.simcore import Geometry, Result, Settings, simcore
-from golden.sparsification_unit import KEPT, SPATIAL, TEMPORAL
-from hw import registry
-from hw.errors import UserError, command_line
-from sim import clips, cycles
-from sim.harness import RESULTS, relative
-from sim.native import Native
-from sim.simcore import Run, SimcoreError, on_native, settings_of, token_bytes
-from sim.suite import die_of_interrupts
+from zoetrope.golden.reference import attention
+from zoetrope.golden.simcore.chip.simcore import Geometry, Result, Settings, simcore
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, SPATIAL, TEMPORAL
+from zoetrope.hw import catalogue
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.sim.host.simcore import Run, SimcoreError, on_native, settings_of, token_bytes
+from zoetrope.sim.input import clips
+from zoetrope.sim.model import cycles
+from zoetrope.sim.run.harness import RESULTS, relative
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.run.suite import die_of_interrupts
 
 ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
@@ -116,7 +120,7 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     ``told(line)`` is called with progress; ``changes`` of ``Settings``. ``HeadRefused`` for a head that the machine of
     ``preset`` does not take; ``HeadFailed`` if the RTL's A, or what it counted, is not the golden's.
     """
-    block = registry.find("simcore")
+    block = catalogue.find("simcore")
     if preset not in block.small_presets:
         raise UserError(
             f"preset {preset!r} of simcore is not simulated; those that are: {', '.join(block.small_presets)}"
@@ -169,7 +173,7 @@ def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry
         return Geometry(count, height, width)
     advice = ""
     if height > config.max_height or width > config.max_width:
-        advice = "; `python -m sim.clips --crop ROWS COLUMNS --save part.npz` keeps the centre of a video's frames"
+        advice = "; `zoetrope clips --crop ROWS COLUMNS --save part.npz` keeps the centre of a video's frames"
         if not tensors.grid:
             advice = f"; without a `grid` in the .npz a frame is one row: add the integers {most}, height, width"
     raise HeadRefused(f"{tensors.source}: simcore {preset} does not take {', '.join(wrong)}{advice}")
@@ -228,7 +232,7 @@ def run(name, preset, matrices, geometry, settings) -> tuple[Run, float]:
     config = _config(preset)
     word_bytes = config.data_bits // 8
     size = geometry.tokens * token_bytes(matrices[0].shape[1], word_bytes)
-    native = Native.build(registry.find("simcore").component(config=config), "simcore")
+    native = Native.build(catalogue.find("simcore").component(config=config), "simcore")
     progress = _Progress(name)
     machine = on_native(native, 4 * size, limit=_patience(geometry, config), told=progress, latency=LATENCY)
     machine.memory.data[:] = 0xFF  # a NaN wherever A is not written
@@ -279,7 +283,7 @@ class _Progress:
 
 
 def _config(preset):
-    return registry.find("simcore").config(preset)
+    return catalogue.find("simcore").config(preset)
 
 
 def _rms(x, of):
@@ -399,7 +403,7 @@ def activity_cells(found: dict):
 
 def paper_heads(found: dict):
     presets = (
-        (preset, kind) for preset in (found["preset"], registry.Block.PAPER_SIZE) for kind in ("bound", "fitted")
+        (preset, kind) for preset in (found["preset"], catalogue.Block.PAPER_SIZE) for kind in ("bound", "fitted")
     )
     return ("from, to", "measured", *(f"{preset} {kind}" for preset, kind in presets), "SIMPICKER")
 
@@ -434,7 +438,7 @@ def _table(title, heads, rows, text=0):
 def notes(found: dict) -> str:
     """What the tables mean, and why ours are not the paper's."""
     everything, dense = found["runs"]["all"], found["runs"]["FP16 only"]
-    preset, paper, arrays = found["preset"], registry.Block.PAPER_SIZE, found["machines"]
+    preset, paper, arrays = found["preset"], catalogue.Block.PAPER_SIZE, found["machines"]
     counters, elements = everything["counters"], sum(each["elements"] for each in found["runs"].values())
     outside = (counters["prologue_cycles"] + counters["recovery_cycles"]) / counters["cycles"]
     lut = next(each for each in found["beside_paper"] if each["name"] == "LUT array")
@@ -443,7 +447,7 @@ def notes(found: dict) -> str:
         f"{elements:,} elements of A compared, all equal to the golden's. Memory answers after {found['latency']} cycles.",
         f"error of A: {few}rms, against dense attention in float64. tiles: cycles between prologue and recovery.",
         "waiting: operands had not come; stalled: sums or slices were not ready; blocked: results were not taken.",
-        "bound, fitted: models, not measurements: products over multipliers, passes of the arrays (sim.cycles).",
+        "bound, fitted: models, not measurements: products over multipliers, passes of the arrays (sim.model.cycles).",
         f"Arrays, FP16 and LUT, rows x multipliers: {preset} {arrays[preset]}; {paper} {arrays[paper]}.",
         "Why not the paper's figures:",
         "- It times whole models, with layers that no feature shortens; this is one head. Its baseline is not slow: "
@@ -533,7 +537,7 @@ def mosaic(kind: np.ndarray, g: Geometry) -> np.ndarray:
 
 
 def _options(argv):
-    parser = argparse.ArgumentParser(prog="python -m sim.head", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope head", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
     parser.add_argument(

@@ -1,6 +1,7 @@
 """How good token pairs are on the clip: DATM against Bipartite Soft Matching, output-guided against input-guided.
 
-``python -m sim.matching [--clip PATH] [--tensors NPZ] [--frames N] [--ratio R] [--noise S]`` prints the table. Every row has
+``zoetrope study matching [--clip PATH] [--tensors NPZ] [--frames N] [--ratio R] [--noise S]`` prints the
+table. Every row has
 the same number of dst tokens and reduces the same share of all tokens. Time grows with the square of their number.
 
 *Guides*, the tensor by whose rows tokens are matched: Q, which turns with position; V, a linear map of the layer's input;
@@ -25,12 +26,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from golden import bsm, datm, reference
-from golden.dst_chooser import choose
-from golden.quantization_engine import quantize
-from golden.reduction import reduce, restore
-from hw.errors import UserError, command_line
-from sim import clips
+from zoetrope.golden import reference
+from zoetrope.golden.baselines import bsm
+from zoetrope.golden.orbis.matching import datm
+from zoetrope.golden.orbis.matching.dst_chooser import choose
+from zoetrope.golden.orbis.matching.quantization_engine import quantize
+from zoetrope.golden.orbis.matching.reduction import reduce, restore
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.sim.input import clips
 
 #: rms of what stands in for the change from one step to the next, as a share of the rms of Q, K and V.
 NOISE = 0.1
@@ -154,7 +157,7 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.matching", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope study matching", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
     parser.add_argument("--frames", type=int, help="only the first so many frames of tokens")

@@ -1,6 +1,7 @@
 """Random heads, right and wrong ones, on a native SIMCORE: each against the golden, all of memory looked at.
 
-``python -m sim.simcore_heads [--preset tiny] [--heads 1000] [--seed 0] [--faults]`` goes on until a head is wrong, and says
+``zoetrope heads [--preset tiny] [--heads 1000] [--seed 0] [--faults]`` goes on until a head is
+wrong, and says
 which: ``--first N`` begins with that one. A head's sizes, switches, numbers, matrices, and the memory's latency and pauses
 follow from the seed and its number; with ``--faults`` every other head must end with an error.
 """
@@ -13,14 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.formats import FP16, is_finite
-from golden.simcore import Geometry, Settings, simcore
-from hw import registry
-from hw.axi.registers import describe
-from hw.errors import UserError, command_line
-from hw.simcore.simcore_registers import REGISTERS, Cause
-from sim.native import Native, NativeError
-from sim.simcore import SWITCHES, Addresses, SimcoreError, on_native, settings_of, token_bytes
+from zoetrope.golden.formats import FP16, is_finite
+from zoetrope.golden.simcore.chip.simcore import Geometry, Settings, simcore
+from zoetrope.hw import catalogue
+from zoetrope.hw.axi.registers import describe
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.simcore.chip.simcore_registers import REGISTERS, Cause
+from zoetrope.sim.host.simcore import SWITCHES, Addresses, SimcoreError, on_native, settings_of, token_bytes
+from zoetrope.sim.run.native import Native, NativeError
 
 _NAN, _INFINITY, _NEGATIVE, _ONE = 0x7FC00000, 0x7F800000, 0xBF800000, 0x3F800000
 
@@ -355,7 +356,7 @@ def campaign(native, c, count, seed, *, first=0, faults=False, progress=None):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.simcore_heads", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope heads", description=__doc__.partition("\n")[0])
     parser.add_argument("--preset", default="tiny", help="of simcore (default tiny)")
     parser.add_argument("--heads", type=int, default=1000, help="how many (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of all of them (default 0)")
@@ -365,7 +366,7 @@ def main(argv=None):
     for name, least in (("heads", 1), ("seed", 0), ("first", 0)):
         if getattr(options, name) < least:
             raise UserError(f"--{name} must be at least {least}, not {getattr(options, name)}")
-    block = registry.find("simcore")
+    block = catalogue.find("simcore")
     native = Native.build(block.build(options.preset), "simcore")
     start = time.perf_counter()
 

@@ -1,6 +1,7 @@
 """What skipping similar tokens saves and costs: rows removed and error of the attention output over thresholds tau.
 
-``python -m sim.similarity [--clip PATH | --tensors NPZ] [--tau T ...] [--window W] [--group G] [--out SVG]`` prints a
+``zoetrope study similarity [--clip PATH | --tensors NPZ] [--tau T ...] [--window W] [--group G] [--out SVG]``
+prints a
 table and draws it. The error is that of giving a removed token its root's row of A, against dense attention in float64.
 SIMPICKER's threshold, 2.5, is always among the rows, and marked.
 """
@@ -14,10 +15,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from golden.token_similarity import PAPER_TAU, sweep
-from hw.errors import UserError, command_line
-from sim import clips
-from sim.harness import RESULTS, relative
+from zoetrope.golden.method.token_similarity import PAPER_TAU, sweep
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.sim.input import clips
+from zoetrope.sim.run.harness import RESULTS, relative
 
 TAUS = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
 
@@ -98,7 +99,7 @@ def _threshold(text):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.similarity", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope study similarity", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
     parser.add_argument("--tau", type=_threshold, nargs="+", default=TAUS, help="thresholds (default: 0.5 to 8)")

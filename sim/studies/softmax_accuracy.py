@@ -1,6 +1,7 @@
 """How far the special function unit's softmax is from float64: on seeded normal scores, and on rows of Q K^T of the clip.
 
-``python -m sim.softmax_accuracy [--clip PATH] [--tensors NPZ]`` prints the table. Errors are in units in the last place of
+``zoetrope study softmax [--clip PATH] [--tensors NPZ]`` prints the table. Errors are in units in the
+last place of
 FP16 at the ideal value, 2**-24 where that is subnormal; half a unit is what any result rounded to FP16 may be off.
 """
 
@@ -10,11 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from golden import reference
-from golden.formats import FP16, FP32, fp32, to_float64
-from golden.sfu import sfu
-from hw.errors import command_line
-from sim import clips
+from zoetrope.golden import reference
+from zoetrope.golden.formats import FP16, FP32, fp32, to_float64
+from zoetrope.golden.softmax.sfu import sfu
+from zoetrope.hw.errors import command_line
+from zoetrope.sim.input import clips
 
 #: Elements and number of the rows of seeded scores: tokens of a frame's column, of a frame, and of thirteen frames.
 ROWS = {26: 200, 1350: 40, 17550: 8}
@@ -72,7 +73,7 @@ def table(tensors):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.softmax_accuracy", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope study softmax", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
     options = parser.parse_args(argv)

@@ -1,7 +1,8 @@
 """What speculation on the tiles of attention saves and costs: products that go FP-INT, softmax mass held, output error.
 
-``python -m sim.speculation [--clip PATH] [--tensors NPZ] [--p P ...] [--queries TILES]`` prints it beside what SIMPICKER
-claims. Everything but speculation and quantization is ``float64`` (``golden.quality``).
+``zoetrope study speculation [--clip PATH] [--tensors NPZ] [--p P ...] [--queries TILES]`` prints it beside
+what SIMPICKER
+claims. Everything but speculation and quantization is ``float64`` (``golden.method.quality``).
 """
 
 import argparse
@@ -11,10 +12,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from golden.prediction_unit import overhead
-from golden.quality import quality
-from hw.errors import UserError, command_line
-from sim import clips
+from zoetrope.golden.method.quality import quality
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import overhead
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.sim.input import clips
 
 #: Proportions of the sum in the sweep; SIMPICKER's is 0.65. None: no tile or column is important.
 SWEEP = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0, None)
@@ -29,7 +30,7 @@ ELEMENTS = 1_000_000
 
 
 def measured(tensors, ps=SWEEP, queries=None):
-    """``golden.quality.quality`` of a head; ``queries`` frames of its rows, or all."""
+    """``golden.method.quality.quality`` of a head; ``queries`` frames of its rows, or all."""
     q, k, v = (x.reshape(-1, x.shape[-1]) for _, x in tensors.items())
     return quality(q, k, v, tensors.q.shape[1], ps, queries=queries)
 
@@ -107,7 +108,7 @@ M^2 d of QK^T. Its 1.57% for A does."""
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.speculation", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope study speculation", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
     parser.add_argument("--p", type=float, nargs="+", help="proportions of the sum instead of the sweep, 0 to 1")

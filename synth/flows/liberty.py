@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw.errors import UserError
-from synth.technologies import Expression
+from zoetrope.hw.errors import UserError
+from zoetrope.synth.technologies.libraries import Expression
 
 _PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
 

@@ -1,15 +1,17 @@
-"""Two ways from RTLIL to a cost: gate equivalents, a standard-cell library. FPGAs are in ``synth.fpga``.
+"""Two ways from RTLIL to a cost: gate equivalents, a standard-cell library. FPGAs are in ``synth.flows.fpga``.
 
 Each flow is a function of the RTLIL text and the name of its top module and returns a dict that is JSON and has no time,
 path or date in it: the same text and tools give the same bytes. Seeds are fixed.
 
-*Memories.* One of ``APART_BITS`` or more is kept out of the logic and listed: as SRAM it is priced by ``synth.sram``, and a
+*Memories.* One of ``APART_BITS`` or more is kept out of the logic and listed: as SRAM it is priced by
+``synth.technologies.sram``, and a
 million flip-flops of a LUT buffer would be nobody's hardware. Smaller ones, and read-only ones, become flip-flops and
 gates. ``memories="flops"`` maps all up to ``FLOPS_BITS`` into flip-flops, for what tables of registers cost.
 
 *Hierarchy.* Gate equivalents are counted module by module, and a module that is used 8 times counts 8 times: so the parts
 add up to the whole, 1,024 lanes cost the time of one, and a module that two blocks share is synthesised once. The count of
-a PE that is flattened first differs by up to 3 % (``synth.composition`` measures it). The Liberty flow flattens, because a
+a PE that is flattened first differs by up to 3 % (``synth.costs.composition`` measures it). The Liberty flow
+flattens, because a
 path that crosses modules has to be timed as one.
 """
 
@@ -20,10 +22,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hw import emit
-from hw.errors import ToolError
-from synth import cache
-from synth.technologies import TRANSISTORS_PER_GE
+from zoetrope.hw import cache, emit
+from zoetrope.hw.errors import ToolError
+from zoetrope.synth.technologies.libraries import TRANSISTORS_PER_GE
 
 #: Below a kilobit memories (FIFOs, small register files) are built of registers in ASICs; compiled macros begin there.
 APART_BITS = 1024

@@ -10,41 +10,9 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from hw import emit
-from hw.errors import ToolError
-from synth import cache, flows
-
-#: Blocks whose benches run on netlists under ``make sim NETLIST=1``; any other by ``BLOCK=``. The largest first, as they are
-#: started where no earlier run says how long each takes.
-#: With nothing kept all take some 20 minutes of processor time, half of that on two cores.
-BLOCKS = (
-    "sfu",
-    "tile_merge_unit",
-    "sparsification_unit",
-    "top_k",
-    "column_importance",
-    "column_merge",
-    "prediction_unit",
-    "fp16_pe",
-    "ewu",
-    "scale_unit",
-    "reduction_tree",
-    "plain_pe",
-    "lut_pe",
-    "quantization_engine",
-    "quantization_unit",
-    "reciprocal",
-    "sort_select",
-    "recovery",
-    "axi_master",
-    "exp",
-    "min_tree",
-    "float_add",
-    "float_multiply",
-    "float_compare",
-    "lut_multiplier",
-    "float_convert",
-)
+from zoetrope.hw import cache, emit
+from zoetrope.hw.errors import ToolError
+from zoetrope.synth.flows import modules as flows
 
 # Ports of a module are vectors whose bits depend on each other across its border; Verilator schedules whole vectors.
 _HEAD = "/* verilator lint_off UNOPTFLAT */\n"

@@ -8,7 +8,8 @@ Counted are the cycles of the tests but those in reset, those of the quiet perio
 waits for a port with nothing queued, as for a table that fills itself after reset (``Bench._uncounted``). A net is what the
 rising edge finds: its settled state, without the glitches before.
 
-Gates are tables made from the functions in the Liberty file, evaluated where an input changed (``sim/switching.cpp``);
+Gates are tables made from the functions in the Liberty file, evaluated where an input changed
+(``synth/flows/switching.cpp``);
 memories are the RTL's. Registers begin with anything.
 
 Rejected: the netlist compiled by Verilator (5 ms of compiler for each cell: 95 s of CPU for 20,000 of them, where this takes
@@ -20,7 +21,6 @@ import contextlib
 import functools
 import hashlib
 import importlib
-import inspect
 import json
 import multiprocessing
 import os
@@ -34,11 +34,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.errors import ToolError, UserError
-from sim import build, clips
-from synth import cache
-from synth.liberty import names_in, parse
-from synth.technologies import Expression
+from zoetrope.hw import cache
+from zoetrope.hw.errors import ToolError, UserError
+from zoetrope.sim.input import clips
+from zoetrope.synth.flows.liberty import names_in, parse
+from zoetrope.synth.technologies.libraries import Expression
+
+#: Evaluates the gates and counts, called from the Verilog.
+_GLUE = Path(__file__).with_name("switching.cpp")
 
 #: Of the random data of benches.
 _SEED = 1
@@ -48,20 +51,20 @@ _FOLDER = "ZOETROPE_SWITCHING"
 
 
 def activity(netlist, library, block, config, tensors, bench=None):
-    """Run the bench of a ``hw.registry.Block`` on a netlist of ``flows.netlist``. Kept by the content of all that it reads.
+    """Run the bench of a ``hw.catalogue.Block`` on a netlist of ``flows.netlist``. Kept by the content of all that it reads.
 
     Returns ``cycles``; ``tests``, their names; ``compared``, vectors that were equal to the golden; and by net number, as
     ``nets`` lists them, ``toggles`` and ``ones`` (cycles in which it was 1).
 
     Errors: ``UserError`` for a block without a bench, ``ToolError`` if the netlist does not pass it.
     """
-    bench = bench or f"sim.tb_{block.name}"
+    bench = bench or block.bench
     module = _module(bench, block)
     arrays = clips.arrays(tensors)
     given = [f"{name} {hashlib.sha256(array.tobytes()).hexdigest()}" for name, array in arrays.items()]
     return cache.kept(
         lambda: _alone(_run, netlist, library, block, config, arrays, bench, _tests(module)),
-        *("activity", _sources(), library.digest, inspect.getsource(module), bench, repr(config), json.dumps(netlist)),
+        *("activity", _sources(bench), library.digest, repr(config), json.dumps(netlist)),
         *given,
     )
 
@@ -86,12 +89,9 @@ def on_clip(test):
     return bool(re.search("(^|the_)clip", test))
 
 
-@functools.cache
-def _sources():
-    """What a bench may read beside its own module."""
-    files = sorted(path for room in ("golden", "hw", "sim") for path in (build.ROOT / room).rglob("*"))
-    read = [path.read_text() for path in files if path.suffix in (".py", ".cpp")]
-    return hashlib.sha256("\0".join([Path(__file__).read_text(), *read]).encode()).hexdigest()
+def _sources(bench):
+    """A digest of what a run follows from, but its input: this module, its C++, the bench and what they import."""
+    return cache.digest(cache.closure(__name__, bench), _GLUE.read_text())
 
 
 def _alone(run, *arguments):
@@ -105,7 +105,7 @@ def _alone(run, *arguments):
 
 
 def _run(netlist, library, block, config, tensors, bench, tests):
-    from sim.harness import simulate  # which imports this package
+    from zoetrope.sim.run.harness import simulate
 
     shell = _Shell(netlist, block.name)
     words = shell.nets.compiled(library, shell)
@@ -115,7 +115,7 @@ def _run(netlist, library, block, config, tensors, bench, tests):
         path = Path(folder, "shell.v")
         path.write_text(shell.verilog)
         os.environ[_FOLDER] = folder
-        settings = {"seed": _SEED, "sim": "verilator", "waves": False, "tensors": tensors, "netlist": path}
+        settings = {"seed": _SEED, "waves": False, "glue": _GLUE.read_text(), "tensors": tensors, "netlist": path}
         try:
             report = simulate(block, config=config, bench=bench, testcase=tests, stall="none", **settings)
         except AssertionError as failure:  # BenchFailed, which does not survive the way to another process

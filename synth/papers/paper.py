@@ -6,7 +6,7 @@ FP16 lane of the table agrees with). Square micrometres of different libraries a
 
 from dataclasses import dataclass
 
-from synth.sram import NAND2_UM2
+from zoetrope.synth.technologies.sram import NAND2_UM2
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The blocks of the registry as a drawing: grouped by room, a line from each block to the blocks that it instantiates.
+"""The blocks of the catalogue as a drawing: grouped by room, a line from each block to the blocks that it instantiates.
 
 Which block instantiates which is found from the modules: a component that a block's module imports, itself or by a module
 that is no block (the engine of outer products, say), is a part of the block. The emitted hierarchy was the alternative; its
@@ -13,7 +13,7 @@ from html import escape
 
 from amaranth.hdl import Elaboratable
 
-from hw import registry
+from zoetrope.hw import catalogue
 
 #: Rooms from the top of the drawing to its foot, and what is in them; a room that is not named comes first.
 ROOMS = {
@@ -33,12 +33,12 @@ _CHARACTER = 7.3
 
 def room(block):
     """The folder of ``hw`` that ``block`` is in."""
-    return block.component.__module__.split(".")[1]
+    return block.room.partition(".")[0]
 
 
 def edges(blocks=None):
-    """Block name to the names of the blocks that it instantiates, in the order of the registry."""
-    blocks = registry.BLOCKS if blocks is None else blocks
+    """Block name to the names of the blocks that it instantiates, in the order of the catalogue."""
+    blocks = catalogue.BLOCKS if blocks is None else blocks
     homes = {block.component.__module__: name for name, block in blocks.items()}
     found = {name: _parts(block.component.__module__, tuple(homes)) for name, block in blocks.items()}
     return {name: [other for module, other in homes.items() if module in found[name]] for name in blocks}
@@ -49,7 +49,7 @@ def _parts(name, homes):
     """The modules among ``homes`` with a component that module ``name`` imports, itself or by modules not among them."""
     module, found = importlib.import_module(name), set()
     for node in ast.walk(ast.parse(inspect.getsource(module))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hw."):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("zoetrope.hw."):
             for alias in node.names:
                 value = getattr(module, alias.asname or alias.name, None)
                 component = inspect.isclass(value) and issubclass(value, Elaboratable)
@@ -132,7 +132,7 @@ def _place(row, users, places, y):
 
 def svg(blocks=None):
     """The drawing as an SVG element for a page that styles it; a box under the pointer shows its own lines."""
-    blocks = registry.BLOCKS if blocks is None else blocks
+    blocks = catalogue.BLOCKS if blocks is None else blocks
     uses = edges(blocks)
     bands, places, height = layout(blocks, uses)
     lines = [

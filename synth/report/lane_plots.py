@@ -1,4 +1,4 @@
-"""Plots of the mixed lanes for the report (``synth.page``): SVG in the colours of a page that is light or dark."""
+"""Plots of the mixed lanes for the report (``synth.report.page``): SVG in the colours of a page that is light or dark."""
 
 import dataclasses
 import io
@@ -6,7 +6,8 @@ import re
 
 from markupsafe import Markup, escape
 
-#: The five mixed lanes and the lane that they are to replace, by their names in ``synth.lanes``; the rest are variants.
+#: The five mixed lanes and the lane that they are to replace, by their names in ``synth.costs.lanes``; the rest are
+#: variants.
 FIVE = ("buffered LUT (the paper's)", "generated LUT", "split LUT", "11 x 7 multiplier", "aligned integer")
 FP16_LANE = "FP16 multiplier"
 

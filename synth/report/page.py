@@ -1,7 +1,8 @@
 """The report: what everything costs, beside the papers, on one HTML page that needs nothing but itself: `make report`.
 
-It is rendered from the committed costs (``synth/expected.json``), and from what `make synth`, `make lanes` and
-`python -m synth.datm_budget` left in ``build/synth`` where that belongs to the same gates. A number that no run has made
+It is rendered from the committed costs (``synth/results/expected.json``), and from what `make synth`, `make lanes` and
+`zoetrope matching-budget` left in ``build/synth`` where that belongs to the same gates. A number that no run
+has made
 is not on it: the page names the command that would. The same results make the same bytes.
 """
 
@@ -14,27 +15,31 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from hw import registry
-from hw.errors import UserError, command_line
-from hw.generate import default_preset, write_if_changed
-from synth import datm_budget, diagram, lane_plots, paper, readme, runs, scaling, side_by_side, sram
-from synth import page_tables as tables
-from synth.technologies import find_library
+from zoetrope.hw import catalogue
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.files import write_if_changed
+from zoetrope.synth.costs import datm_budget, runs
+from zoetrope.synth.papers import paper
+from zoetrope.synth.report import diagram, lane_plots, readme, side_by_side
+from zoetrope.synth.report import page_tables as tables
+from zoetrope.synth.technologies import scaling, sram
+from zoetrope.synth.technologies.libraries import find_library
 
 TEMPLATE = "page.html.j2"
 RESULTS = "build/synth"
 
 #: The machine of the paper's size, as block and preset.
-SIMCORE = f"simcore.{registry.Block.PAPER_SIZE}"
+SIMCORE = f"simcore.{catalogue.Block.PAPER_SIZE}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
     """All that is on the page.
 
-    ``blocks``, ``operators``, ``lanes``: as in ``synth/expected.json``; a block's ``libraries`` has its results in standard
+    ``blocks``, ``operators``, ``lanes``: as in ``synth/results/expected.json``; a block's ``libraries`` has its
+    results in standard
     cells by name. ``machines``: block and preset, joined by a dot, to a machine (``_machine``). ``checks``: those of
-    ``synth.readme``. ``matching``: what ``synth.datm_budget`` wrote, or None.
+    ``synth.report.readme``. ``matching``: what ``synth.costs.datm_budget`` wrote, or None.
     """
 
     blocks: list
@@ -47,7 +52,7 @@ class Costs:
     @property
     def defaults(self):
         """The results of ``blocks`` at their default presets."""
-        return [result for result in self.blocks if result["preset"] == default_preset(registry.find(result["block"]))]
+        return [result for result in self.blocks if result["preset"] == catalogue.find(result["block"]).default]
 
     @property
     def libraries(self):
@@ -58,8 +63,8 @@ class Costs:
 def costs(folder=RESULTS, committed=None):
     """The committed costs with what is in ``folder`` besides: of the same gates by the same tools, or it is left out.
 
-    Where the committed costs have them: ``machines``, results of ``synth.composition``, ``checks`` of the method, and
-    ``matching``, the one of ``synth.datm_budget``.
+    Where the committed costs have them: ``machines``, results of ``synth.costs.composition``, ``checks`` of the method, and
+    ``matching``, the one of ``synth.costs.datm_budget``.
     """
     committed = readme.expected() if committed is None else committed
     kept = [_json(path) for path in sorted(Path(folder).glob("*.json"))]
@@ -116,7 +121,7 @@ def _is_budget_of(budget, committed):
 
 
 def _machine(result):
-    """What the page shows of a result of ``synth.composition``.
+    """What the page shows of a result of ``synth.costs.composition``.
 
     ``modules`` (each ``module``, ``count``, ``ge`` and ``flops`` of one), ``ge`` and ``flops`` of all, ``sram_bits``,
     ``sram_ge`` (None without a price), ``at_least``, ``total_ge``, ``difference`` from the same design flattened (or None).
@@ -149,7 +154,7 @@ def _array_ge(blocks):
 def with_library(found, library, progress=None):
     """``found`` with every block of Table II mapped to ``library`` too, for area and power; kept by content, as all runs."""
     names = {name for row in paper.TABLE_II for name in row.blocks}
-    pairs = [(block, default_preset(block)) for name, block in registry.BLOCKS.items() if name in names]
+    pairs = [(block, block.default) for name, block in catalogue.BLOCKS.items() if name in names]
     results = runs.measure_all(pairs, ("generic", "power"), library, progress=progress)
     mapped = {(result["block"], result["preset"]): result["liberty"] for result in results}
     blocks = []
@@ -208,7 +213,7 @@ def render(found):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.page", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope report", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", default="build/report", help="folder of index.html (default: %(default)s)")
     parser.add_argument(
         "--results",

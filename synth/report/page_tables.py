@@ -1,4 +1,6 @@
-"""The tables of the report (``synth.page``): results of the flows as rows of text, each with the command that makes it."""
+"""The tables of the report (``synth.report.page``): results of the flows as rows of text, each with the command that
+makes it.
+"""
 
 import dataclasses
 import re
@@ -6,11 +8,15 @@ import statistics
 
 from markupsafe import Markup
 
-from hw import registry
-from hw.generate import default_preset
-from synth import composition as sums
-from synth import diagram, flows, lanes, paper, power, readme, report, scaling, side_by_side
-from synth.lane_plots import FIVE, FP16_LANE, whole
+from zoetrope.hw import catalogue
+from zoetrope.synth.costs import composition as sums
+from zoetrope.synth.costs import lanes, power
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.papers import paper
+from zoetrope.synth.report import diagram, readme, side_by_side
+from zoetrope.synth.report import tables as report
+from zoetrope.synth.report.lane_plots import FIVE, FP16_LANE, whole
+from zoetrope.synth.technologies import scaling
 
 #: FPGAs other than ECP5: the key in a result, its title, and the counts that are shown.
 FPGAS = (
@@ -204,11 +210,11 @@ def checks_table(checks):
     beyond = [_name(row["block"], row["preset"]) for row in checks if not sums.within(row)]
     bound = f"The bound of the method is {sums.BOUND:.0%} of the flat design from {sums.LEAST_GE:,} GE on"
     note = f"{bound}; beyond it: {', '.join(beyond)}." if beyond else f"{bound}; all of these are within it."
-    return Table(header, rows, "python -m synth.readme --machines", note)
+    return Table(header, rows, "zoetrope readme --machines", note)
 
 
 def compose_command(block, preset):
-    return f"python -m synth.composition --block {block} --preset {preset}"
+    return f"zoetrope compose --block {block} --preset {preset}"
 
 
 def counted_table(rows):
@@ -248,7 +254,7 @@ def table_ii(rows, libraries):
         alternative = row["block"] and not row["counted"]
         summary = (
             alternative
-            and f"Not counted, beside {' and '.join(theirs.counted)}: {registry.find(row['block']).summary}."
+            and f"Not counted, beside {' and '.join(theirs.counted)}: {catalogue.find(row['block']).summary}."
         )
         cells.append((*printed, *ours, summary or _together(row, rows) or theirs.reason))
     total = (f"{paper.TOTAL_MM2:.2f}", f"{paper.TOTAL_MW:.2f}")
@@ -373,7 +379,7 @@ def matching_table(budget):
         for row in budget["rows"]
     ]
     note = f"Engines that hide {budget['pairings']} pairings a layer under attention; logic, memories apart."
-    return Table(header, cells, "python -m synth.datm_budget", note)
+    return Table(header, cells, "zoetrope matching-budget", note)
 
 
 def blocks_table(results):
@@ -382,17 +388,17 @@ def blocks_table(results):
     header = ("block", "preset", "GE", "flip-flops", "SRAM bits", "SRAM GE", "LUT4", "FF", "DSP", "BRAM", "Fmax MHz")
     header += tuple(f"{title} {count}" for _, title, counts in measured for count in counts)
     rows = []
-    rooms = dict.fromkeys([*diagram.ROOMS, *map(diagram.room, registry.BLOCKS.values())])
+    rooms = dict.fromkeys([*diagram.ROOMS, *map(diagram.room, catalogue.BLOCKS.values())])
     for room in rooms:
-        members = [block for block in registry.BLOCKS.values() if diagram.room(block) == room]
+        members = [block for block in catalogue.BLOCKS.values() if diagram.room(block) == room]
         rows += [(f"hw/{room}",)] if members else []
         for block in members:
-            name = Markup("<b>{}</b><small>{}; {}</small>").format(block.name, block.summary, block.paper)
+            name = Markup("<b>{}</b><small>{}; {}</small>").format(block.name, block.summary, str(block.source))
             found = [result for result in results if result["block"] == block.name]
             rows += [(name if k == 0 else block.name, *_block_cells(each, measured)) for k, each in enumerate(found)]
             if not found:
                 absent = missing(f"make synth BLOCK={block.name}")
-                rows.append((name, default_preset(block), absent, *[""] * (len(header) - 3)))
+                rows.append((name, block.default, absent, *[""] * (len(header) - 3)))
     note = Markup("ECP5: {}; LUT4 are sites in use, Fmax routed out of context.").format(_device(results))
     note += Markup(" not routed: larger than what <code>ROUTE=1</code> routes. -: no path between registers.")
     note += Markup(" SRAM bits: memories of {:,} bits or more; SRAM GE: CACTI 7, 32 nm.").format(flows.APART_BITS)
@@ -470,7 +476,7 @@ def operators_table(results):
     rows = [
         (
             result["block"],
-            str(registry.find(result["block"]).build(result["preset"]).latency),
+            str(catalogue.find(result["block"]).build(result["preset"]).latency),
             number(result["generic"]["ge"]),
             f"{result['generic']['flop_ge'] / result['generic']['ge']:.0%}",
             *(number(result["ecp5"][name]) for name in ("lut_sites", "ff", "dsp")),

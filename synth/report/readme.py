@@ -1,7 +1,8 @@
 """Renders the README's tables, and holds what they say against what the tools say.
 
-``python -m synth.readme`` measures every block at its default preset, every mixed lane, the machines that are sums of
-modules and a head through SIMCORE, writes the results to ``synth/expected.json`` and renders the README from them: a change
+``zoetrope readme`` measures every block at its default preset, every mixed lane, the machines that are sums of
+modules and a head through SIMCORE, writes the results to ``synth/results/expected.json`` and renders the README from
+them: a change
 in area or speed shows in the difference of that file, and is acknowledged by committing it. ``--head`` measures the head
 alone; ``--machines`` the machines, the checks of their method and the matching engine's budget. ``--check`` measures nothing
 and fails where the README is not what that file renders to.
@@ -9,28 +10,33 @@ and fails where the README is not what that file renders to.
 
 import argparse
 import functools
-import inspect
 import json
 import re
 import sys
 from pathlib import Path
 
-from golden.prediction_unit import overhead
-from golden.token_similarity import PAPER_TAU
-from hw import registry
-from hw.errors import UserError, command_line
-from hw.generate import default_preset
-from sim import accuracy, clips, head, matching, similarity, softmax_accuracy, speculation
-from synth import bitstream, cache, composition, datm_budget, lanes, report, runs, side_by_side
+from zoetrope.golden.method.token_similarity import PAPER_TAU
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import overhead
+from zoetrope.hw import catalogue
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.sim.input import clips
+from zoetrope.sim.studies import accuracy, head, matching, similarity, softmax_accuracy, speculation
+from zoetrope.synth.boards import bitstream
+from zoetrope.synth.costs import composition, datm_budget, lanes, runs
+from zoetrope.synth.report import side_by_side
+from zoetrope.synth.report import tables as report
+from zoetrope.synth.results import FOLDER
 
-README = cache.ROOT / "README.md"
-EXPECTED = Path(__file__).with_name("expected.json")
+#: The repository, whose README is rendered.
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+EXPECTED = FOLDER / "expected.json"
 #: The preset of an arithmetic operator with all its register stages.
 DEEPEST = "deep"
 
 #: Frames of the clip whose rows speculation is measured on, and frames that are matched: all of them take many seconds.
 QUERIES, MATCHED = 3, 8
-PLOT = cache.ROOT / "docs" / "lanes.svg"
+PLOT = ROOT / "docs" / "lanes.svg"
 
 
 def blocks(results):
@@ -49,22 +55,22 @@ def blocks(results):
     )
     rows = []
     for result in results:
-        block = registry.find(result["block"])
+        block = catalogue.find(result["block"])
         component = block.build(result["preset"])
         beside = result["beside_paper"]
         figure = f"{beside['paper_ge']:,.0f} GE a {beside['unit']}; ours {beside['ge']:,.0f}" if beside else "-"
         fmax = result["ecp5"]["fmax_mhz"] if "ecp5" in result else None
         rows.append(
             (
-                f"[`{block.name}`]({_source(block)})",
+                f"[`{block.name}`]({block.file('hw')})",
                 block.summary,
                 _cycles(component, "latency"),
                 _cycles(component, "initiation_interval"),
-                f"[golden]({_golden(block)}), [bench](sim/tb_{block.name}.py)",
+                f"[golden]({block.file('golden')}), [bench]({block.file('sim')})",
                 f"{result['generic']['ge']:,.0f}",
                 f"{result['generic']['memory_bits']:,}",
                 f"{fmax:.0f}" if fmax else "-",
-                block.paper,
+                str(block.source),
                 figure,
             )
         )
@@ -82,10 +88,10 @@ def operators(results):
     header = ("operator", "stages", "GE", "share of flip-flops", "LUT4", "FF", "DSP", "Fmax MHz")
     rows = []
     for result in results:
-        block, generic, ecp5 = registry.find(result["block"]), result["generic"], result["ecp5"]
+        block, generic, ecp5 = catalogue.find(result["block"]), result["generic"], result["ecp5"]
         rows.append(
             (
-                f"[`{block.name}`]({_source(block)})",
+                f"[`{block.name}`]({block.file('hw')})",
                 block.build(result["preset"]).latency,
                 f"{generic['ge']:,.0f}",
                 f"{generic['flop_ge'] / generic['ge']:.0%}",
@@ -124,7 +130,7 @@ def accuracy_rows(tensors):
     rows = accuracy.table(tensors)
     ways = list(next(iter(rows.values())))
     cells = [(name, *(f"{figures[way]:.5f}" for way in ways)) for name, figures in rows.items()]
-    return markdown(("data", *ways), cells) + "\n\n`python -m sim.accuracy` makes this table."
+    return markdown(("data", *ways), cells) + "\n\n`zoetrope study accuracy` makes this table."
 
 
 def softmax_rows(tensors):
@@ -135,11 +141,11 @@ def softmax_rows(tensors):
         (name, *(f"{found[key]:.1%}" if key == "small" else f"{found[key]:.3f}" for key in keys))
         for name, found in softmax_accuracy.table(tensors).items()
     ]
-    return markdown(header, cells) + "\n\n`python -m sim.softmax_accuracy` makes this table."
+    return markdown(header, cells) + "\n\n`zoetrope study softmax` makes this table."
 
 
 def head_rows(found):
-    """A head through SIMCORE's RTL, as ``sim.head.document`` has it, and its speed-ups beside SIMPICKER's."""
+    """A head through SIMCORE's RTL, as ``sim.studies.head.document`` has it, and its speed-ups beside SIMPICKER's."""
     header = ("configuration", *head.RUN_HEADS[:5], "FP16 array busy", "LUT array busy")
     cells = [
         (*row[:6], *(f"{found['runs'][row[0]]['activity'][array]['busy']:.1%}" for array in head.ARRAYS))
@@ -150,12 +156,12 @@ def head_rows(found):
         + "\n\n"
         + markdown(("ablation", *head.paper_heads(found)), head.paper_cells(found))
         + f"\n\n{head.title(found)[0].upper()}{head.title(found)[1:]}; memory of {found['latency']} cycles. "
-        + "`python -m sim.head` makes these tables, and longer ones."
+        + "`zoetrope head` makes these tables, and longer ones."
     )
 
 
 def measured_head():
-    """``sim.head.document`` of the head that ``make sim`` ends with, but the seconds it took."""
+    """``sim.studies.head.document`` of the head that ``make sim`` ends with, but the seconds it took."""
     found = head.document(head.measured(clips.load(), told=head.say))
     for each in found["runs"].values():
         del each["seconds"]
@@ -177,7 +183,7 @@ def speculation_rows(tensors):
         markdown(header, cells)
         + "\n\nOverhead at the paper's sizes, published and counted: "
         + f"{cost.p_published:.2%} and {cost.p:.4%} for P, {cost.a_published:.2%} and {cost.a:.2%} for A. "
-        + f"Error over {QUERIES} frames of rows; `python -m sim.speculation` makes this table over all."
+        + f"Error over {QUERIES} frames of rows; `zoetrope study speculation` makes this table over all."
     )
 
 
@@ -190,7 +196,7 @@ def similarity_rows(tensors):
         tau = f"{point.tau:g}" + (", the paper's" if point.tau == PAPER_TAU else "")
         counts = (f"{point.temporal:,}", f"{point.spatial:,}", f"{point.removed:.1%}")
         cells.append((tau, *counts, f"{point.error:.1%}", f"{point.worst:.0%}"))
-    return markdown(header, cells) + "\n\n`python -m sim.similarity` makes this table, a longer one, and its plot."
+    return markdown(header, cells) + "\n\n`zoetrope study similarity` makes this table, a longer one, and its plot."
 
 
 def matching_rows(tensors):
@@ -205,7 +211,7 @@ def matching_rows(tensors):
     return (
         markdown(header, cells)
         + f"\n\n{MATCHED} frames of the clip, {slots} dst tokens, {matching.RATIO:.0%} of the tokens reduced. "
-        + f"`python -m sim.matching --frames {MATCHED}` makes this table; without the limit, one of the whole clip."
+        + f"`zoetrope study matching --frames {MATCHED}` makes this table; without the limit, one of the whole clip."
     )
 
 
@@ -225,7 +231,7 @@ def machine_rows(machines, matching):
             row += tuple(f"{bound}{figure:,.0f}" for figure in figures)
         cells.append((_machine(machine), *row, *_beside(beside, bound)))
     parts = f"Of the logic of {_machine(machines[0])}: {_largest(machines[0])}."
-    return markdown(header, cells) + f"\n\n{parts}" + _made("python -m synth.composition", machines)
+    return markdown(header, cells) + f"\n\n{parts}" + _made("zoetrope compose", machines)
 
 
 def _largest(machine, shown=6):
@@ -247,7 +253,7 @@ def check_rows(checks):
         difference = f"{row['difference']:+.2%}" + ("" if composition.within(row) else ", out of bound")
         sums = (f"{row['modules']:,}", f"{row['ge']:,.0f}", f"{row['flat_ge']:,.0f}", difference)
         cells.append((_machine(row), *sums, *counts))
-    command = "python -m synth.composition --check --block ... --preset ..."
+    command = "zoetrope compose --check --block ... --preset ..."
     return markdown(header, cells) + _made(command, checks)
 
 
@@ -358,42 +364,24 @@ def measured():
     found = {}
     with runs.progress_bar() as progress:
         for compared in (True, False):
-            pairs = [
-                (b, default_preset(b)) for b in registry.BLOCKS.values() if (b.name in report.COMPARED) == compared
-            ]
+            pairs = [(b, b.default) for b in catalogue.BLOCKS.values() if (b.name in report.COMPARED) == compared]
             technologies = runs.TECHNOLOGIES if compared else ("generic", "ecp5")
             options = {"progress": progress, "route_ge": runs.FPGA_GE}
             found |= {result["block"]: result for result in runs.measure_all(pairs, technologies, **options)}
         deepest = runs.measure_all([(b, DEEPEST) for b in arithmetic()], ("generic", "ecp5"), **options)
-    found = [found[name] for name in registry.BLOCKS]
+    found = [found[name] for name in catalogue.BLOCKS]
     mixed = lanes.measure(lambda text: print(text, "...", flush=True))
     return {"blocks": found, "operators": deepest, "lanes": mixed, **measured_machines(), "head": measured_head()}
 
 
 def arithmetic():
     """The blocks of ``hw.arith``."""
-    return [block for block in registry.BLOCKS.values() if block.component.__module__.startswith("hw.arith.")]
+    return [block for block in catalogue.BLOCKS.values() if block.room == "arith"]
 
 
 def expected():
     """The costs as committed."""
     return json.loads(EXPECTED.read_text())
-
-
-def _source(block):
-    return block.component.__module__.replace(".", "/") + ".py"
-
-
-def _golden(block):
-    """The file of the golden that the component's docstring names."""
-    found = re.search(r"Golden: ``golden\.(\w+)", inspect.getdoc(block.component) or "")
-    operator = getattr(block.component, "operator", None)
-    found = found or re.search(r"Golden: ``golden\.(\w+)", inspect.getdoc(operator) or "")
-    if found is None:
-        raise UserError(
-            f"the docstring of {block.component.__name__} does not name its golden: `Golden: ``golden.x.y```"
-        )
-    return f"golden/{found[1]}.py"
 
 
 def _made(command, results):
@@ -403,7 +391,7 @@ def _made(command, results):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="zoetrope readme", description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="measure and change nothing; exit 1 where a table differs")
     parser.add_argument("--head", action="store_true", help="measure and render the head")
     parser.add_argument("--machines", action="store_true", help="measure and render the sums of modules, and checks")
@@ -412,7 +400,7 @@ def main(arguments=None):
     if options.check:
         if render(before, expected()) != before:
             print(
-                "error: the README's tables are not what synth/expected.json says; `make readme` renders them",
+                "error: the README's tables are not what synth/results/expected.json says; `make readme` renders them",
                 file=sys.stderr,
             )
             sys.exit(1)

@@ -1,14 +1,15 @@
 """The papers' figures beside ours, row by row: SIMPICKER's Table II, what ORBIS says of its areas, and both across nodes.
 
 Ours and theirs are compared in GE. um2 of a standard-cell library are shown as they are, at the library's node, and at the
-paper's only together with both published factors (``synth.scaling``).
+paper's only together with both published factors (``synth.technologies.scaling``).
 """
 
 import itertools
 import statistics
 
-from hw import registry
-from synth import paper, scaling, sram
+from zoetrope.hw import catalogue
+from zoetrope.synth.papers import paper
+from zoetrope.synth.technologies import scaling, sram
 
 #: nm of the libraries that have a preset.
 LIBRARY_NODES = {"sky130hd": 130, "sg13g2": 130, "asap7": 7, "osu018": 180}
@@ -20,7 +21,7 @@ BUFFER_PORT = 512
 def table_ii(results):
     """Table II with a row for each of our blocks beside it, as dicts in its order.
 
-    ``results`` are those of ``synth.runs`` at default presets. Keys: ``row`` (``paper.Row``), ``block``, ``preset``,
+    ``results`` are those of ``synth.costs.runs`` at default presets. Keys: ``row`` (``paper.Row``), ``block``, ``preset``,
     ``lanes``, ``ge`` and ``ratio`` of one unit; ``total_ge`` of all units of the row, and ``counted``, whether it is part of
     the sum of all rows; ``um2``, library name to um2 of one unit. ``block`` is None where we have no result; of the
     buffers, ``mm2``.
@@ -51,7 +52,9 @@ def _beside(row, result):
 
 
 def buffers_mm2():
-    """The buffers of Table II by the table of ``synth.sram``: one memory each, one port of ``BUFFER_PORT`` bits."""
+    """The buffers of Table II by the table of ``synth.technologies.sram``: one memory each, one port of
+    ``BUFFER_PORT`` bits.
+    """
     prices = [sram.price(kib * 8192 // BUFFER_PORT, BUFFER_PORT, shared_port=True) for _, kib in paper.BUFFERS]
     return sum(price["area_um2"] for price in prices) / 1e6
 
@@ -84,13 +87,13 @@ def logic(rows):
 
 
 def machine(result, matching):
-    """A machine (a result of ``synth.composition``) beside its paper's figure, a dict, or None where there is none.
+    """A machine (a result of ``synth.costs.composition``) beside its paper's figure, a dict, or None where there is none.
 
     ``what`` is counted, ``paper`` and ``ours`` in the same ``unit``, ``ratio``; ``memories``: whether they are in it. Of
-    ``datm`` it is the share of an instance, whose array is that of ``matching`` (``synth.datm_budget.budget``): logic,
+    ``datm`` it is the share of an instance, whose array is that of ``matching`` (``synth.costs.datm_budget.budget``): logic,
     without quantization, which ORBIS includes.
     """
-    if result["preset"] != registry.Block.PAPER_SIZE:
+    if result["preset"] != catalogue.Block.PAPER_SIZE:
         return None
     memories = result["sram"]["ge"]
     if result["block"] == "simcore" and memories is not None:

@@ -1,9 +1,11 @@
-"""Results of ``synth.runs`` as tables: LUT PE against plain PE first, then every block beside the paper."""
+"""Results of ``synth.costs.runs`` as tables: LUT PE against plain PE first, then every block beside the paper."""
 
-from hw.generate import table
-from synth import paper, power, sram
-from synth.flows import FLOPS_BITS
-from synth.fpga import TARGETS
+from zoetrope.hw.files import table
+from zoetrope.synth.costs import power
+from zoetrope.synth.flows.fpga import TARGETS
+from zoetrope.synth.flows.modules import FLOPS_BITS
+from zoetrope.synth.papers import paper
+from zoetrope.synth.technologies import sram
 
 #: Modules that make a product in each PE, by the head of their name; those inside of another of them count with it.
 _PRODUCT = {"lut_pe": ("lut_multiplier", "lut_product", "local_table"), "plain_pe": ("plain_product",)}
@@ -16,7 +18,8 @@ COMPARED = tuple(_PRODUCT)
 def comparison(results):
     """Rows of LUT PE against plain PE, per lane, as dicts; an empty list unless both were measured.
 
-    Of the multiplier: ``logic_ge``; ``table_ge``, its tables as SRAM (CACTI, 32 nm: ``synth.sram``); ``buffer_ge``, the LUT
+    Of the multiplier: ``logic_ge``; ``table_ge``, its tables as SRAM (CACTI, 32 nm: ``synth.technologies.sram``);
+    ``buffer_ge``, the LUT
     buffer divided by the 1,024 lanes that share it in SIMPICKER; ``ge``, the sum, a lower bound where ``at_least`` is true.
     ``ratio_plain`` is ``ge`` over the plain PE's, ``ratio_paper`` over SIMPICKER's LUT lane, ``paper_ge``. ``pe_ge`` and
     ``pe_ratio_plain`` are the logic of the whole PE, with FP32 accumulation and control. With ``memories`` in flip-flops

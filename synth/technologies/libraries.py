@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw.errors import UserError
+from zoetrope.hw.errors import UserError
 
 #: Transistors of a NAND2: one gate equivalent (GE).
 TRANSISTORS_PER_GE = 4

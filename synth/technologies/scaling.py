@@ -6,7 +6,7 @@ doi:10.1016/j.vlsi.2017.02.002) have a factor for each pair of nodes, in two dig
 From 45 to 32 nm they say 0.49 and 0.46 for an area, from 45 to 7 nm 0.011 and 0.059. So a figure of another node is a range
 at best; gate equivalents and ratios need no factor and are what this project compares by.
 
-These are factors of logic. SRAM is not scaled by them: ``synth.sram`` has it at 32 nm.
+These are factors of logic. SRAM is not scaled by them: ``synth.technologies.sram`` has it at 32 nm.
 """
 
 import dataclasses

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from golden import exp as golden
-from golden.exp import exp
-from golden.formats import FP16, FP32, fields, fp32, is_finite, is_nan, order_key, to_float64
-from hw import formats as hw
-from hw.arith import exp as hardware
-from hw.arith.exp import ExpConfig, ExpStream
-from sim.harness import simulate
-from sim.native import Native
-from sim.operators import SideBySide, check, golden_format
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
+from zoetrope.golden.arith import exp as golden
+from zoetrope.golden.arith.exp import exp
+from zoetrope.golden.formats import FP16, FP32, fields, fp32, is_finite, is_nan, order_key, to_float64
+from zoetrope.hw import formats as hw
+from zoetrope.hw.arith import exp as hardware
+from zoetrope.hw.arith.exp import ExpConfig, ExpStream
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
 
 CONFIGS = [
     ExpConfig(stages=8),

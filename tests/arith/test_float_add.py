@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from rational import rounded
 
-from golden.float_add import float_add
-from golden.formats import FP16, FP17, FP32, is_finite, to_float64
-from hw.arith.float_add import FloatAddConfig, FloatAddStream
-from hw.formats import FP16 as HW_FP16
-from hw.formats import FP17 as HW_FP17
-from hw.registry import find
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import pack
-from sim.stimulus import corner_pairs, random_pairs
-from sim.tb_float_add import running_sums
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.formats import FP16, FP17, FP32, is_finite, to_float64
+from zoetrope.hw.arith.float_add import FloatAddConfig, FloatAddStream
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.formats import FP16 as HW_FP16
+from zoetrope.hw.formats import FP17 as HW_FP17
+from zoetrope.sim.benches.arith.tb_float_add import running_sums
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.codes import corner_pairs, random_pairs
 
 PAIRS = 10_000_000
 

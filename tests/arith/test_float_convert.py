@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from rational import rounded
 
-from golden.float_convert import float_convert, integer_convert
-from golden.formats import FP16, FP17, FP29, FP32, fp32, int8_decode, is_finite, to_float64
-from hw import formats as hw
-from hw.arith.float_convert import FloatConvertConfig, FloatConvertStream, Integer
-from sim.harness import simulate
-from sim.native import Native
-from sim.operators import SideBySide, check, golden_format
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
-from sim.tb_float_convert import integers, normal, random_integers
+from zoetrope.golden.arith.float_convert import float_convert, integer_convert
+from zoetrope.golden.formats import FP16, FP17, FP29, FP32, fp32, int8_decode, is_finite, to_float64
+from zoetrope.hw import formats as hw
+from zoetrope.hw.arith.float_convert import FloatConvertConfig, FloatConvertStream, Integer
+from zoetrope.sim.benches.arith.tb_float_convert import integers, normal, random_integers
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
 
 CONFIGS = [
     FloatConvertConfig(stages=0),

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from rational import rounded
 
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, FP29, FP32, is_finite, to_float64
-from hw import formats as hw
-from hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
-from sim.harness import simulate
-from sim.native import Native
-from sim.operators import SideBySide, check, golden_format
-from sim.packing import pack
-from sim.stimulus import corner_pairs, corners, random_pairs
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.formats import FP16, FP29, FP32, is_finite, to_float64
+from zoetrope.hw import formats as hw
+from zoetrope.hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.codes import corner_pairs, corners, random_pairs
+from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
 
 CONFIGS = [
     FloatMultiplyConfig(stages=3),

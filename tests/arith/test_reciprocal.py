@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from rational import rounded
 
-from golden.formats import FP16, FP32, is_finite, to_float64
-from golden.reciprocal import reciprocal
-from hw import formats as hw
-from hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
-from sim.harness import simulate
-from sim.native import Native
-from sim.operators import SideBySide, check, golden_format
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
+from zoetrope.golden.arith.reciprocal import reciprocal
+from zoetrope.golden.formats import FP16, FP32, is_finite, to_float64
+from zoetrope.hw import formats as hw
+from zoetrope.hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
 
 CONFIGS = [
     ReciprocalConfig(stages=8),

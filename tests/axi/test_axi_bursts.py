@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from golden.axi_bursts import ALIGNMENT, FRAME, LENGTH, OKAY, RANGE, bursts, first_error, refusal
-from golden.axi_reader import read
-from golden.axi_writer import write
-from hw.axi.axi_bursts import AxiBursts, AxiConfig
-from hw.axi.channels import Cause
-from hw.registry import find
-from sim.axi import arguments, command_rows
-from sim.harness import simulate
-from sim.native import Native
-from sim.tb_axi_bursts import anywhere, expected_rows, without_refused
+from zoetrope.golden.axi.axi_bursts import ALIGNMENT, FRAME, LENGTH, OKAY, RANGE, bursts, first_error, refusal
+from zoetrope.golden.axi.axi_reader import read
+from zoetrope.golden.axi.axi_writer import write
+from zoetrope.hw.axi.axi_bursts import AxiBursts, AxiConfig
+from zoetrope.hw.axi.channels import Cause
+from zoetrope.hw.catalogue import find
+from zoetrope.sim.benches.axi.tb_axi_bursts import anywhere, expected_rows, without_refused
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.axi import arguments, command_rows
 
 
 def by_hand(address, length, c):
@@ -50,7 +50,7 @@ def test_refusals_by_hand():
 
 
 def test_causes_are_those_of_the_hardware():
-    import golden.axi_bursts as golden
+    from zoetrope.golden.axi import axi_bursts as golden
 
     assert {cause.name: cause.value for cause in Cause} == {cause.name: getattr(golden, cause.name) for cause in Cause}
     assert first_error([0, 0]) == first_error([]) == OKAY and first_error([0, 5, 4]) == 5

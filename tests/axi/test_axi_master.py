@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from hw.emit import rtlil
-from hw.generate import rtlil_ports
-from hw.registry import find
-from sim.harness import simulate
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.emit import rtlil
+from zoetrope.hw.verilog.sidecar import rtlil_ports
+from zoetrope.sim.run.harness import simulate
 
 
 def test_rtl():

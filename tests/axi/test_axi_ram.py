@@ -9,17 +9,17 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect, flipped
 
-from golden import axi_ram
-from hw.axi.axi_bursts import AxiConfig
-from hw.axi.axi_ram import AxiRam, AxiRamConfig
-from hw.axi.axi_reader import AxiReader
-from hw.axi.axi_writer import AxiWriter
-from hw.emit import emit_once
-from hw.registry import find
-from sim.axi import command_rows, data_rows
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import pack
+from zoetrope.golden.axi import axi_ram
+from zoetrope.hw.axi.axi_bursts import AxiConfig
+from zoetrope.hw.axi.axi_ram import AxiRam, AxiRamConfig
+from zoetrope.hw.axi.axi_reader import AxiReader
+from zoetrope.hw.axi.axi_writer import AxiWriter
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.emit import emit_once
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.axi import command_rows, data_rows
 
 
 @pytest.mark.parametrize("preset", find("axi_ram").presets)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from formal import holds, stable
 
-from golden.axi_read_arbiter import grants, owners, saturated
-from hw.axi.axi_read_arbiter import AxiReadArbiter, AxiReadArbiterConfig
-from hw.registry import find
-from sim.axi import address_rows
-from sim.harness import simulate
-from sim.native import Native
+from zoetrope.golden.axi.axi_read_arbiter import grants, owners, saturated
+from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiter, AxiReadArbiterConfig
+from zoetrope.hw.catalogue import find
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.axi import address_rows
 
 
 @pytest.mark.parametrize("preset", find("axi_read_arbiter").presets)

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from stalls import spells
 
-from hw.axi.axi_reader import AxiConfig, AxiReader
-from hw.registry import find
-from sim.axi import ARENA, Read, random_commands
-from sim.harness import simulate
-from sim.native import Native
+from zoetrope.hw.axi.axi_reader import AxiConfig, AxiReader
+from zoetrope.hw.catalogue import find
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.axi import ARENA, Read, random_commands
 
 
 @pytest.mark.parametrize("preset", find("axi_reader").presets)
@@ -34,9 +35,3 @@ def test_many_commands_through_the_rtl():
         for name in sinks:
             expected = getattr(traffic, name)
             np.testing.assert_array_equal(got[name].reshape(len(expected), -1), expected.reshape(len(expected), -1))
-
-
-def spells(rng):
-    """A pattern of stalls: spells of 1 to 40 cycles, and of 1 to 20 without."""
-    lengths = rng.integers(1, np.tile([41, 21], 40))
-    return np.repeat(np.tile([True, False], 40), lengths)

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from test_axi_reader import spells
+from stalls import spells
 
-from hw.axi.axi_writer import AxiConfig, AxiWriter
-from hw.registry import find
-from sim.axi import ARENA, Write, apply, random_commands, split_w, w_rows
-from sim.harness import simulate
-from sim.native import Native
+from zoetrope.hw.axi.axi_writer import AxiConfig, AxiWriter
+from zoetrope.hw.catalogue import find
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.axi import ARENA, Write, apply, random_commands, split_w, w_rows
 
 
 @pytest.mark.parametrize("preset", find("axi_writer").presets)

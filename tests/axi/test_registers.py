@@ -4,11 +4,20 @@ import json
 
 import pytest
 
-from golden.registers import OKAY, SLVERR, RegisterFile
-from hw.axi.registers import EXAMPLE, Field, Register, RegistersConfig, RegistersPins, describe, markdown, register
-from hw.registry import Block, find
-from sim.driver import Driver, RegisterError
-from sim.harness import simulate
+from zoetrope.golden.axi.registers import OKAY, SLVERR, RegisterFile
+from zoetrope.hw.axi.registers import (
+    EXAMPLE,
+    Field,
+    Register,
+    RegistersConfig,
+    RegistersPins,
+    describe,
+    markdown,
+    register,
+)
+from zoetrope.hw.catalogue import Block, find
+from zoetrope.sim.host.driver import Driver, RegisterError
+from zoetrope.sim.run.harness import simulate
 
 REGISTERS = EXAMPLE
 
@@ -19,7 +28,7 @@ def test_rtl(preset):
 
 
 def test_rtl_on_pins():
-    block = Block("registers_pins", RegistersPins, {"default": find("registers").config()}, "no paper")
+    block = Block("registers_pins", RegistersPins, configs={"default": find("registers").config()})
     assert simulate(block).vectors > 10
 
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden import bsm
-from golden.bsm import alternating, match, one_a_block, spaced
+from zoetrope.golden.baselines import bsm
+from zoetrope.golden.baselines.bsm import alternating, match, one_a_block, spaced
 
 
 def by_definition(tokens, dst, reduced):

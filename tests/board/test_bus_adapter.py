@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from golden.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS, Access, obey
-from golden.link import MALFORMED, OK, REFUSED
-from hw.board.bus_adapter import BusAdapterConfig
-from hw.registry import find
-from sim.harness import simulate
+from zoetrope.golden.board.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS, Access, obey
+from zoetrope.golden.board.link import MALFORMED, OK, REFUSED
+from zoetrope.hw.board.bus_adapter import BusAdapterConfig
+from zoetrope.hw.catalogue import find
+from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("bus_adapter").presets)

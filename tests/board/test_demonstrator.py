@@ -7,23 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden import link
-from golden.formats import fp16
-from golden.lut_pe import lut_pe
-from golden.min_tree import min_tree
-from hw.board.byte_adapter import ByteAdapterConfig
-from hw.board.demonstrator import Demonstrator, DemonstratorConfig, version_of
-from hw.registry import find
-from hw.simcore.lut_pe import LutPEConfig
-from hw.simcore.plain_pe import PlainPEConfig
-from hw.tree.min_tree import MinTreeConfig, MinTreeStream
-from sim import board as host
-from sim import clips
-from sim.board import Board, BoardError
-from sim.harness import simulate
-from sim.line import Decoder, sampled
-from sim.outer_product import clip_tiles
-from sim.pins import Pins
+from zoetrope.golden.board import link
+from zoetrope.golden.formats import fp16
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.golden.tree.min_tree import min_tree
+from zoetrope.hw.board.byte_adapter import ByteAdapterConfig
+from zoetrope.hw.board.demonstrator import Demonstrator, DemonstratorConfig, version_of
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.pe.plain_pe import PlainPEConfig
+from zoetrope.hw.tree.min_tree import MinTreeConfig, MinTreeStream
+from zoetrope.sim.host import board as host
+from zoetrope.sim.host.board import Board, BoardError
+from zoetrope.sim.host.line import Decoder, sampled
+from zoetrope.sim.host.pins import Pins
+from zoetrope.sim.input import clips
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.stimulus.outer_product import clip_tiles
 
 serial = pytest.importorskip("serial")
 

@@ -6,13 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from golden import link
-from golden.link import Frame
-from hw.board import link as hardware
-from hw.board.link import Link, LinkConfig, Status
-from hw.registry import find
-from sim.harness import simulate
-from sim.native import Native
+from zoetrope.golden.board import link
+from zoetrope.golden.board.link import Frame
+from zoetrope.hw.board import link as hardware
+from zoetrope.hw.board.link import Link, LinkConfig, Status
+from zoetrope.hw.catalogue import find
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 
 def test_checksum_against_another_implementation():

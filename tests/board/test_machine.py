@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from machine_parts import REGISTERS, Copier, CopierConfig
 
-from golden.simcore import Geometry, simcore
-from hw.axi.axi_bursts import AxiConfig
-from hw.axi.registers import Registers, RegistersConfig, describe, register
-from hw.board.demonstrator import DemonstratorConfig, version_of
-from hw.board.machine import MachineConfig
-from hw.registry import find
-from sim import board as host
-from sim.board import Board, BoardError
-from sim.driver import Driver
-from sim.pins import Pins
-from sim.simcore import SimcoreError, settings_of
+from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.hw.axi.axi_bursts import AxiConfig
+from zoetrope.hw.axi.registers import Registers, RegistersConfig, describe, register
+from zoetrope.hw.board.demonstrator import DemonstratorConfig, version_of
+from zoetrope.hw.board.machine import MachineConfig
+from zoetrope.hw.catalogue import find
+from zoetrope.sim.host import board as host
+from zoetrope.sim.host.board import Board, BoardError
+from zoetrope.sim.host.driver import Driver
+from zoetrope.sim.host.pins import Pins
+from zoetrope.sim.host.simcore import SimcoreError, settings_of
 
 CONFIG = DemonstratorConfig(
     units=(),
@@ -117,7 +117,7 @@ def test_the_selftest_has_the_memory(board):
 
 @pytest.fixture(scope="module")
 def simcore_board():
-    """SIMCORE as on a board; the simulator is that of ``python -m sim.board --simulate simcore``."""
+    """SIMCORE as on a board; the simulator is that of ``zoetrope board --simulate simcore``."""
     config = find("demonstrator").config("simcore")
     config = replace(config, version=version_of(config))
     return Board(Pins(config), versions={config.version: ("simcore", config)})

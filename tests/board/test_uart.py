@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from golden.uart import bits, received
-from hw.board.uart import Uart, UartConfig
-from hw.registry import find
-from sim.harness import simulate
-from sim.line import sampled
-from sim.native import Native
+from zoetrope.golden.board.uart import bits, received
+from zoetrope.hw.board.uart import Uart, UartConfig
+from zoetrope.hw.catalogue import find
+from zoetrope.sim.host.line import sampled
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 
 def test_golden_by_hand():

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from hw.board.demonstrator import DemonstratorConfig, version_of
-from hw.errors import ToolError
-from hw.registry import find
-from hw.tree.min_tree import MinTreeConfig
-from synth import bitstream
-from synth.bitstream import BOARDS
+from zoetrope.hw.board.demonstrator import DemonstratorConfig, version_of
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.errors import ToolError
+from zoetrope.hw.tree.min_tree import MinTreeConfig
+from zoetrope.synth.boards import bitstream
+from zoetrope.synth.boards.bitstream import BOARDS
 
 pytest.importorskip("amaranth_boards")
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -45,7 +45,7 @@ def test_two_builds_are_the_same(tmp_path, monkeypatch, capsys):
         units=("min_tree",), min_tree=MinTreeConfig(1, 2, stages=0), max_payload=16, max_answer=16
     )
     block = replace(find("demonstrator"), presets={"smallest": tiny})
-    monkeypatch.setattr(bitstream.registry, "find", lambda name: block)
+    monkeypatch.setattr(bitstream.catalogue, "find", lambda name: block)
     assert bitstream.main(["--board", "icebreaker", "--twice", "--out", str(tmp_path)]) == 0
     told = capsys.readouterr().out
     assert re.search(r"^clock clk: 12.00 MHz needed, [\d.]+ MHz achieved, slack [\d.]+ ns$", told, re.M), told
@@ -65,7 +65,9 @@ def test_a_clock_that_lost_its_constraint_is_told(tmp_path):
 
 @pytest.mark.parametrize("name", bitstream.recorded())
 def test_the_recorded_builds_are_of_this_design_and_meet_their_clocks(name):
-    """Where the demonstrator has changed: ``python -m synth.bitstream --board NAME --record``, then ``make readme``."""
+    """Where the demonstrator has changed: ``zoetrope bitstream --board NAME --record``, then ``make
+    readme``.
+    """
     result = bitstream.recorded()[name]
     assert result["version"] == f"{version_of(find('demonstrator').config(result['preset'])):08x}"
     assert all(used <= has for used, has in result["usage"].values())

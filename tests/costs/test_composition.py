@@ -2,7 +2,9 @@
 
 import pytest
 
-from synth import composition, expectations, readme, sram
+from zoetrope.synth.costs import composition, expectations
+from zoetrope.synth.report import readme
+from zoetrope.synth.technologies import sram
 
 # pytest resets the filter with which hw.emit silences this.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -69,7 +71,9 @@ def test_machines_are_the_sum_of_their_modules_and_memories(machine):
 
 @pytest.mark.parametrize("machine", sorted(set(composition.MACHINES) & set(DEFAULTS)), ids=".".join)
 def test_a_machine_measured_again_is_the_committed_one(machine):
-    """Where `make synth` measures it anyway; what takes minutes is measured by ``python -m synth.readme --machines``."""
+    """Where `make synth` measures it anyway; what takes minutes is measured by ``zoetrope readme
+    --machines``.
+    """
     assert composition.compose(*machine) == MACHINES[machine]
 
 

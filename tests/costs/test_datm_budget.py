@@ -7,10 +7,20 @@ import json
 import numpy as np
 import pytest
 
-from golden.quantization_unit import channel_amax
-from hw.registry import find
-from synth import datm_budget, page, readme
-from synth.datm_budget import ARRAY, INSTANCES, MODELS, engine_config, hiding_config, main, on_the_clip, shared_scales
+from zoetrope.golden.arith.channel_amax import channel_amax
+from zoetrope.hw.catalogue import find
+from zoetrope.synth.costs import datm_budget
+from zoetrope.synth.costs.datm_budget import (
+    ARRAY,
+    INSTANCES,
+    MODELS,
+    engine_config,
+    hiding_config,
+    main,
+    on_the_clip,
+    shared_scales,
+)
+from zoetrope.synth.report import page, readme
 
 
 def test_lanes_of_a_pairing_by_hand():

@@ -3,12 +3,13 @@
 import pytest
 import synth_parts
 
-from hw import emit
-from hw.errors import ToolError
-from hw.memory.sram import Sram, SramConfig
-from hw.registry import BLOCKS
-from sim.harness import BenchFailed, simulate
-from synth import flows, netlist
+from zoetrope.hw import emit
+from zoetrope.hw.catalogue import BLOCKS
+from zoetrope.hw.errors import ToolError
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.sim.run.harness import BenchFailed, simulate
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.flows import netlist
 
 # pytest resets the filter with which hw.emit silences this.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

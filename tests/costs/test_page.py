@@ -12,22 +12,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from hw.errors import UserError
-from hw.registry import BLOCKS
-from synth import datm_budget, diagram, lane_plots, page, page_tables, paper, readme, side_by_side, sram
+from zoetrope.hw.catalogue import BLOCKS
+from zoetrope.hw.errors import UserError
+from zoetrope.synth.costs import datm_budget
+from zoetrope.synth.papers import paper
+from zoetrope.synth.report import diagram, lane_plots, page, page_tables, readme, side_by_side
+from zoetrope.synth.technologies import sram
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = readme.expected()
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 #: An element of an SVG that may be closed in itself.
 SHAPES = {"path", "rect", "use"}
 
-#: The committed costs without what only ``python -m synth.readme --machines`` measures.
+#: The committed costs without what only ``zoetrope readme --machines`` measures.
 BARE = {key: value for key, value in COMMITTED.items() if key not in ("machines", "matching", "checks")}
 
-COMPOSE = "python -m synth.composition --block simcore --preset paper"
+COMPOSE = "zoetrope compose --block simcore --preset paper"
 
-#: A machine of known sums, as ``synth.composition`` writes it.
+#: A machine of known sums, as ``synth.costs.composition`` writes it.
 MACHINE = {
     "block": "simcore",
     "preset": "paper",
@@ -204,7 +207,7 @@ def test_colours_have_contrast_in_light_and_dark(committed):
 
 def test_the_same_bytes_on_another_run(committed, tmp_path):
     """As a user starts it, with other hashes."""
-    command = [sys.executable, "-m", "synth.page", "--out", str(tmp_path), "--results", str(tmp_path / "none")]
+    command = [sys.executable, "-m", "synth.report.page", "--out", str(tmp_path), "--results", str(tmp_path / "none")]
     environment = {name: value for name, value in os.environ.items() if name != "PDK_ROOT"} | {"PYTHONHASHSEED": "7"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
@@ -292,8 +295,8 @@ def bare(tmp_path_factory):
 def test_what_is_not_measured_is_named_with_its_command(bare):
     text = Page(bare).text
     assert f"not composed: run {COMPOSE}" in text
-    assert "Our share: not measured: run python -m synth.datm_budget" in text
-    assert "against flat synthesis not measured: run python -m synth.readme --machines" in text
+    assert "Our share: not measured: run zoetrope matching-budget" in text
+    assert "against flat synthesis not measured: run zoetrope readme --machines" in text
     assert "of logic in its engines and units" in text
 
 

@@ -1,4 +1,4 @@
-"""``synth.power``: energies that can be computed by hand, of a library of round numbers."""
+"""``synth.costs.power``: energies that can be computed by hand, of a library of round numbers."""
 
 import json
 
@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 from power_parts import INVERTED, ROWS, STORE
 
-from hw import emit, registry
-from hw.errors import ToolError, UserError
-from hw.simcore.aligned_pe import AlignedPEConfig
-from sim import clips
-from synth import cache, flows, page_tables, power, report, runs, sram, switching, technologies
-from synth.liberty import PowerLibrary, parse
+from zoetrope.hw import cache, catalogue, emit
+from zoetrope.hw.errors import ToolError, UserError
+from zoetrope.hw.pe.aligned_pe import AlignedPEConfig
+from zoetrope.sim.input import clips
+from zoetrope.synth.costs import power, runs
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.flows import switching
+from zoetrope.synth.flows.liberty import PowerLibrary, parse
+from zoetrope.synth.report import page_tables
+from zoetrope.synth.report import tables as report
+from zoetrope.synth.technologies import libraries as technologies
+from zoetrope.synth.technologies import sram
 
 # pytest resets the filter with which hw.emit silences this.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -258,10 +264,12 @@ def test_full_rate_only_and_the_same_again(inverted, library, tensors):
 
 
 def test_tests_on_the_clip_are_known_by_their_names():
-    module = switching._module("sim.tb_sparsification_unit", registry.find("sparsification_unit"))
+    module = switching._module(
+        "sim.benches.simcore.sparsification_engine.tb_sparsification_unit", catalogue.find("sparsification_unit")
+    )
     assert switching._tests(module) == ["clip"]
     assert switching.on_clip("a_tile_of_the_clip") and switching.on_clip("clip_distances")
-    module = switching._module("sim.tb_ewu", registry.find("ewu"))
+    module = switching._module("sim.benches.pe.tb_ewu", catalogue.find("ewu"))
     assert switching._tests(module) == ["corner_operands", "random_operands"]
 
 
@@ -309,7 +317,7 @@ def test_pe_on_the_clip_is_right_kept_and_the_same(library, tensors, monkeypatch
 
 def test_any_block_has_power_and_every_table_shows_it(library, tensors, monkeypatch):
     monkeypatch.setattr(power, "_clip", lambda: tensors)
-    pairs = [(registry.find(name), "default") for name in ("float_convert", "local_table")]
+    pairs = [(catalogue.find(name), "default") for name in ("float_convert", "local_table")]
     monkeypatch.setattr(power, "LARGEST", 200)
     large, small = results = runs.measure_all(pairs, ("generic", "power"), library, jobs=2)
     assert (large["liberty"]["power"], small["liberty"]["no_power"]) == (None, None)
@@ -339,7 +347,7 @@ def test_a_wrong_netlist_has_no_power_and_says_why(library, tensors, monkeypatch
 
     monkeypatch.setattr(flows, "netlist", wrong)
     monkeypatch.setattr(flows, "scripts", lambda: "wrong")
-    block = registry.find("local_table")
+    block = catalogue.find("local_table")
     text = emit.rtlil(block.build(), "local_table")
     found = power.attempted(block, "default", 118, text, "local_table", library)
     assert found["power"] is None
@@ -349,8 +357,8 @@ def test_a_wrong_netlist_has_no_power_and_says_why(library, tensors, monkeypatch
 def test_command_line_tabulates_all_blocks(library, tensors, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(power, "_clip", lambda: tensors)
     monkeypatch.setattr(power, "LARGEST", 200)
-    small = {name: registry.BLOCKS[name] for name in ("float_convert", "local_table")}
-    monkeypatch.setattr(registry, "BLOCKS", small)
+    small = {name: catalogue.BLOCKS[name] for name in ("float_convert", "local_table")}
+    monkeypatch.setattr(catalogue, "BLOCKS", small)
     written(tmp_path, UNITS)
     power.main(["--liberty", str(tmp_path / "tiny.lib")])
     shown = capsys.readouterr()
@@ -405,7 +413,7 @@ def test_presets_that_cannot_be_measured(library, monkeypatch):
 
 def test_library_without_power_is_no_error_of_synth(tmp_path):
     silent = written(tmp_path, UNITS, power=False)
-    (found,) = runs.measure_all([(registry.find("local_table"), "default")], ("generic", "power"), silent)
+    (found,) = runs.measure_all([(catalogue.find("local_table"), "default")], ("generic", "power"), silent)
     assert found["liberty"]["um2"] > 0 and found["liberty"]["power"] is None
     assert "has no internal_power tables" in found["liberty"]["no_power"]
     assert "no power: Liberty file of tiny has no internal_power tables" in report.power_text([found])

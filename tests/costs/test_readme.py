@@ -2,12 +2,13 @@
 
 import pytest
 
-from golden.simcore import Geometry
-from hw.generate import default_preset
-from hw.registry import BLOCKS
-from sim import clips, head
-from sim.simcore import settings_of
-from synth import lanes, readme, runs
+from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.hw.catalogue import BLOCKS
+from zoetrope.sim.host.simcore import settings_of
+from zoetrope.sim.input import clips
+from zoetrope.sim.studies import head
+from zoetrope.synth.costs import lanes, runs
+from zoetrope.synth.report import readme
 
 COSTS = readme.expected()
 EXPECTED = {row["block"]: row for row in COSTS["blocks"]}
@@ -25,7 +26,7 @@ def test_every_block_has_a_row():
 @pytest.mark.parametrize("block", BLOCKS)
 def test_gate_counts_are_the_committed_ones(block):
     """To the last gate, with the pinned tools. `make readme` writes a new row where a change is meant."""
-    (result,) = runs.measure_all([(BLOCKS[block], default_preset(BLOCKS[block]))], technologies=("generic",))
+    (result,) = runs.measure_all([(BLOCKS[block], BLOCKS[block].default)], technologies=("generic",))
     assert result["generic"] == EXPECTED[block]["generic"]
     assert result["tools"] == EXPECTED[block]["tools"]
 
@@ -57,7 +58,7 @@ def test_lanes_meet_what_the_machine_was_planned_with():
 
 
 def test_cycles_of_the_head_are_the_committed_ones():
-    """All features, in RTL. `python -m synth.readme --head` writes new ones where a change is meant."""
+    """All features, in RTL. `zoetrope readme --head` writes new ones where a change is meant."""
     found = COSTS["head"]
     g, preset = found["geometry"], found["preset"]
     geometry = Geometry(g["frames"], g["height"], g["width"])

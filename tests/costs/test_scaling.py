@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from synth.scaling import QUANTITIES, SOURCES, factors
+from zoetrope.synth.technologies.scaling import QUANTITIES, SOURCES, factors
 
 
 def test_what_orbis_made_of_its_area_and_power():

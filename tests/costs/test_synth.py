@@ -9,11 +9,16 @@ import subprocess
 import pytest
 import synth_parts
 
-import synth
-from hw import emit, registry
-from hw.errors import ToolError, UnknownName, UserError
-from synth import __main__ as command
-from synth import cache, composition, fpga, paper, report, runs, sram, technologies
+from zoetrope import synth
+from zoetrope.command import synth as command
+from zoetrope.hw import cache, catalogue, emit
+from zoetrope.hw.errors import ToolError, UnknownName, UserError
+from zoetrope.synth.costs import composition, runs
+from zoetrope.synth.flows import fpga
+from zoetrope.synth.papers import paper
+from zoetrope.synth.report import tables as report
+from zoetrope.synth.technologies import libraries as technologies
+from zoetrope.synth.technologies import sram
 
 # pytest resets the filter with which hw.emit silences this.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -60,7 +65,7 @@ def kept(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, kept):
-    monkeypatch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
+    monkeypatch.setattr(catalogue, "BLOCKS", synth_parts.BLOCKS)
     monkeypatch.setenv("ZOETROPE_CACHE", str(kept))
     monkeypatch.delenv("PDK_ROOT", raising=False)
 
@@ -152,7 +157,7 @@ def test_what_is_too_large_is_not_routed_but_counted_by_modules():
 
 
 def test_what_is_larger_still_has_no_cells_of_an_fpga():
-    pair = (registry.find("product_row"), "four")
+    pair = (catalogue.find("product_row"), "four")
     (result,) = runs.measure_all([pair], count_ge=1)
     assert "ecp5" not in result
     (counted,) = runs.measure_all([pair], route_ge=1)

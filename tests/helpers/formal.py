@@ -14,8 +14,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import Assert
 from amaranth.lib import wiring
 
-from hw import emit
-from hw.errors import ToolError
+from zoetrope.hw import emit
+from zoetrope.hw.errors import ToolError
 
 _SCRIPT = """
 read_rtlil design.il

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from amaranth import Module, Signal
 from amaranth.lib import wiring
 
-from hw.axi.axi_bursts import AxiConfig
-from hw.axi.axi_reader import AxiReader
-from hw.axi.axi_writer import AxiWriter
-from hw.axi.channels import connect_lite, connect_read, connect_write, lite_pins, master_pins
-from hw.axi.registers import Field, Register, Registers, RegistersConfig, register
-from hw.emit import emit_once
-from hw.stream import connect
+from zoetrope.hw.axi.axi_bursts import AxiConfig
+from zoetrope.hw.axi.axi_reader import AxiReader
+from zoetrope.hw.axi.axi_writer import AxiWriter
+from zoetrope.hw.axi.channels import connect_lite, connect_read, connect_write, lite_pins, master_pins
+from zoetrope.hw.axi.registers import Field, Register, Registers, RegistersConfig, register
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.stream import connect
 
 REGISTERS = (
     Register("control", 0, (Field("start", 1, "pulse"),)),

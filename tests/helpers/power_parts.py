@@ -6,9 +6,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from synth_parts import WidthConfig
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.registry import Block
+from zoetrope.hw.catalogue import Block
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 
 class Inverted(wiring.Component):
@@ -55,8 +55,8 @@ class Store(wiring.Component):
         return m
 
 
-INVERTED = Block("inverted", Inverted, {"default": WidthConfig(width=4)}, "no paper")
-STORE = Block("store", Store, {"default": WidthConfig()}, "no paper")
+INVERTED = Block("inverted", Inverted, configs={"default": WidthConfig(width=4)})
+STORE = Block("store", Store, configs={"default": WidthConfig()})
 
 #: Rows for ``Inverted``, each of which changes every bit.
 ROWS = np.array([0, 15] * 17, np.uint8)[:33, None]

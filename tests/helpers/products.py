@@ -4,9 +4,9 @@ import functools
 
 import numpy as np
 
-from golden.formats import FP16, FP17, FP32, canonical_nan, int8_decode, to_float64
-from golden.lut_multiplier import lut_multiplier
-from sim.native import Native
+from zoetrope.golden.formats import FP16, FP17, FP32, canonical_nan, int8_decode, to_float64
+from zoetrope.golden.pe.lut_multiplier import lut_multiplier
+from zoetrope.sim.run.native import Native
 
 #: Words and lanes of a PE under test: 256 weights in 32 words of 8.
 WORDS = 32
@@ -26,7 +26,7 @@ def all_products(component, name):
 
 @functools.cache
 def expected_products(reading):
-    """The same from ``golden.lut_multiplier`` (``odd16``, ``byte128``), or by a float32 multiplication (``exact``)."""
+    """The same from ``golden.pe.lut_multiplier`` (``odd16``, ``byte128``), or by a float32 multiplication (``exact``)."""
     x, w = np.arange(1 << 16, dtype=np.uint16)[:, None], np.arange(256, dtype=np.uint8)
     with np.errstate(over="ignore", invalid="ignore"):
         if reading == "exact":  # 18 bits fit a float32

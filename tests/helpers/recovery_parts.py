@@ -6,9 +6,9 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, connect, flipped
 
-from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
-from hw.memory.table_reader import TableReader, TableReaderConfig
-from hw.simcore.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
+from zoetrope.hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
+from zoetrope.hw.memory.table_reader import TableReader, TableReaderConfig
+from zoetrope.hw.simcore.sparsification_engine.reorder_recover_unit import ReorderRecoverUnit, ReorderRecoverUnitConfig
 
 
 @dataclass(frozen=True)

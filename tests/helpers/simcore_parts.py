@@ -6,15 +6,15 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from hw.axi.axi_read_arbiter import AxiReadArbiter, AxiReadArbiterConfig
-from hw.axi.axi_reader import AxiConfig, AxiReader
-from hw.axi.axi_writer import AxiWriter
-from hw.axi.channels import connect_lite, connect_read, connect_write, lite_pins, master_pins
-from hw.axi.registers import Registers, RegistersConfig
-from hw.emit import emit_once
-from hw.simcore.sfu import SfuConfig
-from hw.simcore.simcore_registers import P_BITS, REGISTERS, VERSION, Cause
-from hw.stream import connect
+from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiter, AxiReadArbiterConfig
+from zoetrope.hw.axi.axi_reader import AxiConfig, AxiReader
+from zoetrope.hw.axi.axi_writer import AxiWriter
+from zoetrope.hw.axi.channels import connect_lite, connect_read, connect_write, lite_pins, master_pins
+from zoetrope.hw.axi.registers import Registers, RegistersConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.simcore.chip.simcore_registers import P_BITS, REGISTERS, VERSION, Cause
+from zoetrope.hw.softmax.sfu import SfuConfig
+from zoetrope.hw.stream import connect
 
 _MATRICES = "qkv"
 

@@ -6,8 +6,8 @@ from amaranth import Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.registry import Block
+from zoetrope.hw.catalogue import Block
+from zoetrope.hw.emit import emit_once
 
 PAIR = data.StructLayout({"a": 11, "w": data.StructLayout({"magnitude": 7, "sign": 1})})
 
@@ -116,8 +116,8 @@ class Table(wiring.Component):
         return m
 
 
-REGISTER = Block("register", Register, {"default": WidthConfig(), "wide": WidthConfig(width=16)}, "no paper")
-PRODUCT_ROW = Block("product_row", ProductRow, {"default": ProductConfig(), "four": ProductConfig(lanes=4)}, "no paper")
-TABLE = Block("store", Table, {"default": TableConfig(), "small": TableConfig(depth=8, width=4)}, "no paper")
+REGISTER = Block("register", Register, configs={"default": WidthConfig(), "wide": WidthConfig(width=16)})
+PRODUCT_ROW = Block("product_row", ProductRow, configs={"default": ProductConfig(), "four": ProductConfig(lanes=4)})
+TABLE = Block("store", Table, configs={"default": TableConfig(), "small": TableConfig(depth=8, width=4)})
 
 BLOCKS = {block.name: block for block in (REGISTER, PRODUCT_ROW, TABLE)}

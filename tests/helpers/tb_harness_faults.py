@@ -4,7 +4,7 @@ import numpy as np
 from harness_parts import BUGS
 from tb_harness_parts import operands
 
-from sim.bench import bench_test
+from zoetrope.sim.inside.bench import bench_test
 
 once = bench_test(stalls=("none",))
 

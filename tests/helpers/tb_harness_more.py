@@ -3,7 +3,7 @@
 import numpy as np
 from tb_harness_parts import operands
 
-from sim.bench import bench_test
+from zoetrope.sim.inside.bench import bench_test
 
 
 @bench_test(stalls=("none", "both"), size=[1, 7])

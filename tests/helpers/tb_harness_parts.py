@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.bench import Bench, bench_test
+from zoetrope.sim.inside.bench import Bench, bench_test
 
 
 def operands(bench, count):

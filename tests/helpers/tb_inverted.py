@@ -2,7 +2,7 @@
 
 from power_parts import ROWS
 
-from sim.bench import bench_test
+from zoetrope.sim.inside.bench import bench_test
 
 
 @bench_test(stalls=("none", "sink"))

@@ -3,10 +3,10 @@
 from simcore_parts import FAULTS
 from tb_simcore_parts import copied
 
-from golden.simcore import Geometry
-from hw.simcore.simcore_registers import Cause
-from sim.bench import bench_test
-from sim.tb_simcore import Head, check, fails, machine_of
+from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.hw.simcore.chip.simcore_registers import Cause
+from zoetrope.sim.benches.simcore.chip.tb_simcore import Head, check, fails, machine_of
+from zoetrope.sim.inside.bench import bench_test
 
 BIT, BEHIND, BLIND, CARELESS = FAULTS
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from golden.simcore import Geometry
-from sim import tb_simcore
-from sim.bench import bench_test
+from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.sim.benches.simcore.chip import tb_simcore
+from zoetrope.sim.inside.bench import bench_test
 
 
 def copied(q, k, v, geometry, settings):

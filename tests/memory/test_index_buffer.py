@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from golden.index_buffer import capacity, resolve
-from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
-from hw.registry import find
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import unpack
+from zoetrope.golden.memory.index_buffer import capacity, resolve
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
+from zoetrope.sim.packing import unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 
 def test_golden_by_hand():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from golden.transpose_buffer import load_words, transpose_buffer
-from hw.memory.transpose_buffer import TransposeBufferConfig
-from hw.registry import find
-from sim.harness import simulate
+from zoetrope.golden.memory.transpose_buffer import load_words, transpose_buffer
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.memory.transpose_buffer import TransposeBufferConfig
+from zoetrope.sim.run.harness import simulate
 
 
 def test_words_by_hand():

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from golden.formats import int8_decode
-from golden.prediction_unit import importance_of_a, importance_of_p
-from golden.quality import quality
-from golden.quantization_unit import quantize
-from golden.speculation import speculate
-from sim import __main__ as main
-from sim import clips, speculation
+from zoetrope.command import sim as main
+from zoetrope.golden.formats import int8_decode
+from zoetrope.golden.method.quality import quality
+from zoetrope.golden.method.speculation import speculate
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_a, importance_of_p
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
+from zoetrope.sim.input import clips
+from zoetrope.sim.studies import speculation
 
 
 def head(seed, m, d, rows, text=0, queries=None):
@@ -235,7 +236,7 @@ def test_the_table_under_the_benches(tensors):
 def test_it_stands_under_all_benches_and_not_under_one(monkeypatch, capsys, tmp_path, tensors, block):
     path = tmp_path / "qkv.npz"
     clips.save(path, tensors)
-    monkeypatch.setattr(main.registry, "BLOCKS", {"scale_unit": main.registry.BLOCKS["scale_unit"]})
+    monkeypatch.setattr(main.catalogue, "BLOCKS", {"scale_unit": main.catalogue.BLOCKS["scale_unit"]})
     monkeypatch.setattr(main, "run_all", lambda *arguments: [])
     monkeypatch.setattr(main, "write_results", lambda *arguments: None)
     monkeypatch.setattr(main, "_head", lambda *arguments: [])

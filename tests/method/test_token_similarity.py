@@ -7,10 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from golden.reference import attention
-from golden.sparsification_unit import sparsify
-from golden.token_similarity import PAPER_TAU, output_error, sweep, table_error
-from sim import clips, similarity
+from zoetrope.golden.method.token_similarity import PAPER_TAU, output_error, sweep, table_error
+from zoetrope.golden.reference import attention
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
+from zoetrope.sim.input import clips
+from zoetrope.sim.studies import similarity
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from products import WORDS, all_products, check_mixed_tiles, expected_products
 
-from golden.aligned_pe import aligned_pe, error_bound
-from golden.formats import FP16, FP32, fp16, int8_decode, int8_encode, to_float64
-from golden.lut_pe import lut_pe
-from golden.reference import outer_product
-from hw.registry import find
-from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
-from sim.harness import simulate
+from zoetrope.golden.formats import FP16, FP32, fp16, int8_decode, int8_encode, to_float64
+from zoetrope.golden.pe.aligned_pe import aligned_pe, error_bound
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.golden.reference import outer_product
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.aligned_pe import AlignedPE, AlignedPEConfig
+from zoetrope.sim.run.harness import simulate
 
 
 def weights(rng, shape):

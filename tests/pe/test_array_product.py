@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from golden.array_product import fp_fp, fp_int
-from golden.formats import FP16, is_finite
-from golden.fp16_pe import fp16_pe
-from golden.lut_pe import lut_pe
+from zoetrope.golden.formats import FP16, is_finite
+from zoetrope.golden.pe.array_product import fp_fp, fp_int
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.golden.pe.lut_pe import lut_pe
 
 RNG = np.random.default_rng(0xA88A)
 

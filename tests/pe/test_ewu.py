@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from golden import reference
-from golden.ewu import OPERATIONS, ewu
-from golden.formats import FP16, fp16, is_nan, to_float64
-from hw.registry import find
-from hw.simcore.ewu import Ewu, EwuConfig
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import unpack
-from sim.tb_ewu import OPCODES, corner_vectors, packed, random_vectors
+from zoetrope.golden import reference
+from zoetrope.golden.formats import FP16, fp16, is_nan, to_float64
+from zoetrope.golden.pe.ewu import OPERATIONS, ewu
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.ewu import Ewu, EwuConfig
+from zoetrope.sim.benches.pe.tb_ewu import OPCODES, corner_vectors, packed, random_vectors
+from zoetrope.sim.packing import unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 LANES = 8
 VECTORS = 1 << 20

@@ -5,11 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden.exact_product import exact_product
-from golden.fixed_sum import MAX_OPERANDS, fixed_sum
-from golden.formats import FP16, FP24, FP32, fp16, int8_decode, int8_encode, to_float64
-from golden.lut_pe import lut_pe
-from golden.reference import order_error
+from zoetrope.golden.formats import FP16, FP24, FP32, fp16, int8_decode, int8_encode, to_float64
+from zoetrope.golden.pe.exact_product import exact_product
+from zoetrope.golden.pe.fixed_sum import MAX_OPERANDS, fixed_sum
+from zoetrope.golden.pe.lut_pe import lut_pe, order_error
 
 
 def random_codes(rng, shape):

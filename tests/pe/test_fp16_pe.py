@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from rational import rounded
 
-from golden.formats import FP16, FP32, to_float64
-from golden.fp16_pe import fp16_pe
-from hw.registry import find
-from hw.simcore.fp16_pe import FP16PEConfig
-from sim.harness import simulate
+from zoetrope.golden.formats import FP16, FP32, to_float64
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.sim.run.harness import simulate
 
 
 def test_golden_against_exact_rationals():

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw.registry import find
-from hw.simcore.local_table import LocalTableConfig
-from sim.harness import simulate
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.local_table import LocalTableConfig
+from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("local_table").presets)

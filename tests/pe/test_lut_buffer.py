@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw.registry import find
-from hw.simcore.lut_buffer import LutBufferConfig
-from sim.harness import simulate
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.lut_buffer import LutBufferConfig
+from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("lut_buffer").presets)

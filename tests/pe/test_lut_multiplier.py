@@ -5,11 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden.formats import FP16, FP17, int8_decode, to_float64
-from golden.lut_multiplier import lut_multiplier, product_table
-from hw.simcore.lut_multiplier import LutMultiplierConfig
-from hw.simcore.product_table import READINGS
-from sim.harness import simulate
+from zoetrope.golden.formats import FP16, FP17, int8_decode, to_float64
+from zoetrope.golden.pe.lut_multiplier import lut_multiplier, product_table
+from zoetrope.hw.pe.lut_multiplier import LutMultiplierConfig
+from zoetrope.hw.pe.product_table import READINGS
+from zoetrope.sim.run.harness import simulate
 
 X = np.arange(1 << 16, dtype=np.uint16)[:, None]
 W = np.arange(1 << 8, dtype=np.uint8)[None]

@@ -7,13 +7,13 @@ import pytest
 from products import WORDS, all_products, expected_products
 from rational import rounded
 
-from golden.formats import FP16, FP17, FP32, fp16, int8_encode, to_float64
-from golden.lut_multiplier import lut_multiplier
-from golden.lut_pe import lut_pe
-from golden.reference import outer_product
-from hw.registry import find
-from hw.simcore.lut_pe import LutPE, LutPEConfig
-from sim.harness import simulate
+from zoetrope.golden.formats import FP16, FP17, FP32, fp16, int8_encode, to_float64
+from zoetrope.golden.pe.lut_multiplier import lut_multiplier
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.golden.reference import outer_product
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
+from zoetrope.sim.run.harness import simulate
 
 
 def test_golden_against_exact_rationals():

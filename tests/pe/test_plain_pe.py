@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from products import WORDS, all_products, check_mixed_tiles, expected_products
 
-from golden.lut_pe import lut_pe
-from hw.registry import find
-from hw.simcore.plain_pe import PlainPE, PlainPEConfig
-from sim.harness import simulate
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.plain_pe import PlainPE, PlainPEConfig
+from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("plain_pe").presets)

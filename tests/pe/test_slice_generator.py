@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw.registry import find
-from hw.simcore.slice_generator import SliceGeneratorConfig
-from sim.harness import simulate
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.slice_generator import SliceGeneratorConfig
+from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("slice_generator").presets)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from products import WORDS, all_products, expected_products
 
-from hw.registry import find
-from hw.simcore.split_pe import SplitPE, SplitPEConfig
-from sim.harness import simulate
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.split_pe import SplitPE, SplitPEConfig
+from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("split_pe").presets)

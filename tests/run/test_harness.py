@@ -14,17 +14,18 @@ from amaranth.lib.wiring import In, Out
 from cocotb.types import Logic
 from harness_parts import BUGS, Adder, AdderConfig, Reverse, ReverseConfig
 
-from hw.errors import ToolError, UnknownName, UserError
-from hw.registry import Block
-from sim import __main__ as command
-from sim import bench, build, suite, toolchain
-from sim.harness import BenchFailed, simulate
-from sim.native import Native, NativeError
-from sim.payloads import to_integers, to_rows
-from sim.ports import interface
+from zoetrope.command import sim as command
+from zoetrope.hw.catalogue import Block
+from zoetrope.hw.errors import ToolError, UnknownName, UserError
+from zoetrope.sim.inside import bench
+from zoetrope.sim.payloads import to_integers, to_rows
+from zoetrope.sim.ports import interface
+from zoetrope.sim.run import build, suite, toolchain
+from zoetrope.sim.run.harness import BenchFailed, simulate
+from zoetrope.sim.run.native import Native, NativeError
 
-ADDER = Block("adder", Adder, {bug: AdderConfig(bug=bug) for bug in BUGS}, "none")
-REVERSE = Block("reverse", Reverse, {"wide": ReverseConfig()}, "none")
+ADDER = Block("adder", Adder, configs={bug: AdderConfig(bug=bug) for bug in BUGS})
+REVERSE = Block("reverse", Reverse, configs={"wide": ReverseConfig()})
 
 
 @pytest.fixture(autouse=True)

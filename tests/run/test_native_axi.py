@@ -7,9 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from simcore_parts import Copier, CopierConfig
 
-from hw.axi.channels import lite_pins, master_pins
-from sim.native import Native, NativeError
-from sim.native_axi import AxiMemory, BusError, Lite
+from zoetrope.hw.axi.channels import lite_pins, master_pins
+from zoetrope.sim.run.native import Native, NativeError
+from zoetrope.sim.run.native_axi import AxiMemory, BusError, Lite
 
 _BASE = 0x1000
 

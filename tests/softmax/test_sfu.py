@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 
-from golden.float_add import float_add
-from golden.formats import FP16, FP32, fp16, fp32, to_float64
-from golden.reciprocal import reciprocal
-from golden.sfu import sfu, tile, total
-from hw.formats import FP16 as HW_FP16
-from hw.formats import FP17 as HW_FP17
-from hw.registry import find
-from hw.simcore.sfu import Sfu, SfuConfig
-from sim import clips, softmax_accuracy
-from sim.harness import simulate
-from sim.native import Native
-from sim.softmax_accuracy import clip_scores, normal_scores
-from sim.tb_sfu import ONE, Row, special_rows
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.arith.reciprocal import reciprocal
+from zoetrope.golden.formats import FP16, FP32, fp16, fp32, to_float64
+from zoetrope.golden.softmax.sfu import sfu, tile, total
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.formats import FP16 as HW_FP16
+from zoetrope.hw.formats import FP17 as HW_FP17
+from zoetrope.hw.softmax.sfu import Sfu, SfuConfig
+from zoetrope.sim.benches.softmax.tb_sfu import ONE, Row, special_rows
+from zoetrope.sim.input import clips
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.studies import softmax_accuracy
+from zoetrope.sim.studies.softmax_accuracy import clip_scores, normal_scores
 
 LONGEST = 17_550
 

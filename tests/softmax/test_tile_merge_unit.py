@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from golden import reference, sfu
-from golden.exp import exp
-from golden.formats import FP16, FP32, fp16, fp32, to_float64
-from golden.fp16_pe import fp16_pe
-from golden.tile_merge_unit import finish, merge, start, tile_merge_unit
-from hw.registry import find
-from hw.simcore.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
-from sim import tb_tile_merge_unit as bench
-from sim.harness import simulate
-from sim.native import Native
+from zoetrope.golden import reference
+from zoetrope.golden.arith.exp import exp
+from zoetrope.golden.formats import FP16, FP32, fp16, fp32, to_float64
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.golden.softmax import sfu
+from zoetrope.golden.softmax.tile_merge_unit import finish, merge, start, tile_merge_unit
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
+from zoetrope.sim.benches.softmax import tb_tile_merge_unit as bench
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 #: Published bounds on SFU, sums of e V and merge together: largest error of A in units of P |V|, and rms of the error over
 #: that of A.

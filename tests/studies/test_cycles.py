@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden.computing_engine import Array, Job, S, cost
-from golden.simcore import FP16_ONLY, Geometry, Settings, simcore
-from hw import registry
-from sim import cycles
-from sim.cycles import Machine
+from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Geometry, Settings, simcore
+from zoetrope.golden.simcore.computing_engine.computing_engine import Array, Job, S, cost
+from zoetrope.hw import catalogue
+from zoetrope.sim.model import cycles
+from zoetrope.sim.model.cycles import Machine
 
 #: Tokens of a key tile: frames have 12, the text 5.
 KEYS = 5
@@ -78,7 +78,7 @@ def test_a_tile_takes_what_the_engine_says():
 
 
 def test_machines_of_the_presets():
-    configs = registry.find("simcore").presets
+    configs = catalogue.find("simcore").presets
     paper = cycles.machine(configs["paper"].engine)
     assert paper.multipliers == (512, 1024) and str(paper) == "16 x 32 and 16 x 64"
     small = cycles.machine(configs["small"].engine)

@@ -1,4 +1,4 @@
-"""``python -m sim.head``: what it measures in RTL, refuses, prints and draws, on the tiny preset."""
+"""``zoetrope head``: what it measures in RTL, refuses, prints and draws, on the tiny preset."""
 
 import io
 import json
@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import sim.__main__ as make_sim
-from golden.simcore import Geometry, Settings
-from hw import registry
-from hw.errors import UserError
-from sim import clips, head
+from zoetrope.command import sim as make_sim
+from zoetrope.golden.simcore.chip.simcore import Geometry, Settings
+from zoetrope.hw import catalogue
+from zoetrope.hw.errors import UserError
+from zoetrope.sim.input import clips
+from zoetrope.sim.studies import head
 
-TINY, SMALL = (registry.find("simcore").config(preset) for preset in ("tiny", "small"))
-SIMULATED = ", ".join(registry.find("simcore").small_presets)
+TINY, SMALL = (catalogue.find("simcore").config(preset) for preset in ("tiny", "small"))
+SIMULATED = ", ".join(catalogue.find("simcore").small_presets)
 
 
 def tensors(frames, height, width, d, grid=True, seed=0):

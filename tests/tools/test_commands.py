@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments, **environment):
@@ -26,12 +26,12 @@ def assert_one_clear_line(done, *parts):
         assert part in lines[0]
 
 
-@pytest.mark.parametrize("module", ["sim", "synth", "hw.generate"])
+@pytest.mark.parametrize("module", ["sim", "synth", "hw.verilog.generate"])
 def test_unknown_block_lists_the_known_ones(module):
     assert_one_clear_line(run(module, "--block", "lut_pea"), "'lut_pea'", "lut_pe, ", "plain_pe")
 
 
-@pytest.mark.parametrize("module", ["sim", "synth", "hw.generate"])
+@pytest.mark.parametrize("module", ["sim", "synth", "hw.verilog.generate"])
 def test_unknown_preset_lists_the_known_ones(module):
     assert_one_clear_line(
         run(module, "--block", "plain_pe", "--preset", "huge"), "'huge'", "default, deep, combinational"
@@ -91,5 +91,5 @@ def test_make_help_lists_every_target():
 
 
 def test_accuracy_prints_both_readings():
-    done = run("sim.accuracy")
+    done = run("sim.studies.accuracy")
     assert done.returncode == 0 and "odd16" in done.stdout and "byte128" in done.stdout

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 from formal import holds, stable
 from recovery_parts import Recovery, RecoveryConfig
 
-from hw.registry import find
-from hw.stream import register
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.stream import register
 
 
 class Registered(wiring.Component):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from golden.bitonic_sorter import bitonic_sort, columns
-from hw.registry import find
-from hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream, CompareExchangeConfig
-from sim.harness import simulate
-from sim.native import Native
-from sim.operators import SideBySide, run
-from sim.tb_bitonic_sorter import as_bitonic, indices, packed, random_rows, stable_order
+from zoetrope.golden.tree.bitonic_sorter import bitonic_sort, columns
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream, CompareExchangeConfig
+from zoetrope.sim.benches.tree.tb_bitonic_sorter import as_bitonic, indices, packed, random_rows, stable_order
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.operators import SideBySide, run
 
 #: Rows of up to this many lanes are tried with all their 2**lanes patterns of two keys.
 EXHAUSTIVE = 16

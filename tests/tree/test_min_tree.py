@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from golden.formats import FP32, fp32, order_key
-from golden.min_tree import min_tree
-from hw.registry import find
-from hw.tree.min_tree import MinTree, MinTreeConfig, MinTreeStream
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import pack, unpack
+from zoetrope.golden.formats import FP32, fp32, order_key
+from zoetrope.golden.tree.min_tree import min_tree
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.tree.min_tree import MinTree, MinTreeConfig, MinTreeStream
+from zoetrope.sim.packing import pack, unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 
 def test_golden_by_hand():

@@ -1,4 +1,6 @@
-"""Distribution-aware token matching (ORBIS 3.2, Algorithm 1) on 4-bit codes, in integers. Hardware: ``hw.orbis.datm``.
+"""Distribution-aware token matching (ORBIS 3.2, Algorithm 1) on 4-bit codes, in integers.
+
+Hardware: ``hw.orbis.matching.datm``.
 
 Of M tokens K are destinations (dst), one a *slot*; all others are sources (src). In order::
 

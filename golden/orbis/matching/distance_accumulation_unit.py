@@ -1,4 +1,4 @@
-"""Weighted squared distances of 4-bit tokens. Hardware: ``hw.orbis.distance_accumulation_unit``."""
+"""Weighted squared distances of 4-bit tokens. Hardware: ``hw.orbis.matching.distance_accumulation_unit``."""
 
 import numpy as np
 

@@ -1,16 +1,17 @@
-"""Token matching from FP16 tokens to index pairs (ORBIS 3.2, 3.3). Hardware: ``hw.orbis.matching_engine``.
+"""Token matching from FP16 tokens to index pairs (ORBIS 3.2, 3.3). Hardware: ``hw.orbis.matching.matching_engine``.
 
-A composition: codes and amax by ``golden.quantization_engine``, weights and the loop by ``golden.datm``, and where no dst
-are given, those that ``golden.dst_chooser`` draws.
+A composition: codes and amax by ``golden.orbis.matching.quantization_engine``, weights and the loop by
+``golden.orbis.matching.datm``, and where no dst
+are given, those that ``golden.orbis.matching.dst_chooser`` draws.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .datm import WEIGHT_BITS, Match, match, weights
-from .dst_chooser import choose
-from .quantization_engine import quantize
+from zoetrope.golden.orbis.matching.datm import WEIGHT_BITS, Match, match, weights
+from zoetrope.golden.orbis.matching.dst_chooser import choose
+from zoetrope.golden.orbis.matching.quantization_engine import quantize
 
 
 def matching_engine(
@@ -25,7 +26,7 @@ def matching_engine(
     weight_bits: int = WEIGHT_BITS,
     shared: int = 1,
 ) -> Match:
-    """The pairs of a matrix of tokens, and all else that ``golden.datm.match`` tells of them.
+    """The pairs of a matrix of tokens, and all else that ``golden.orbis.matching.datm.match`` tells of them.
 
     Parameters
     ----------

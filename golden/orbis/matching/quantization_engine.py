@@ -7,7 +7,7 @@ For a matrix ``x`` of FP16 values, shape (tokens, channels), and every channel c
     scale[c]   = amax[c] / 7                                           one FP32 division, to nearest even
     weight[c]  = round_half_even(amax[c]^2 * 2^(bits - e))             at most 2^bits - 1; 2^e > every amax^2, e least
 
-``code * scale`` is the value. A weight stands for the square of the scale (``golden.datm.weights``): with it
+``code * scale`` is the value. A weight stands for the square of the scale (``golden.orbis.matching.datm.weights``): with it
 ``sum over c of weight[c] * (code[a, c] - code[b, c])^2`` is a squared distance in integers, exact and of known width, in
 units of ``weight_unit``.
 
@@ -26,9 +26,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .datm import LEVELS, weights
-from .formats import FP16, to_float64
-from .quantization_unit import channel_amax
+from zoetrope.golden.arith.channel_amax import channel_amax
+from zoetrope.golden.formats import FP16, to_float64
+from zoetrope.golden.orbis.matching.datm import LEVELS, weights
 
 LARGEST = 0x7BFF
 """The code of the greatest finite FP16 value, 65504: what the engine takes a NaN or an infinity for."""

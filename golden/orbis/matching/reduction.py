@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dst_chooser import check
+from zoetrope.golden.orbis.matching.dst_chooser import check
 
 MODES = ("replace", "mean")
 

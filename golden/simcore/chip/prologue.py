@@ -1,7 +1,9 @@
-"""What is to be known of a head before the first tile of S (SIMPICKER V-A). Hardware: ``hw.simcore.prologue``.
+"""What is to be known of a head before the first tile of S (SIMPICKER V-A). Hardware: ``hw.simcore.chip.prologue``.
 
-Map of P and index table are ``golden.prediction_unit``'s and ``golden.sparsification_unit``'s of the video tokens; the
-maxima of K's and V's channels, over all tokens, are ``golden.quantization_unit``'s of the words that are handed over.
+Map of P and index table are ``golden.simcore.quantization_engine.prediction_unit``'s and
+``golden.simcore.sparsification_engine.sparsification_unit``'s of the video tokens; the
+maxima of K's and V's channels, over all tokens, are ``golden.simcore.quantization_engine.quantization_unit``'s of the
+words that are handed over.
 """
 
 from __future__ import annotations
@@ -10,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.formats import FP16, is_finite
-from golden.prediction_unit import importance_of_p
-from golden.reduction_tree import as_codes
-from golden.simcore import Geometry
-from golden.sort_select import P_BITS
-from golden.sparsification_unit import sparsify as similar_tokens
+from zoetrope.golden.formats import FP16, is_finite
+from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_p
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes
+from zoetrope.golden.simcore.quantization_engine.sort_select import P_BITS
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify as similar_tokens
 
 
 class Found(NamedTuple):
@@ -57,7 +59,8 @@ def prologue(
 ) -> Found:
     """Map and table of Q, K and V, ``float16`` or binary16 codes (T, d), tokens as ``geometry`` has them.
 
-    ``lanes``: channels a word of memory and of the sparsification unit; ``sfu_lanes``, ``running``: of ``golden.sfu.sfu``;
+    ``lanes``: channels a word of memory and of the sparsification unit; ``sfu_lanes``, ``running``: of
+    ``golden.softmax.sfu.sfu``;
     the others are those of the two units. ``ValueError`` for what these refuse, and for another number of tokens.
     """
     q, k, v = (as_codes(x) for x in (q, k, v))

@@ -1,4 +1,4 @@
-"""Rows of A packed into words of a bus. Hardware: ``hw.simcore.row_writer``."""
+"""Rows of A packed into words of a bus. Hardware: ``hw.simcore.chip.row_writer``."""
 
 import numpy as np
 

@@ -47,7 +47,7 @@ What the parts leave open:
   ``speculate_p``): a value of a kept token of Q whose product with K's scale is beyond FP16 is an error.
 * Nothing of the machine but what ``Settings`` has decides an order. Means of frames and column sums are exact in any; the
   sums of the arrays and of step 6 are in the order of k, one addition a product, whatever the lanes. The LUT array is that
-  of ``golden.lut_pe`` with products read as ``odd16`` and sums in FP32.
+  of ``golden.pe.lut_pe`` with products read as ``odd16`` and sums in FP32.
 * An element of A can be infinite only where V comes within a share of 2^-9 + J 2^-19 of 65,504, J key tiles.
 
 A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core, three times as long in key tiles of 16 tokens; the time goes
@@ -62,8 +62,8 @@ Error against float64 attention, ``golden.reference.attention``, with all off: f
 p the softmax of them, at most ``(2^-11 + b) sum_j p[j] |V[j, c]| + 2^-11 |A| + T 2^-24 max_j |V[j, c]|`` and
 b = 2 d 2^-24 max_j sum_k |Q K| / sqrt(d) + (J + 1) 2^-19, J key tiles: the FP16 of e, the FP32 of everything else with the
 exponentials of each merge, the FP16 of A, e below the normal numbers. On the sample clip, 2,970 tokens, the rms of the
-error is 0.02 % of A's. Speculation's and sparsification's own errors are measured: ``golden.quality``,
-``golden.token_similarity``.
+error is 0.02 % of A's. Speculation's and sparsification's own errors are measured: ``golden.method.quality``,
+``golden.method.token_similarity``.
 
 Rejected: an importance of A's columns of a whole row of P, found before P V begins: A waits for a row that no buffer holds.
 P_c recovered for it: sums of rows that lie far apart, which the paper's adaptive grouping avoids (V-B). Slices across
@@ -81,18 +81,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.array_product import fp_fp, fp_int
-from golden.float_convert import float_convert
-from golden.formats import FP16, FP32, fp32, is_finite
-from golden.prediction_unit import importance_of_p
-from golden.quantization_unit import quantize
-from golden.reduction_tree import as_codes, inverse, reduction_tree
-from golden.reorder_recover_unit import recover
-from golden.scale_unit import fold_key_scales, scale_unit
-from golden.sfu import tile as tile_softmax
-from golden.sort_select import P_BITS, proportion, sort_select
-from golden.sparsification_unit import KEPT, sparsify
-from golden.tile_merge_unit import finish, merge, start
+from zoetrope.golden.arith.float_convert import float_convert
+from zoetrope.golden.formats import FP16, FP32, fp32, is_finite
+from zoetrope.golden.pe.array_product import fp_fp, fp_int
+from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales, scale_unit
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_p
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, inverse, reduction_tree
+from zoetrope.golden.simcore.quantization_engine.sort_select import P_BITS, proportion, sort_select
+from zoetrope.golden.simcore.sparsification_engine.reorder_recover_unit import recover
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, sparsify
+from zoetrope.golden.softmax.sfu import tile as tile_softmax
+from zoetrope.golden.softmax.tile_merge_unit import finish, merge, start
 
 
 def _whole(name, value, least):
@@ -244,7 +244,9 @@ class Prepared(NamedTuple):
     table: np.ndarray
     """The index table, ``int64`` (T,): each token's root."""
     kind: np.ndarray
-    """``uint8`` (T,): ``KEPT``, ``TEMPORAL`` or ``SPATIAL`` of ``golden.sparsification_unit``."""
+    """``uint8`` (T,): ``KEPT``, ``TEMPORAL`` or ``SPATIAL`` of
+    ``golden.simcore.sparsification_engine.sparsification_unit``.
+    """
 
 
 class Slices(NamedTuple):

@@ -1,13 +1,14 @@
-"""Rows of A_g joined from the columns that either array computed. Hardware: ``hw.simcore.column_merge``.
+"""Rows of A_g joined from the columns that either array computed. Hardware: ``hw.simcore.computing_engine.column_merge``.
 
 Each array sends its columns of a row one behind the other, in the order of channels; the row has them where the map of A
-says. A value of the LUT array is a sum of P and V's codes, and V's scale a factor of it (``golden.scale_unit``).
+says. A value of the LUT array is a sum of P and V's codes, and V's scale a factor of it
+(``golden.simcore.computing_engine.scale_unit``).
 """
 
 import numpy as np
 
-from golden.float_multiply import float_multiply
-from golden.formats import FP32
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.formats import FP32
 
 _ONE = np.uint32(0x3F800000)
 

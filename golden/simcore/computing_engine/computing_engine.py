@@ -1,13 +1,13 @@
 """Tiles of S = Q K^T and of A = P V on the two arrays of SIMPICKER's computing engine.
 
-Hardware: ``hw.simcore.computing_engine``.
+Hardware: ``hw.simcore.computing_engine.computing_engine``.
 
 A job is one tile on one array: up to t rows of Q, or of P, times the keys or values of a tile of tokens::
 
     S[r, j] = sum over channels k of q[r, k] * key[j, k]              in the order of k, FP32
     A[r, c] = sum over tokens k of p[r, k] * value[k, c]              in the order of k, FP32, for the columns c of a mask
 
-by ``golden.fp16_pe.fp16_pe`` on the FP16 array and ``golden.lut_pe.lut_pe`` on the LUT array.
+by ``golden.pe.fp16_pe.fp16_pe`` on the FP16 array and ``golden.pe.lut_pe.lut_pe`` on the LUT array.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.formats import FP16, normalised
+from zoetrope.golden.formats import FP16, normalised
 
 #: Kinds of jobs: what the tile is of.
 S, A = 0, 1
@@ -59,7 +59,7 @@ class Job(NamedTuple):
 def computing_engine(jobs: Sequence[Job], multiply: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[np.ndarray]:
     """The results of the ``jobs`` of one array: binary32 codes (rows, outputs) of each, none where no column is kept.
 
-    ``multiply``: ``golden.fp16_pe.fp16_pe``, or ``golden.lut_pe.lut_pe`` with its further arguments.
+    ``multiply``: ``golden.pe.fp16_pe.fp16_pe``, or ``golden.pe.lut_pe.lut_pe`` with its further arguments.
     """
     results = []
     for job in jobs:

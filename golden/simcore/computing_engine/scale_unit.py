@@ -1,12 +1,12 @@
 """Scales of channels applied: K's to Q before the product, V's to its sums (SIMPICKER III-B).
 
-Hardware: ``hw.simcore.scale_unit``.
+Hardware: ``hw.simcore.computing_engine.scale_unit``.
 """
 
 import numpy as np
 
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, FP32, Float
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.formats import FP16, FP32, Float
 
 _CODE = {FP16: np.uint16, FP32: np.uint32}
 

@@ -1,6 +1,7 @@
 """Importance of the tiles of P and of the columns of A (SIMPICKER III-B, IV-C, V-B), and what finding it costs.
 
-Hardware: ``hw.simcore.prediction_unit``. ``importance_of_p`` and ``importance_of_a`` take arrays of any size and return
+Hardware: ``hw.simcore.quantization_engine.prediction_unit``. ``importance_of_p`` and ``importance_of_a`` take arrays
+of any size and return
 exactly what the hardware writes; ``golden.reference`` has both in ``float64``.
 
 **P = softmax(Q K^T / sqrt(d))**, in tiles of N x N tokens between frames::
@@ -30,12 +31,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.float_convert import float_convert
-from golden.formats import FP16, FP32, fp32
-from golden.fp16_pe import fp16_pe
-from golden.reduction_tree import as_codes, means, reduction_tree
-from golden.sfu import sfu
-from golden.sort_select import P_BITS, proportion, sort_select
+from zoetrope.golden.arith.float_convert import float_convert
+from zoetrope.golden.formats import FP16, FP32, fp32
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, means, reduction_tree
+from zoetrope.golden.simcore.quantization_engine.sort_select import P_BITS, proportion, sort_select
+from zoetrope.golden.softmax.sfu import sfu
 
 _ONE = 0x3F800000
 
@@ -68,7 +69,7 @@ def importance_of_p(
     rows : N, tokens of a frame
     p : proportion of a row's sum, 0 to 1, rounded to a multiple of 2**-p_bits
     text : there are text tokens besides
-    lanes, running : of ``golden.sfu.sfu``
+    lanes, running : of ``golden.softmax.sfu.sfu``
     tiles : most tiles of a row or column that the score buffer holds; None for no limit
 
     ``error``: an element of q or k is NaN or infinite. Rows that it reaches are important throughout.

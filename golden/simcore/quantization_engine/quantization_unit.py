@@ -1,4 +1,6 @@
-"""Channel-wise symmetric INT8 quantization of K and V (SIMPICKER III-B, IV-C). Hardware: ``hw.simcore.quantization_unit``.
+"""Channel-wise symmetric INT8 quantization of K and V (SIMPICKER III-B, IV-C).
+
+Hardware: ``hw.simcore.quantization_engine.quantization_unit``.
 
 For a matrix ``x`` of FP16 values, shape (tokens, channels), and every channel c on its own::
 
@@ -24,7 +26,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .formats import FP16, int8_decode, int8_encode, is_finite, is_nan, to_float64
+from zoetrope.golden.arith.channel_amax import channel_amax, matrix_codes
+from zoetrope.golden.formats import FP16, int8_decode, int8_encode, is_finite, is_nan, to_float64
 
 LEVELS = 127
 """The largest magnitude of a code."""
@@ -37,22 +40,12 @@ def quantization_unit(x: np.ndarray, amax: np.ndarray | None = None) -> tuple[np
     there is one. For ``x`` without any this is ``quantize``. ``amax``: FP16 (channels,), what was measured of other tokens;
     None measures ``x``.
     """
-    codes = _codes(x, finite=False)
+    codes = matrix_codes(x, finite=False)
     finite = is_finite(codes, FP16)
     if amax is None:
         amax = channel_amax(np.where(finite, codes, np.uint16(0)))
     beyond = np.where(is_nan(codes, FP16), np.uint16(0), codes & 0x8000 | np.uint16(FP16.inf - 1))
     return encode(np.where(finite, codes, beyond), amax), scales_of(amax), bool((~finite).any())
-
-
-def channel_amax(x: np.ndarray) -> np.ndarray:
-    """The first pass: the largest magnitude of each channel as ``float16`` of shape (channels,), exact.
-
-    ``x``: (tokens, channels), ``float16`` or binary16 codes as ``uint16``, at least one token. ``ValueError`` for any
-    other shape or dtype, for no tokens, and for NaN or infinity.
-    """
-    magnitudes = _codes(x) & 0x7FFF  # for finite binary16 the order of codes is the order of magnitudes
-    return magnitudes.max(axis=0).view(np.float16)
 
 
 def scales_of(amax: np.ndarray) -> np.ndarray:
@@ -71,7 +64,7 @@ def encode(x: np.ndarray, amax: np.ndarray) -> np.ndarray:
 
     A value beyond ``amax``, possible only when amax comes from other data than ``x``, saturates at +-127.
     """
-    codes = _codes(x)
+    codes = matrix_codes(x)
     amax = np.asarray(amax)
     if amax.dtype != np.float16 or amax.shape != codes.shape[1:]:
         raise ValueError(f"amax must be float16 of shape {codes.shape[1:]}, not {amax.dtype} of shape {amax.shape}")
@@ -104,17 +97,3 @@ def dequantize(codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
 def _units(codes: np.ndarray) -> np.ndarray:
     """Non-negative finite binary16 codes as integer multiples of 2^-24 (``int64``)."""
     return np.ldexp(to_float64(codes, FP16), 24).astype(np.int64)
-
-
-def _codes(x: np.ndarray, finite: bool = True) -> np.ndarray:
-    """``x`` as binary16 codes, its shape, dtype and (if asked) finiteness checked."""
-    x = np.asarray(x)
-    if x.dtype not in (np.float16, np.uint16):
-        raise ValueError(f"FP16 values must be float16, or binary16 codes in uint16, not {x.dtype}")
-    if x.ndim != 2 or x.shape[0] == 0:
-        raise ValueError(f"a matrix of (tokens, channels) with at least one token is needed, not shape {x.shape}")
-    codes = np.ascontiguousarray(x).view(np.uint16)
-    if finite and not (good := is_finite(codes, FP16)).all():
-        token, channel = np.argwhere(~good)[0]
-        raise ValueError(f"{np.count_nonzero(~good)} values are NaN or infinite, first at ({token}, {channel})")
-    return codes

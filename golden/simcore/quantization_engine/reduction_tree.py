@@ -1,4 +1,6 @@
-"""Column sums of every N consecutive rows of a matrix (SIMPICKER III-B, IV-C). Hardware: ``hw.simcore.reduction_tree``.
+"""Column sums of every N consecutive rows of a matrix (SIMPICKER III-B, IV-C).
+
+Hardware: ``hw.simcore.quantization_engine.reduction_tree``.
 
 A finite binary16 is an integer multiple of 2**-24 below 2**16 in magnitude: a sum of n of them is an integer of
 41 + log2(n) bits, exact, and the same in every order. It is rounded to FP32 once, and to FP16 once more where a factor
@@ -7,10 +9,10 @@ A finite binary16 is an integer multiple of 2**-24 below 2**16 in magnitude: a s
 
 import numpy as np
 
-from golden.fixed_sum import to_fp32
-from golden.float_convert import float_convert
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, FP32, fields, fp32, is_finite, to_float64
+from zoetrope.golden.arith.float_convert import float_convert
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.formats import FP16, FP32, fields, fp32, is_finite, to_float64
+from zoetrope.golden.pe.fixed_sum import to_fp32
 
 
 def as_codes(x: np.ndarray, dimensions: int = 2) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""The score buffer: which tiles are important, a bit each (SIMPICKER IV-C). Hardware: ``hw.simcore.score_buffer``."""
+"""The score buffer: which tiles are important, a bit each (SIMPICKER IV-C).
+
+Hardware: ``hw.simcore.quantization_engine.score_buffer``.
+"""
 
 import numpy as np
 

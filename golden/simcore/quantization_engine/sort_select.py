@@ -1,4 +1,6 @@
-"""Greedy choice of the largest scores of a row (SIMPICKER III-B, IV-C). Hardware: ``hw.simcore.sort_select``.
+"""Greedy choice of the largest scores of a row (SIMPICKER III-B, IV-C).
+
+Hardware: ``hw.simcore.quantization_engine.sort_select``.
 
 Scores are sorted by (value, index), the largest first, of equals the lowest index first, and taken until the sum of those
 taken exceeds the proportion p of the row's sum; the one that makes it exceed is taken too.
@@ -10,8 +12,8 @@ T = floor(q * S / 2**p_bits): neither the order of a sum nor a rounding decides 
 
 import numpy as np
 
-from golden.formats import FP16, is_finite, to_float64
-from golden.reduction_tree import as_codes
+from zoetrope.golden.formats import FP16, is_finite, to_float64
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes
 
 #: Fraction bits of p where none are given: 0.65 becomes 2,662 / 4,096 = 0.6499.
 P_BITS = 12

@@ -1,4 +1,7 @@
-"""Recovery of A in memory: which rows are copied from where (SIMPICKER IV-C). Hardware: ``hw.simcore.recovery``."""
+"""Recovery of A in memory: which rows are copied from where (SIMPICKER IV-C).
+
+Hardware: ``hw.simcore.sparsification_engine.recovery``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ def copies(table: np.ndarray) -> Copies:
 def recovery(a: np.ndarray, table: np.ndarray) -> np.ndarray:
     """The rows of ``a`` (tokens, ...) after recovery. Rows are copied one after the other, in order of the tokens.
 
-    By an index table, whose entries are kept tokens, that is ``golden.reorder_recover_unit.recover`` of the kept rows.
+    By an index table, whose entries are kept tokens, that is
+    ``golden.simcore.sparsification_engine.reorder_recover_unit.recover`` of the kept rows.
     """
     a, found = np.array(a), copies(table)
     if len(a) != len(table):

@@ -1,5 +1,5 @@
 """Rows moved by an index table: compaction, recovery, permutation (SIMPICKER IV-C). Hardware:
-``hw.simcore.reorder_recover_unit``.
+``hw.simcore.sparsification_engine.reorder_recover_unit``.
 
 An *index table* has one entry per token: its own index if the token is kept, else the index of the kept token that it
 repeats, its *root*. A *permutation table* has every index once. Rows are the first axis of arrays of any shape behind it.

@@ -1,4 +1,6 @@
-"""Similar tokens of a clip, in time and in space (SIMPICKER III-C, IV-C). Hardware: ``hw.simcore.sparsification_unit``.
+"""Similar tokens of a clip, in time and in space (SIMPICKER III-C, IV-C).
+
+Hardware: ``hw.simcore.sparsification_engine.sparsification_unit``.
 
 Tokens are the rows of Q in frame order: token ``i = (t * height + y) * width + x`` stands at (y, x) of frame t.
 
@@ -34,8 +36,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.formats import FP32, canonical_nan
-from golden.index_buffer import resolve
+from zoetrope.golden.formats import FP32, canonical_nan
+from zoetrope.golden.memory.index_buffer import resolve
 
 KEPT, TEMPORAL, SPATIAL = range(3)
 """Why an entry is what it is."""

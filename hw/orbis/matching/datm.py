@@ -24,14 +24,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.orbis.datm_config import STAGES, DatmConfig, Statistic, Status
-from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
-from hw.orbis.group_update import GroupUpdate
-from hw.orbis.pairing import Pairing
-from hw.orbis.token_walk import TokenWalk
-from hw.orbis.top_k import TopK, TopKConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.orbis.matching.datm_config import STAGES, DatmConfig, Statistic, Status
+from zoetrope.hw.orbis.matching.dst_chooser import DstChooser, DstChooserConfig
+from zoetrope.hw.orbis.matching.group_update import GroupUpdate
+from zoetrope.hw.orbis.matching.pairing import Pairing
+from zoetrope.hw.orbis.matching.token_walk import TokenWalk
+from zoetrope.hw.orbis.matching.top_k import TopK, TopKConfig
 
 
 class Datm(wiring.Component):
@@ -67,7 +67,7 @@ class Datm(wiring.Component):
     it takes less than they take to pair.
     Memories (all ``hw.memory.sram``): flags M, dst list, assignments M x (slot, distance), local dst, 4 src, weights, group
     sums K x d, counts, best members, and that of the top-k unit.
-    Golden: ``golden.datm.match``.
+    Golden: ``golden.orbis.matching.datm.match``.
     """
 
     def __init__(self, *, config: DatmConfig):
@@ -724,3 +724,31 @@ class Datm(wiring.Component):
 def _above(value, limit):
     """Whether ``value`` exceeds a constant; nothing to compare where it has no room to."""
     return value > limit if limit < (1 << len(value)) - 1 else Const(0, 1)
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": DatmConfig(),
+    "small": DatmConfig(
+        max_tokens=23,
+        max_slots=9,
+        max_channels=3,
+        dst_lanes=1,
+        channel_lanes=1,
+        tile_groups=3,
+        weight_bits=2,
+        max_iterations=5,
+        sort_lanes=2,
+        flag_bits=1,
+        form="multiplier",
+    ),
+    "paper": DatmConfig(
+        max_tokens=17_550,
+        max_slots=1_755,
+        max_channels=64,
+        dst_lanes=48,
+        channel_lanes=16,
+        outstanding=64,
+        flag_bits=64,
+    ),
+}

@@ -6,7 +6,7 @@ from amaranth import Shape, signed
 from amaranth.lib import data, enum
 from amaranth.utils import bits_for, ceil_log2
 
-from hw.orbis.distance_accumulation_unit import LARGEST, DistanceAccumulationUnitConfig
+from zoetrope.hw.orbis.matching.distance_accumulation_unit import LARGEST, DistanceAccumulationUnitConfig
 
 #: The largest magnitude of a code.
 LEVELS = LARGEST // 2

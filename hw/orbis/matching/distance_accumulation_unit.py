@@ -15,10 +15,10 @@ is a subtraction, a selection and an addition. Three forms of a lane, one result
 * ``word``: one weight for all channels of a word (that of its first), applied to the word's sum: a lane is left with
   subtraction, square and addition. For channels that share a scale by groups; not for channel-wise scales.
 
-GE of a lane with 8-bit weights, 48 dst x 16 channels, own and part of what is shared (``python -m
-synth.datm_budget``): 445 + 78 as ``table``, 659 + 61 as ``multiplier``, 140 + 111 as ``word``; with 4-bit weights 348 + 59
-and 367 + 54. Half of a ``table`` lane is the selection, a third the addition of 16 bits and more: only
-fewer bits make it smaller, and ``word`` has them.
+GE of a lane with 8-bit weights, 48 dst x 16 channels, own and part of what is shared (``zoetrope matching-budget``):
+445 + 78 as ``table``, 659 + 61 as ``multiplier``, 140 + 111 as ``word``; with 4-bit weights 348 + 59 and 367 + 54. Half
+of a ``table`` lane is the selection, a third the addition of 16 bits and more: only fewer bits make it smaller, and
+``word`` has them.
 
 Rejected:
 
@@ -34,8 +34,8 @@ from amaranth import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.stream import Pipeline, delayed
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.stream import Pipeline, delayed
 
 FORMS = ("table", "multiplier", "word")
 CODE = signed(4)
@@ -323,7 +323,7 @@ class DistanceAccumulationUnit(wiring.Component):
 
     Latency: 3 cycles from the last word. Initiation interval: 1 cycle a word. Backpressure: yes; ``i.ready`` depends on
     ``o.ready`` within a cycle.
-    Golden: ``golden.datm.distances``.
+    Golden: ``golden.orbis.matching.datm.distances``.
     """
 
     latency = DistanceAccumulator.latency
@@ -347,3 +347,12 @@ class DistanceAccumulationUnit(wiring.Component):
             self.o.payload.eq(accumulator.o),
         ]
         return m
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": DistanceAccumulationUnitConfig(),
+    "multiplier": DistanceAccumulationUnitConfig(form="multiplier"),
+    "word": DistanceAccumulationUnitConfig(form="word"),
+    "small": DistanceAccumulationUnitConfig(src_lanes=2, dst_lanes=3, channel_lanes=5, max_channels=13, weight_bits=3),
+}

@@ -11,8 +11,8 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 #: States passed over after a seed, so that seeds that differ in one bit give unrelated choices.
 WARM_UP = 32
@@ -95,7 +95,7 @@ class DstChooser(wiring.Component):
     Cycles: ``config.cycles``, from command to status, without stalls: 34 and one for each draw, 1.4 a token on average; of a
     given list, ceil(tokens / ``mark_bits``) to wipe the marks, 2 a token, and 2. Backpressure: yes.
     Memory: a bit a token, for given lists only. Area: 2.0 kGE beside it, for 2,048 tokens.
-    Golden: ``golden.dst_chooser.choose_and_count`` and ``check``.
+    Golden: ``golden.orbis.matching.dst_chooser.choose_and_count`` and ``check``.
 
     Rejected:
 
@@ -267,3 +267,11 @@ class DstChooser(wiring.Component):
         after = Signal(32, name="after")
         m.d.comb += [left.eq(state ^ (state << 13)), right.eq(left ^ (left >> 17)), after.eq(right ^ (right << 5))]
         return after
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": DstChooserConfig(),
+    "least": DstChooserConfig(max_tokens=2, mark_bits=1),
+    "odd": DstChooserConfig(max_tokens=301, mark_bits=8),
+}

@@ -14,10 +14,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.orbis.datm_config import LEVELS, DatmConfig
-from hw.stream import delayed
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.orbis.matching.datm_config import LEVELS, DatmConfig
+from zoetrope.hw.stream import delayed
 
 
 class GroupUpdate(wiring.Component):
@@ -38,7 +38,7 @@ class GroupUpdate(wiring.Component):
 
     A dst sets its group's sums and its first best member, a src adds to them or replaces it if it is nearer: of equals the
     dst stays, else the src that came first. Latency: ``latency`` cycles from a word to the last write that it causes.
-    Golden: ``golden.datm.update``.
+    Golden: ``golden.orbis.matching.datm.update``.
     """
 
     latency = 8

@@ -28,12 +28,12 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.orbis.datm import Datm
-from hw.orbis.datm_config import DatmConfig, Statistic, Status
-from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
-from hw.stream import connect
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.orbis.matching.datm import Datm
+from zoetrope.hw.orbis.matching.datm_config import DatmConfig, Statistic, Status
+from zoetrope.hw.orbis.matching.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from zoetrope.hw.stream import connect
 
 
 class Table(enum.Enum, shape=1):
@@ -143,7 +143,7 @@ class MatchingEngine(wiring.Component):
     to ``outstanding`` - 1 cycles costs its latency once.
     Area: 171 kGE in the default preset, of which 0.9 kGE are in neither engine.
     Memory: codes, max_tokens * ceil(max_channels / channel_lanes) words of 4 * channel_lanes bits; those of the engines.
-    Golden: ``golden.matching_engine.matching_engine``, ``golden.matching_engine.tables``.
+    Golden: ``golden.orbis.matching.matching_engine.matching_engine``, ``golden.orbis.matching.matching_engine.tables``.
     """
 
     def __init__(self, *, config: MatchingEngineConfig):
@@ -345,3 +345,25 @@ class MatchingEngine(wiring.Component):
         ]
         with m.If(self._wrong & (datm.o_stats.payload.kind == Statistic.STATUS)):
             m.d.comb += self.o_stats.payload.value.eq(self._status)
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": MatchingEngineConfig(),
+    "odd": MatchingEngineConfig(
+        datm=DatmConfig(
+            max_tokens=37,
+            max_slots=21,
+            max_channels=5,
+            dst_lanes=3,
+            channel_lanes=2,
+            tile_groups=2,
+            weight_bits=5,
+            form="word",
+            max_iterations=9,
+            sort_lanes=1,
+            flag_bits=4,
+        ),
+        outstanding=3,
+    ),
+}

@@ -13,12 +13,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.orbis.datm_config import DatmConfig
-from hw.orbis.distance_accumulation_unit import CODE, DistanceAccumulator
-from hw.stream import delayed
-from hw.tree.min_tree import MinTree, MinTreeConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.orbis.matching.datm_config import DatmConfig
+from zoetrope.hw.orbis.matching.distance_accumulation_unit import CODE, DistanceAccumulator
+from zoetrope.hw.stream import delayed
+from zoetrope.hw.tree.min_tree import MinTree, MinTreeConfig
 
 #: A power of two.
 _BANKS = 4
@@ -44,7 +44,7 @@ class Pairing(wiring.Component):
     o : Out(slot, distance)
 
     A src takes groups * words cycles. Latency: ``latency`` cycles from its last word of the last group to ``o``.
-    Golden: ``golden.datm.pair``.
+    Golden: ``golden.orbis.matching.datm.pair``.
     """
 
     def __init__(self, *, config: DatmConfig):

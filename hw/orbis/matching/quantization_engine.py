@@ -16,10 +16,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import delayed
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import delayed
 
 _LEVELS = 7
 _LARGEST = FP16.inf - 1
@@ -313,7 +313,7 @@ class QuantizationEngine(wiring.Component):
     + 15; 1 for a command that is refused.
     Memory: 15 bits a channel. Area: 24 kGE at 8 lanes and 64 channels: 8.1 the lanes' quotients, 9.5 the amax memory, below
     a kilobit in flip-flops, 2.1 scales and weights, 4.6 the rest.
-    Golden: ``golden.quantization_engine.engine``.
+    Golden: ``golden.orbis.matching.quantization_engine.engine``.
 
     Rejected:
 
@@ -542,3 +542,11 @@ def _significand(m, magnitude, name):
         exponent.eq(Mux(normal, magnitude[10:15], 1)),
     ]
     return significand, exponent
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": QuantizationEngineConfig(),
+    "single": QuantizationEngineConfig(lanes=1, max_channels=5, weight_bits=16),
+    "wide": QuantizationEngineConfig(lanes=16, max_tokens=300, max_channels=40, weight_bits=3),
+}

@@ -6,7 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
-from hw.orbis.datm_config import DatmConfig
+from zoetrope.hw.orbis.matching.datm_config import DatmConfig
 
 
 class _Phase(enum.Enum):
@@ -34,7 +34,7 @@ class TokenWalk(wiring.Component):
     visit : Out(stream of tokens): ``slot`` and ``distance`` are what is kept of a src; of a dst only the slot counts
     idle : Out(1), all tokens are on their way
 
-    Golden: part of ``golden.datm.pair`` and ``golden.datm.update``.
+    Golden: part of ``golden.orbis.matching.datm.pair`` and ``golden.orbis.matching.datm.update``.
     """
 
     def __init__(self, *, config: DatmConfig):

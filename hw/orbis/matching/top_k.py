@@ -24,10 +24,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import delayed
-from hw.tree.bitonic_sorter import BitonicSorter, BitonicSorterConfig, CompareExchangeConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import delayed
+from zoetrope.hw.tree.bitonic_sorter import BitonicSorter, BitonicSorterConfig, CompareExchangeConfig
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class TopK(wiring.Component):
     Initiation interval: 1 cycle an entry, in and out. Backpressure: yes.
     Memory: 2 x ``max_entries`` entries, in ``lanes`` columns of one read and one write port.
     Area: 50 kGE at 8 lanes of 44 bits, beside the memory; 3.5 kGE with one lane, which takes 8 times the cycles in passes.
-    Golden: ``golden.top_k.top_k``.
+    Golden: ``golden.orbis.matching.top_k.top_k``.
 
     Rejected:
 
@@ -486,3 +486,11 @@ class TopK(wiring.Component):
                 m.d.sync += gathered[k].eq(Const((1 << c.sorter.entry.size) - 1, c.sorter.entry.size))
         if c.lanes > 1:
             m.d.sync += place.eq(place + 1)
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": TopKConfig(),
+    "single": TopKConfig(lanes=1, max_entries=50, index_bits=6),
+    "small": TopKConfig(lanes=4, max_entries=61, key_bits=5, index_bits=6, payload_bits=0, columns_per_stage=0),
+}

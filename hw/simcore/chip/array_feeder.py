@@ -17,10 +17,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.formats import FP16
-from hw.simcore.computing_engine import Kind
-from hw.simcore.simcore_config import Reading, SimcoreConfig, read_port
-from hw.simcore.value_buffer import command_of
+from zoetrope.hw.formats import FP16
+from zoetrope.hw.simcore.chip.simcore_config import Reading, SimcoreConfig, read_port
+from zoetrope.hw.simcore.chip.value_buffer import command_of
+from zoetrope.hw.simcore.computing_engine.computing_engine import Kind
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.formats import FP16, INT8
-from hw.memory.word_fifo import WordFifo, WordFifoConfig
-from hw.simcore.simcore_config import SimcoreConfig, counted
-from hw.simcore.value_buffer import encode
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, INT8
+from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
+from zoetrope.hw.simcore.chip.simcore_config import SimcoreConfig, counted
+from zoetrope.hw.simcore.chip.value_buffer import encode
 
 
 @dataclass(frozen=True)

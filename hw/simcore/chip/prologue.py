@@ -34,12 +34,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16, FP32
-from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
-from hw.simcore.quantization_unit import QuantizationUnitConfig
-from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
-from hw.stream import connect, register
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnit, PredictionUnitConfig
+from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
+from zoetrope.hw.simcore.sparsification_engine.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
+from zoetrope.hw.softmax.sfu import SfuConfig
+from zoetrope.hw.stream import connect, register
 
 
 @dataclass(frozen=True)
@@ -404,7 +405,7 @@ class Prologue(wiring.Component):
     Errors: NaN and infinities as above, and as either unit says. After ``table_error`` the sparsification unit waits for a
     reset; all that was to be read is read and dropped. A reader that refuses a command, because its address is misaligned or
     its end beyond memory, delivers nothing: then the job does not end.
-    Golden: ``golden.prologue.prologue``.
+    Golden: ``golden.simcore.chip.prologue.prologue``.
     """
 
     def __init__(self, *, config):
@@ -696,3 +697,29 @@ def _once(m, sink, start, wanted, allowed, name):
 def _exceeds(value, most):
     """Whether ``value`` is above ``most``; constant where it has too few bits to be."""
     return value > most if most < (1 << len(value)) - 1 else Const(0, 1)
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": PrologueConfig(),
+    "narrow": PrologueConfig(
+        lanes=2,
+        max_channels=9,
+        max_tokens=300,
+        prediction=PredictionUnitConfig(
+            lanes=2, max_channels=9, max_rows=24, max_tiles=7, sfu=SfuConfig(lanes=2, max_row=7)
+        ),
+        sparsification=SparsificationUnitConfig(
+            candidates=2,
+            banks=4,
+            lanes=2,
+            max_words=8,
+            max_height=6,
+            max_width=7,
+            max_window=5,
+            slots=64,
+            tokens=200,
+        ),
+        length_bits=12,
+    ),
+}

@@ -18,11 +18,11 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.scale_unit import ScaleUnit
-from hw.simcore.simcore_config import SimcoreConfig, counted, depth, read_port
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.simcore.chip.simcore_config import SimcoreConfig, counted, depth, read_port
+from zoetrope.hw.simcore.computing_engine.scale_unit import ScaleUnit
 
 
 class RowFetcher(wiring.Component):

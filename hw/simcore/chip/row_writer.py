@@ -30,9 +30,9 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16
-from hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class RowWriterConfig:
 
     @property
     def i_layout(self):
-        """A word of results, as ``hw.simcore.tile_merge_unit`` gives it."""
+        """A word of results, as ``hw.softmax.tile_merge_unit`` gives it."""
         return data.StructLayout(
             {
                 "results": data.ArrayLayout(FP16.layout, self.lanes),
@@ -148,7 +148,7 @@ class RowWriter(wiring.Component):
     full or ``queue_rows`` commands wait, and ``i.ready`` does not depend on the outputs within a cycle.
     Errors: as above; never a hang: a row without an end is cut at ``words`` words.
     Memory: ``depth`` words of elements x 16 + 1 bits, ``kept_rows`` addresses.
-    Golden: ``golden.row_writer.row_writer``.
+    Golden: ``golden.simcore.chip.row_writer.row_writer``.
     """
 
     def __init__(self, *, config):
@@ -291,3 +291,11 @@ class RowWriter(wiring.Component):
             self.o_command.valid.eq(commands.r_rdy),
             commands.r_en.eq(self.o_command.ready),
         ]
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": RowWriterConfig(),
+    "odd": RowWriterConfig(lanes=3, elements=6, rows=5, max_channels=20, queue_rows=3, address_bits=33, length_bits=5),
+    "single": RowWriterConfig(lanes=1, elements=1, rows=1, max_channels=2, address_bits=12, length_bits=2),
+}

@@ -22,13 +22,13 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16, FP32
-from hw.memory.sram import Sram, SramConfig
-from hw.memory.word_fifo import WordFifo, WordFifoConfig
-from hw.simcore.column_importance import ColumnImportance
-from hw.simcore.sfu import Sfu
-from hw.simcore.simcore_config import Reading, SimcoreConfig, depth, read_port
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
+from zoetrope.hw.simcore.chip.simcore_config import Reading, SimcoreConfig, depth, read_port
+from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportance
+from zoetrope.hw.softmax.sfu import Sfu
 
 SOURCES = ("fp16", "lut", "map")
 

@@ -17,19 +17,22 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 from amaranth.utils import ceil_log2
 
-from hw.axi.axi_read_arbiter import AxiReadArbiter
-from hw.axi.axi_reader import AxiReader
-from hw.axi.axi_writer import AxiWriter
-from hw.axi.channels import Cause as BusCause
-from hw.axi.channels import connect_lite, connect_read, connect_write, lite_pins, master_pins
-from hw.axi.registers import WORD_BITS, Registers, RegistersConfig
-from hw.emit import emit_once
-from hw.formats import FP32
-from hw.simcore.row_writer import RowWriter
-from hw.simcore.simcore_config import READERS, SimcoreConfig
-from hw.simcore.simcore_core import CORE_COUNTERS, SimcoreCore
-from hw.simcore.simcore_registers import P_BITS, REGISTERS, VERSION, Cause
-from hw.stream import connect
+from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiter
+from zoetrope.hw.axi.axi_reader import AxiReader
+from zoetrope.hw.axi.axi_writer import AxiWriter
+from zoetrope.hw.axi.channels import Cause as BusCause
+from zoetrope.hw.axi.channels import connect_lite, connect_read, connect_write, lite_pins, master_pins
+from zoetrope.hw.axi.registers import WORD_BITS, Registers, RegistersConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP32
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore.chip.row_writer import RowWriter
+from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreConfig
+from zoetrope.hw.simcore.chip.simcore_core import CORE_COUNTERS, SimcoreCore
+from zoetrope.hw.simcore.chip.simcore_registers import P_BITS, REGISTERS, VERSION, Cause
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
+from zoetrope.hw.stream import connect
 
 __all__ = ["Simcore", "SimcoreConfig"]
 
@@ -40,7 +43,7 @@ _MATRICES = ("q", "k", "v", "a")
 
 
 class Simcore(wiring.Component):
-    """One head of attention at a time: ``golden.simcore.simcore``, bit for bit.
+    """One head of attention at a time: ``golden.simcore.chip.simcore.simcore``, bit for bit.
 
     Registers, causes of errors: ``docs/registers.md``. A head begins with ``control.start`` and ends with ``status.done`` or
     ``status.error``; ``irq`` is either, if enabled.
@@ -61,7 +64,7 @@ class Simcore(wiring.Component):
     Errors: sizes and addresses are checked before anything is read; NaN and infinities, and what the bus answers, end a
     head where they are found. A start while busy is refused and changes nothing.
     There is no ``latency`` or ``initiation_interval``: the counters say what a head took.
-    Golden: ``golden.simcore.simcore``.
+    Golden: ``golden.simcore.chip.simcore.simcore``.
     """
 
     def __init__(self, *, config: SimcoreConfig):
@@ -402,3 +405,77 @@ def connect_unless(m, condition, source, sink):
 def _failed(status):
     """A command ends with an error."""
     return status.valid & status.ready & (status.payload.cause != BusCause.OKAY)
+
+
+#: The SIMCORE that fits an ECP5 85F beside the link: words of two elements, one lane in most units.
+_SIMCORE_BOARD = SimcoreConfig(
+    engine=ComputingEngineConfig(
+        fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
+        lut=LutPEConfig(rows=2, columns=1, lanes=2, words=4, copy_width=8, slices="generator", ragged=True),
+        max_channels=8,
+        max_tokens=6,
+        load_lanes=2,
+    ),
+    slices=2,
+    tiles=2,
+    max_frames=4,
+    max_height=4,
+    max_width=4,
+    max_tokens=64,
+    max_text=8,
+    data_bits=32,
+    address_bits=16,
+    burst=4,
+    outstanding=2,
+    sfu_lanes=1,
+    merge_lanes=1,
+    importance_lanes=2,
+    candidates=1,
+    slots=64,
+)
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "tiny": SimcoreConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
+            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+            max_channels=16,
+            max_tokens=6,
+            load_lanes=8,
+        ),
+        slices=2,
+        tiles=2,
+        max_frames=4,
+        max_height=4,
+        max_width=4,
+        max_tokens=64,
+        max_text=8,
+        data_bits=64,
+        burst=4,
+        sfu_lanes=2,
+        merge_lanes=2,
+        importance_lanes=4,
+        slots=64,
+    ),
+    "board": _SIMCORE_BOARD,
+    "small": SimcoreConfig(),
+    "paper": SimcoreConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=16, columns=4, words=4, ragged=True),
+            lut=LutPEConfig(rows=16, columns=8, words=2, copy_width=64, ragged=True),
+            max_channels=64,
+            max_tokens=128,
+            load_lanes=32,
+        ),
+        max_frames=26,
+        max_height=32,
+        max_width=48,
+        max_tokens=35100,
+        max_text=512,
+        data_bits=512,
+        sfu_lanes=16,
+        merge_lanes=16,
+        importance_lanes=32,
+    ),
+}

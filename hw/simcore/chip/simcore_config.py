@@ -7,24 +7,24 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.axi.axi_bursts import AxiConfig
-from hw.axi.axi_read_arbiter import AxiReadArbiterConfig
-from hw.formats import FP16
-from hw.simcore.column_importance import ColumnImportanceConfig
-from hw.simcore.column_merge import ColumnMergeConfig
-from hw.simcore.computing_engine import ComputingEngineConfig
-from hw.simcore.fp16_pe import FP16PEConfig
-from hw.simcore.lut_pe import LutPEConfig
-from hw.simcore.prediction_unit import PredictionUnitConfig
-from hw.simcore.prologue import PrologueConfig
-from hw.simcore.quantization_unit import QuantizationUnitConfig
-from hw.simcore.recovery import RecoveryConfig
-from hw.simcore.row_writer import RowWriterConfig
-from hw.simcore.scale_unit import ScaleUnitConfig
-from hw.simcore.sfu import SfuConfig
-from hw.simcore.simcore_registers import P_BITS
-from hw.simcore.sparsification_unit import SparsificationUnitConfig
-from hw.simcore.tile_merge_unit import TileMergeUnitConfig
+from zoetrope.hw.axi.axi_bursts import AxiConfig
+from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiterConfig
+from zoetrope.hw.formats import FP16
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore.chip.prologue import PrologueConfig
+from zoetrope.hw.simcore.chip.row_writer import RowWriterConfig
+from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
+from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMergeConfig
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
+from zoetrope.hw.simcore.computing_engine.scale_unit import ScaleUnitConfig
+from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportanceConfig
+from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnitConfig
+from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
+from zoetrope.hw.simcore.sparsification_engine.recovery import RecoveryConfig
+from zoetrope.hw.simcore.sparsification_engine.sparsification_unit import SparsificationUnitConfig
+from zoetrope.hw.softmax.sfu import SfuConfig
+from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnitConfig
 
 #: Readers of the bus.
 READERS = ("q", "k_fp16", "k_lut", "v")

@@ -25,24 +25,24 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.channels import STATUS_LAYOUT
-from hw.emit import emit_once
-from hw.memory.word_fifo import WordFifo, WordFifoConfig
-from hw.simcore.array_feeder import ArrayFeeder, ArrayFeederConfig
-from hw.simcore.column_merge import ColumnMerge
-from hw.simcore.computing_engine import ACTIVITIES, ComputingEngine, Kind
-from hw.simcore.key_stream import KeyStream, KeyStreamConfig
-from hw.simcore.prologue import Prologue
-from hw.simcore.quantization_unit import QuantizationUnit
-from hw.simcore.recovery import Recovery
-from hw.simcore.row_fetcher import RowFetcher
-from hw.simcore.score_path import ScorePath
-from hw.simcore.simcore_config import READERS, SimcoreConfig
-from hw.simcore.simcore_registers import Cause
-from hw.simcore.tile_merge_unit import TileMergeUnit
-from hw.simcore.tile_schedule import TileSchedule
-from hw.simcore.value_buffer import ValueBuffer
-from hw.stream import connect
+from zoetrope.hw.axi.channels import STATUS_LAYOUT
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
+from zoetrope.hw.simcore.chip.array_feeder import ArrayFeeder, ArrayFeederConfig
+from zoetrope.hw.simcore.chip.key_stream import KeyStream, KeyStreamConfig
+from zoetrope.hw.simcore.chip.prologue import Prologue
+from zoetrope.hw.simcore.chip.row_fetcher import RowFetcher
+from zoetrope.hw.simcore.chip.score_path import ScorePath
+from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreConfig
+from zoetrope.hw.simcore.chip.simcore_registers import Cause
+from zoetrope.hw.simcore.chip.tile_schedule import TileSchedule
+from zoetrope.hw.simcore.chip.value_buffer import ValueBuffer
+from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMerge
+from zoetrope.hw.simcore.computing_engine.computing_engine import ACTIVITIES, ComputingEngine, Kind
+from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit
+from zoetrope.hw.simcore.sparsification_engine.recovery import Recovery
+from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit
+from zoetrope.hw.stream import connect
 
 ARRAYS = ("fp16", "lut")
 

@@ -1,14 +1,16 @@
 """SIMCORE's registers: the one description of which hardware, documentation and driver are made, and the causes of errors.
 
-``python -m hw.simcore.simcore_registers > docs/registers.md`` renders the page.
+``zoetrope registers > docs/registers.md`` renders the page.
 
 Rejected: geometry packed into as few words as it fits, eight bytes saved of an address space of 4 KiB, for a driver that
 reads before it writes. Counters of 64 bits: at 400 MHz those of 32 last for ten seconds of one head.
 """
 
+import argparse
 import enum
 
-from hw.axi.registers import Field, Register, markdown, register
+from zoetrope.hw.axi.registers import Field, Register, markdown, register
+from zoetrope.hw.errors import command_line
 
 #: Of this register map; it changes when something in it moves or means something else.
 VERSION = 1
@@ -169,8 +171,8 @@ REGISTERS = (_CONTROL, _STATUS, *_MACHINE, *_GEOMETRY, *_ADDRESSES, *_NUMBERS, *
 
 _PAGE = f"""# SIMCORE's registers
 
-AXI4-Lite, 32 bits wide. Version {VERSION} of the map; rendered by `python -m hw.simcore.simcore_registers`.
-`sim/simcore.py` is a driver in Python.
+AXI4-Lite, 32 bits wide. Version {VERSION} of the map; rendered by `zoetrope registers`.
+`sim/host/simcore.py` is a driver in Python.
 
 1. Write Q, K and V to memory: tokens in the order of the head, FP16, each at the beginning of a word.
 2. Write geometry, addresses, proportions, threshold and scales.
@@ -195,5 +197,8 @@ def document():
     return _PAGE.format(registers=markdown(REGISTERS), causes=table)
 
 
-if __name__ == "__main__":
+@command_line
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="zoetrope registers", description=__doc__.partition("\n")[0])
+    parser.parse_args(arguments)
     print(document(), end="")

@@ -19,14 +19,14 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.simcore.simcore_config import SimcoreConfig
+from zoetrope.hw.simcore.chip.simcore_config import SimcoreConfig
 
 #: Who takes every task, each in order: one after the other in time, but for the two arrays.
 CONSUMERS = ("values", "scores_fp16", "scores_lut", "products_fp16", "products_lut", "merging")
 
 
 class TileSchedule(wiring.Component):
-    """The tasks of a head, in the order of ``golden.simcore.order_of``.
+    """The tasks of a head, in the order of ``golden.simcore.chip.simcore.order_of``.
 
     Of J key tiles of which I are important, step k = 1, 2, ... takes an important one when ``acc + I >= J`` (then ``acc +=
     I - J``), another one otherwise (``acc += I``); both kinds in the order of their tokens. A frame, and the text, are cut

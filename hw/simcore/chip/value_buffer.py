@@ -12,10 +12,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16, INT8
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.simcore_config import SimcoreConfig, counted, depth, read_port
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, INT8
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.simcore.chip.simcore_config import SimcoreConfig, counted, depth, read_port
 
 
 class ValueBuffer(wiring.Component):

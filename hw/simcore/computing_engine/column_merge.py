@@ -35,11 +35,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
-from hw.emit import emit_once
-from hw.formats import FP32
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import check_parts, delayed
+from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP32
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import check_parts, delayed
 
 _ONE = 0x3F800000
 
@@ -89,7 +89,7 @@ class ColumnMergeConfig:
 
     @property
     def o_layout(self):
-        """A word of a row, as ``hw.simcore.tile_merge_unit`` takes it."""
+        """A word of a row, as ``hw.softmax.tile_merge_unit`` takes it."""
         return data.StructLayout(
             {"values": data.ArrayLayout(FP32.layout, self.lanes), "count": ceil_log2(self.lanes + 1), "last": 1}
         )
@@ -134,7 +134,7 @@ class ColumnMerge(wiring.Component):
     ``valid`` of each other and on ``o.ready`` within a cycle.
     Errors: as above; never a hang, as long as rows have their words and, where they need them, scales.
     Memory: ``words`` of lanes x 32 bits.
-    Golden: ``golden.column_merge.column_merge``.
+    Golden: ``golden.simcore.computing_engine.column_merge.column_merge``.
     """
 
     def __init__(self, *, config):
@@ -320,3 +320,12 @@ class ColumnMerge(wiring.Component):
                 multiply.i.b.eq(Mux(word.scaled[k], sram.r_data[0].word_select(k, 32), _ONE)),
                 o.values[k].eq(multiply.o),
             ]
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ColumnMergeConfig(),
+    "odd": ColumnMergeConfig(fp16_outputs=6, lut_outputs=3, lanes=3, max_channels=7, multiply_stages=0),
+    "single": ColumnMergeConfig(fp16_outputs=1, lut_outputs=2, lanes=1, max_channels=1, multiply_stages=1),
+    "paper": ColumnMergeConfig(fp16_outputs=64, lut_outputs=64, lanes=8),
+}

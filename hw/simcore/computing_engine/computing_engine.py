@@ -16,13 +16,13 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.formats import FP16, FP32
-from hw.memory.transpose_buffer import TransposeBuffer, TransposeBufferConfig
-from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
-from hw.simcore.lut_pe import LutPE, LutPEConfig
-from hw.simcore.outer_product import OuterProductConfig
-from hw.stream import connect, register
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.memory.transpose_buffer import TransposeBuffer, TransposeBufferConfig
+from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
+from zoetrope.hw.pe.outer_product import OuterProductConfig
+from zoetrope.hw.stream import connect, register
 
 
 class Kind(enum.Enum, shape=1):
@@ -202,7 +202,8 @@ class TileArray(wiring.Component):
     slice of a frame travels once a frame. Rows that a slice lacks repeat its first: they ask for no table of their own, and
     are dropped behind the array.
 
-    Golden: ``golden.computing_engine.computing_engine`` and ``golden.computing_engine.cycles``.
+    Golden: ``golden.simcore.computing_engine.computing_engine.computing_engine`` and
+    ``golden.simcore.computing_engine.computing_engine.cycles``.
     """
 
     def __init__(self, *, config):
@@ -505,7 +506,7 @@ class ComputingEngine(wiring.Component):
     stop both when one is full.
 
     Latency: that of a tile of one word, see ``TileArray.latency``. Initiation interval: 1 cycle a word of weights.
-    Golden: ``golden.computing_engine.computing_engine``.
+    Golden: ``golden.simcore.computing_engine.computing_engine.computing_engine``.
     """
 
     def __init__(self, *, config):
@@ -545,3 +546,22 @@ class ComputingEngine(wiring.Component):
                 m.d.comb += getattr(self, f"{member}_{name}").eq(getattr(array, member))
         m.d.comb += self.filled.eq(self._arrays["lut"].filled)
         return m
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ComputingEngineConfig(),
+    "tiny": ComputingEngineConfig(
+        fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=5, ragged=True),
+        lut=LutPEConfig(rows=2, columns=1, lanes=2, words=6, copy_width=16, slices="generator", ragged=True),
+        max_channels=7,
+        max_tokens=10,
+        load_lanes=3,
+    ),
+    "paper": ComputingEngineConfig(
+        fp16=FP16PEConfig(rows=8, columns=8, words=22, ragged=True),
+        lut=LutPEConfig(rows=16, columns=8, words=22, copy_width=64, ragged=True),
+        max_tokens=1350,
+        load_lanes=8,
+    ),
+}

@@ -26,11 +26,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP32, Float
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import delayed
+from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32, Float
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import delayed
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class ScaleUnit(wiring.Component):
     Latency: 1 + ``stages`` cycles. Initiation interval: 1, from head to head too. Backpressure: yes.
     Errors: as above; never a hang.
     Memory: two heads of ``words`` of lanes x 32 bits.
-    Golden: ``golden.scale_unit.scale_unit``.
+    Golden: ``golden.simcore.computing_engine.scale_unit.scale_unit``.
     """
 
     def __init__(self, *, config):
@@ -215,3 +215,10 @@ class ScaleUnit(wiring.Component):
             m.d.sync += flag.eq(1)
         with m.Elif(self.clear):
             m.d.sync += flag.eq(0)
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ScaleUnitConfig(),
+    "sums": ScaleUnitConfig(lanes=3, max_channels=7, values=FP32, stages=0),
+}

@@ -26,12 +26,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.float_convert import FloatConvert, FloatConvertConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP32
-from hw.simcore.reduced_product import ReducedProduct, ReducedProductConfig
-from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
-from hw.simcore.sort_select import SortSelect, SortSelectConfig
+from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.simcore.quantization_engine.reduced_product import ReducedProduct, ReducedProductConfig
+from zoetrope.hw.simcore.quantization_engine.reduction_tree import ReductionTree, ReductionTreeConfig
+from zoetrope.hw.simcore.quantization_engine.sort_select import SortSelect, SortSelectConfig
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ColumnImportance(wiring.Component):
     Errors, each of which sets ``error`` of the slice: ``rows``, ``columns`` or ``channels`` of 0 count as 1, and beyond
     their maximum as the maximum; of a tile of more than ``rows`` rows only the last t or fewer count; NaN and infinities
     in P or V, or a score beyond FP16, make every column important, p above 1 too. The next slice is right.
-    Golden: ``golden.prediction_unit.importance_of_a``.
+    Golden: ``golden.simcore.quantization_engine.prediction_unit.importance_of_a``.
     """
 
     def __init__(self, *, config):
@@ -260,3 +260,12 @@ class ColumnImportance(wiring.Component):
                 with m.If(ended):
                     m.d.sync += [slice_wrong.eq(wrong | tree.error), fresh.eq(1)]
                     m.next = "IDLE"
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ColumnImportanceConfig(),
+    "small": ColumnImportanceConfig(
+        lanes=2, max_columns=31, max_rows=5, v_lanes=1, max_channels=5, product_stages=3, add_stages=0
+    ),
+}

@@ -29,15 +29,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16, FP32
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.reduced_product import ReducedProduct, ReducedProductConfig
-from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
-from hw.simcore.score_buffer import ScoreBuffer, ScoreBufferConfig
-from hw.simcore.sfu import Sfu, SfuConfig
-from hw.simcore.sort_select import SortSelect, SortSelectConfig
-from hw.stream import connect
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.simcore.quantization_engine.reduced_product import ReducedProduct, ReducedProductConfig
+from zoetrope.hw.simcore.quantization_engine.reduction_tree import ReductionTree, ReductionTreeConfig
+from zoetrope.hw.simcore.quantization_engine.score_buffer import ScoreBuffer, ScoreBufferConfig
+from zoetrope.hw.simcore.quantization_engine.sort_select import SortSelect, SortSelectConfig
+from zoetrope.hw.softmax.sfu import Sfu, SfuConfig
+from zoetrope.hw.stream import connect
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ class PredictionUnit(wiring.Component):
     Errors, each of which sets ``error`` of the job: what ``ReductionTree`` and ``SortSelect`` call one; more tiles than
     ``max_tiles`` in a row or column, which are dropped: tiles that are not in the map read as important. The next job is
     right. ``PredictionUnitConfig.check`` refuses by name what would lead to these.
-    Golden: ``golden.prediction_unit.importance_of_p``.
+    Golden: ``golden.simcore.quantization_engine.prediction_unit.importance_of_p``.
     """
 
     def __init__(self, *, config):
@@ -473,3 +473,20 @@ class PredictionUnit(wiring.Component):
                 m.d.comb += self.o_map.valid.eq(1)
                 with m.If(self.o_map.ready):
                     m.next = "IDLE"
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": PredictionUnitConfig(),
+    "whole": PredictionUnitConfig(max_channels=64, sfu_inside=True),
+    "bitonic": PredictionUnitConfig(
+        lanes=2,
+        max_channels=5,
+        max_rows=9,
+        max_tiles=7,
+        select="bitonic",
+        sfu=SfuConfig(lanes=2, max_row=7),
+        product_stages=2,
+        add_stages=1,
+    ),
+}

@@ -29,10 +29,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16, FP32, INT8, leading_zeros, shift_right_sticky
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import Pipeline, delayed, register
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32, INT8, leading_zeros, shift_right_sticky
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import Pipeline, delayed, register
 
 #: A magnitude: binary16 without its sign. The order of codes is the order of values.
 MAGNITUDE = data.StructLayout({"fraction": FP16.fraction_bits, "exponent": FP16.exponent_bits})
@@ -260,7 +260,7 @@ class ScaleDivider(wiring.Component):
     i : In(magnitude), finite
     o : Out(FP32)
 
-    Golden: ``golden.quantization_unit.scales_of``.
+    Golden: ``golden.simcore.quantization_engine.quantization_unit.scales_of``.
     """
 
     def __init__(self, *, config):
@@ -356,7 +356,7 @@ class QuantizationUnit(wiring.Component):
     not taken holds up the second pass.
     Errors: as above; never a hang.
     Memory: ``words`` of lanes x 15 bits.
-    Golden: ``golden.quantization_unit.quantization_unit``.
+    Golden: ``golden.simcore.quantization_engine.quantization_unit.quantization_unit``.
 
     Rejected:
 
@@ -569,3 +569,11 @@ class _Word:
     count: Signal
     last: Signal
     end: Signal
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": QuantizationUnitConfig(),
+    "deep": QuantizationUnitConfig(lanes=3, max_channels=7, digits=1),
+    "single": QuantizationUnitConfig(lanes=1, max_channels=5, digits=8),
+}

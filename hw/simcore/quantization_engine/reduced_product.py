@@ -10,11 +10,11 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP29, FP32
-from hw.simcore.accumulator import Accumulator, AccumulatorConfig
-from hw.stream import delayed, register
+from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP29, FP32
+from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig
+from zoetrope.hw.stream import delayed, register
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ReducedProduct(wiring.Component):
 
     Latency: ``product_stages + add_stages`` cycles from a word of the last x[k] to its sums. Initiation interval: 1 cycle a
     word, ``max(D, A)`` an x[k], A = add_stages + 2. Backpressure: yes.
-    Golden: ``golden.fp16_pe.fp16_pe``.
+    Golden: ``golden.pe.fp16_pe.fp16_pe``.
     """
 
     def __init__(self, *, config):

@@ -27,13 +27,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.float_convert import FloatConvert, FloatConvertConfig
-from hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP32
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.fixed_accumulator import FixedToFloat, FixedToFloatConfig
-from hw.stream import check_parts, delayed, register
+from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
+from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.pe.fixed_accumulator import FixedToFloat, FixedToFloatConfig
+from zoetrope.hw.stream import check_parts, delayed, register
 
 #: Bits of the magnitude of a finite FP16 in units of 2**-24.
 MAGNITUDE_BITS = 40
@@ -169,7 +169,7 @@ class ReductionTree(wiring.Component):
     Memory: ``words`` of lanes x (43 + log2(max_rows)) bits, a sum and two flags a channel.
     Errors: ``rows`` or ``channels`` of 0 count as 1, and beyond their maximum as the maximum. An infinity makes its sum that
     infinity; infinities of both signs, or a NaN, make it NaN. All set ``error``; other channels and sums are right.
-    Golden: ``golden.reduction_tree.reduction_tree``.
+    Golden: ``golden.simcore.quantization_engine.reduction_tree.reduction_tree``.
     """
 
     def __init__(self, *, config):
@@ -412,3 +412,13 @@ class ReductionTree(wiring.Component):
             convert.i.eq(multiply.o),
         ]
         return convert.o.as_value()
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ReductionTreeConfig(),
+    "scaled": ReductionTreeConfig(lanes=1, max_channels=3, max_rows=26, scaled=True),
+    "serial": ReductionTreeConfig(
+        lanes=4, max_channels=11, max_rows=5, scaled=True, outputs=1, multiply_stages=0, convert_stages=0
+    ),
+}

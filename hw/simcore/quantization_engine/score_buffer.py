@@ -11,8 +11,8 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class ScoreBuffer(wiring.Component):
 
     Latency: 1 cycle from ``i_read`` to ``o``. Initiation interval: 1, writes and reads at once; a read waits in the cycle in
     which its row is written. Backpressure: yes; ``i`` is always ready.
-    Golden: ``golden.score_buffer.read``.
+    Golden: ``golden.simcore.quantization_engine.score_buffer.read``.
     """
 
     def __init__(self, *, config):
@@ -148,3 +148,10 @@ class ScoreBuffer(wiring.Component):
             self.o.payload.bit.eq(Mux(outside, Const(1, 1), self.o.payload.bits.bit_select(column, 1))),
         ]
         return m
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ScoreBufferConfig(),
+    "oblong": ScoreBufferConfig(rows=3, columns=130),
+}

@@ -28,12 +28,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.formats import FP16
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.reduction_tree import MAGNITUDE_BITS, magnitude_of
-from hw.stream import delayed
-from hw.tree.bitonic_sorter import BitonicSorter, BitonicSorterConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.simcore.quantization_engine.reduction_tree import MAGNITUDE_BITS, magnitude_of
+from zoetrope.hw.stream import delayed
+from zoetrope.hw.tree.bitonic_sorter import BitonicSorter, BitonicSorterConfig
 
 #: A key: the magnitude of a score, whose order as an integer is its order as a number.
 KEY = data.StructLayout({"fraction": FP16.fraction_bits, "exponent": FP16.exponent_bits})
@@ -142,7 +142,7 @@ class SortSelect(wiring.Component):
     Initiation interval: ``bitonic``: 1 cycle a word, a row a cycle where ``lanes`` is at least ``max_scores``. ``serial``:
     n + p_bits + 2 + k (n + 2) cycles a row of n scores of which k are taken, and n + 2 where that is known at once (p = 1,
     all zero, an error that takes all), 3 for an empty row. Backpressure: yes.
-    Golden: ``golden.sort_select.sort_select``.
+    Golden: ``golden.simcore.quantization_engine.sort_select.sort_select``.
     """
 
     def __init__(self, *, config):
@@ -495,3 +495,12 @@ def _delayed(m, en, signals, cycles, name):
         m.d.comb += first.eq(value)
         late[key] = delayed(m, en, first, cycles, f"{name}_{key}", reset_less=key != "valid")[-1]
     return late
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": SortSelectConfig(),
+    "bitonic": SortSelectConfig(build="bitonic", max_scores=26, lanes=26),
+    "words": SortSelectConfig(build="bitonic", max_scores=11, lanes=4, p_bits=8, columns_per_stage=3),
+    "channels": SortSelectConfig(max_scores=128, lanes=1, p_bits=16),
+}

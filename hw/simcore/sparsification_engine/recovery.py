@@ -27,11 +27,11 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
-from hw.axi.channels import STATUS_LAYOUT, Cause
-from hw.emit import emit_once
-from hw.formats import FP16
-from hw.memory.table_reader import TableReader, TableReaderConfig
-from hw.memory.word_fifo import WordFifo, WordFifoConfig
+from zoetrope.hw.axi.channels import STATUS_LAYOUT, Cause
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16
+from zoetrope.hw.memory.table_reader import TableReader, TableReaderConfig
+from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Recovery(wiring.Component):
     There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
     Memory: ``2 * max_words + 2`` words of a row.
     Errors: as above; a job of no channel, or more than ``max_channels``, copies nothing and ends with ``error``.
-    Golden: ``golden.recovery.recovery``.
+    Golden: ``golden.simcore.sparsification_engine.recovery.recovery``.
     """
 
     def __init__(self, *, config):
@@ -318,3 +318,11 @@ class Recovery(wiring.Component):
         most = self.config.max_channels
         beyond = channels > most if most < (1 << len(channels)) - 1 else Const(0, 1)
         return channels.any() & ~beyond
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": RecoveryConfig(),
+    "narrow": RecoveryConfig(lanes=2, max_channels=5, tokens=70, rows_in_flight=1, address_bits=20, length_bits=4),
+    "single": RecoveryConfig(lanes=8, max_channels=8, tokens=64, rows_in_flight=3),
+}

@@ -32,9 +32,9 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.emit import emit_once
-from hw.memory.sram import Sram, SramConfig
-from hw.stream import Pipeline, delayed, register
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import Pipeline, delayed, register
 
 
 class Mode(enum.Enum, shape=2):
@@ -164,7 +164,7 @@ class ReorderRecoverUnit(wiring.Component):
     the row before are on their way, else a cycle. Both need ``rows_in_flight`` >= 1 + (m + 1) / ``words``. ``cycles`` has
     the exact number for every table and memory.
     Memory: ``ceil(max_rows / B)`` words of B + log2(max_rows + 1) bits.
-    Golden: ``golden.reorder_recover_unit.moves``.
+    Golden: ``golden.simcore.sparsification_engine.reorder_recover_unit.moves``.
     """
 
     def __init__(self, *, config):
@@ -484,3 +484,12 @@ def _population(m, bits):
             nodes.append(node)
         level, sums = level + 1, nodes
     return sums[0]
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ReorderRecoverUnitConfig(),
+    "odd": ReorderRecoverUnitConfig(max_rows=37, max_words=5, width=13, rank_block=8, rows_in_flight=3),
+    "direct": ReorderRecoverUnitConfig(max_rows=64, max_words=1, width=16, rank_block=1),
+    "paper": ReorderRecoverUnitConfig(max_rows=35_100, max_words=22, width=1024, rank_block=64),
+}

@@ -2,7 +2,7 @@
 
 Every token meets the ``window`` x ``window`` tokens around its place in the previous frame and the first token of its group
 of ``group`` in its row. It repeats the nearest of the former if that is nearer than tau, else the latter if that is, and
-else is kept (``golden.sparsification_unit`` states it in full)::
+else is kept (``golden.simcore.sparsification_engine.sparsification_unit`` states it in full)::
 
     i ----------> token store ------------------+--> lane group 0:  sum of (x - y)^2 --+
       '--> reference store --------------+      +--> lane group 1                      +--> comparison --> T --> index
@@ -44,12 +44,12 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.float_add import FloatAddConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP32
-from hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
-from hw.memory.sram import Sram, SramConfig
-from hw.simcore.squared_distance import (
+from zoetrope.hw.arith.float_add import FloatAddConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.memory.index_buffer import IndexBuffer, IndexBufferConfig
+from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.simcore.sparsification_engine.squared_distance import (
     NONE,
     WIDTH,
     LaneGroup,
@@ -58,8 +58,8 @@ from hw.simcore.squared_distance import (
     SumConfig,
     to_fp32,
 )
-from hw.stream import check_parts, delayed
-from hw.tree.min_tree import MinTree, MinTreeConfig
+from zoetrope.hw.stream import check_parts, delayed
+from zoetrope.hw.tree.min_tree import MinTree, MinTreeConfig
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ class SparsificationUnit(wiring.Component):
     jobs are found one by one. Frame 0 is as fast as its words come.
     Latency: ``latency`` for a clip of one token of one word, and ``add_stages`` more for each further word.
     Initiation interval: 1, a word of C candidates every cycle. Backpressure: yes, all stages stop together.
-    Golden: ``golden.sparsification_unit.sparsify``.
+    Golden: ``golden.simcore.sparsification_engine.sparsification_unit.sparsify``.
     """
 
     def __init__(self, *, config):
@@ -993,3 +993,27 @@ class SparsificationUnit(wiring.Component):
             # All tokens walked, all of them decided, and the last entry on its way out.
             r.ended.eq(r.place.over & (r.walked == r.decided) & self.o.valid & self.o.ready),
         ]
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": SparsificationUnitConfig(),
+    "two": SparsificationUnitConfig(candidates=2, banks=4, lanes=8, max_words=16),
+    "wide": SparsificationUnitConfig(lanes=8, max_words=16, add_stages=3, tree_stages=2),
+    "narrow": SparsificationUnitConfig(
+        candidates=1,
+        banks=1,
+        lanes=4,
+        max_words=2,
+        max_height=5,
+        max_width=7,
+        max_window=5,
+        slots=32,
+        tokens=200,
+        in_flight=4,
+        difference_stages=0,
+        square_stages=0,
+        add_stages=1,
+        tree_stages=0,
+    ),
+}

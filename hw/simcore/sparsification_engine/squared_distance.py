@@ -24,10 +24,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.arith.float_add import FloatAdd, FloatAddConfig
-from hw.emit import emit_once
-from hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
-from hw.stream import Operator, Pipeline, check_stages
+from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
+from zoetrope.hw.emit import emit_once
+from zoetrope.hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
+from zoetrope.hw.stream import Operator, Pipeline, check_stages
 
 WIDTH = 30
 """Bits of an FP30 code."""
@@ -224,7 +224,7 @@ class LaneGroup(wiring.Component):
     first : In(1), raised ``lead`` advances after the first word of a pair
     o : Out(FP30), the sum up to and with a word, ``latency`` advances later
 
-    Golden: ``golden.sparsification_unit.squared_distance``.
+    Golden: ``golden.simcore.sparsification_engine.sparsification_unit.squared_distance``.
     """
 
     def __init__(self, *, config):

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from golden.exp import exp
-from golden.formats import FP16, fp16, fp32
-from sim.bench import bench_test
-from sim.operators import check_rows, golden_format
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
+from zoetrope.golden.arith.exp import exp
+from zoetrope.golden.formats import FP16, fp16, fp32
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.operators import check_rows, golden_format
 
 
 @bench_test()

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from golden import formats
-from golden.float_add import float_add
-from sim.bench import bench_test
-from sim.operators import check_rows
-from sim.packing import pack
-from sim.stimulus import corner_pairs, random_pairs
+from zoetrope.golden import formats
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import corner_pairs, random_pairs
+from zoetrope.sim.stimulus.operators import check_rows
 
 
 @bench_test()

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from golden.float_compare import float_compare
-from sim.bench import bench_test
-from sim.operators import check_rows, golden_format
-from sim.packing import pack
-from sim.stimulus import corner_pairs, random_pairs
+from zoetrope.golden.arith.float_compare import float_compare
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import corner_pairs, random_pairs
+from zoetrope.sim.stimulus.operators import check_rows, golden_format
 
 
 @bench_test()

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from golden.float_convert import float_convert, integer_convert
-from hw.arith.float_convert import Integer
-from sim.bench import bench_test
-from sim.operators import check_rows, golden_format
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
+from zoetrope.golden.arith.float_convert import float_convert, integer_convert
+from zoetrope.hw.arith.float_convert import Integer
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.operators import check_rows, golden_format
 
 
 @bench_test()

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from golden.reciprocal import reciprocal
-from sim.bench import bench_test
-from sim.operators import check_rows, golden_format
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
+from zoetrope.golden.arith.reciprocal import reciprocal
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.operators import check_rows, golden_format
 
 
 @bench_test()

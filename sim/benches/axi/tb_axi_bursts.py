@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from golden.axi_bursts import OKAY, bursts, refusal
-from sim.axi import ARENA, arguments, command_rows, labelled_commands, random_commands
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden.axi.axi_bursts import OKAY, bursts, refusal
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.axi import ARENA, arguments, command_rows, labelled_commands, random_commands
 
 
 @bench_test()

@@ -9,8 +9,8 @@ import logging
 import numpy as np
 from cocotbext.axi import AxiBus, AxiRam, AxiSlave
 
-from sim.axi import ARENA, Read, Write, labelled_commands, pauses, random_commands
-from sim.bench import BenchError, bench_test
+from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.stimulus.axi import ARENA, Read, Write, labelled_commands, pauses, random_commands
 
 BASE = 0x1000
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden import axi_ram
-from sim.axi import address_rows, last_beats, w_rows
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden.axi import axi_ram
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.axi import address_rows, last_beats, w_rows
 
 _BOUNDARY = 4096
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from golden.axi_read_arbiter import owners, saturated
-from sim.axi import address_rows
-from sim.bench import bench_test
+from zoetrope.golden.axi.axi_read_arbiter import owners, saturated
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.stimulus.axi import address_rows
 
 
 @bench_test()

@@ -1,7 +1,7 @@
 """Bench of the AXI4 reader: commands of every kind, errors of the slave, a memory that answers late, throughput."""
 
-from sim.axi import ARENA, Read, labelled_commands, last_beats, random_commands
-from sim.bench import bench_test
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.stimulus.axi import ARENA, Read, labelled_commands, last_beats, random_commands
 
 #: Cycles from AR to R of the memory that answers only when it was asked: what a bench needs to see AR and to answer.
 REACTION = 2

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from golden.registers import SLVERR, RegisterFile
-from hw.axi.registers import WORD_BYTES, describe
-from sim.bench import BenchError, bench_test
-from sim.packing import pack
+from zoetrope.golden.axi.registers import SLVERR, RegisterFile
+from zoetrope.hw.axi.registers import WORD_BYTES, describe
+from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.packing import pack
 
 
 @bench_test()

@@ -3,11 +3,11 @@
 import numpy as np
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from golden.registers import OKAY, RegisterFile
-from hw.axi.registers import describe
-from sim.axi import pauses
-from sim.bench import bench_test
-from sim.driver import AsyncDriver
+from zoetrope.golden.axi.registers import OKAY, RegisterFile
+from zoetrope.hw.axi.registers import describe
+from zoetrope.sim.host.driver import AsyncDriver
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.stimulus.axi import pauses
 
 
 @bench_test(stalls=("none", "both"))

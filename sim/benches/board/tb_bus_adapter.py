@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from golden.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS, obey
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden.board.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS, obey
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
 
 KINDS = {WRITE_REGISTERS: "write registers", READ_REGISTERS: "read registers"}
 KINDS |= {WRITE_MEMORY: "write memory", READ_MEMORY: "read memory"}

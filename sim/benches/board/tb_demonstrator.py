@@ -1,4 +1,4 @@
-"""Bench of the demonstrator: ``sim.board.Board``, the host's own code, on the pins of the simulated board.
+"""Bench of the demonstrator: ``sim.host.board.Board``, the host's own code, on the pins of the simulated board.
 
 The host blocks, so it runs in a thread; what it writes is driven on ``rx`` bit by bit, and ``tx`` is read as a UART does.
 """
@@ -11,11 +11,11 @@ from cocotb.simtime import get_sim_time
 from cocotb.task import bridge, resume
 from cocotb.triggers import Event, FallingEdge, First, Timer
 
-from golden.min_tree import min_tree
-from sim.bench import bench_test
-from sim.board import Board, selftest
-from sim.line import sampled
-from sim.outer_product import seeded_tensors
+from zoetrope.golden.tree.min_tree import min_tree
+from zoetrope.sim.host.board import Board, selftest
+from zoetrope.sim.host.line import sampled
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 _PERIOD = 10  # ns, that of the bench
 

@@ -1,11 +1,11 @@
-"""Bench of the link: requests, damaged ones and noise, each burst answered as ``golden.link`` says."""
+"""Bench of the link: requests, damaged ones and noise, each burst answered as ``golden.board.link`` says."""
 
 import numpy as np
 
-from golden import link
-from golden.link import ANSWER, Frame
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden.board import link
+from zoetrope.golden.board.link import ANSWER, Frame
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
 
 
 @bench_test()

@@ -4,8 +4,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from sim.bench import bench_test
-from sim.line import sampled
+from zoetrope.sim.host.line import sampled
+from zoetrope.sim.inside.bench import bench_test
 
 _BYTES = np.uint8([0x00, 0xFF, 0x55, 0xAA, 0x01, 0x80, 0x7F, 0xFE])
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from golden.index_buffer import resolve
-from golden.sparsification_unit import sparsify
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
+from zoetrope.golden.memory.index_buffer import resolve
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 
 @bench_test()

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.transpose_buffer import load_words, transpose_buffer
-from sim.bench import bench_test
-from sim.packing import integer, pack
+from zoetrope.golden.memory.transpose_buffer import load_words, transpose_buffer
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import integer, pack
 
 
 @dataclass

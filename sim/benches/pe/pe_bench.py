@@ -3,8 +3,8 @@
 A bench module imports them, and so makes them its own.
 """
 
-from sim.bench import bench_test
-from sim.outer_product import check_tiles, clip_tiles, corner_tiles, random_tiles, seeded_tensors
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.stimulus.outer_product import check_tiles, clip_tiles, corner_tiles, random_tiles, seeded_tensors
 
 
 @bench_test(operands=[1, 5, 24])

@@ -1,5 +1,5 @@
-"""Bench of the aligned PE and its arrays: every sum equal to ``golden.aligned_pe``, rows too long among them."""
+"""Bench of the aligned PE and its arrays: every sum equal to ``golden.pe.aligned_pe``, rows too long among them."""
 
-from sim.pe_bench import clip, corners, sums
+from zoetrope.sim.benches.pe.pe_bench import clip, corners, sums
 
 __all__ = ["clip", "corners", "sums"]

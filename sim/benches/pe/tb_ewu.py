@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from golden.ewu import OPERATIONS, ewu
-from golden.formats import FP16
-from sim.bench import bench_test
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
+from zoetrope.golden.formats import FP16
+from zoetrope.golden.pe.ewu import OPERATIONS, ewu
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import corners, random_codes
 
 #: Opcodes that the port can carry.
 OPCODES = 8

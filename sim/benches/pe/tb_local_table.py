@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from golden.lut_multiplier import product_table
-from sim.bench import bench_test, to_integers
+from zoetrope.golden.pe.lut_multiplier import product_table
+from zoetrope.sim.inside.bench import bench_test, to_integers
 
 SLICES = 12
 

@@ -1,9 +1,9 @@
-"""Bench of the LUT buffer: the generated table, slice by slice, equal to ``golden.lut_multiplier.product_table``."""
+"""Bench of the LUT buffer: the generated table, slice by slice, equal to ``golden.pe.lut_multiplier.product_table``."""
 
 import numpy as np
 
-from golden.lut_multiplier import product_table
-from sim.bench import bench_test
+from zoetrope.golden.pe.lut_multiplier import product_table
+from zoetrope.sim.inside.bench import bench_test
 
 
 @bench_test()

@@ -5,10 +5,10 @@ The block has no streams; its latency is the shift, in advances, by which produc
 
 import numpy as np
 
-from golden.formats import FP16, FP17, fields, is_nan, normalised
-from golden.lut_multiplier import lut_multiplier, product_table
-from sim.bench import bench_test, to_integers
-from sim.outer_product import CORNERS
+from zoetrope.golden.formats import FP16, FP17, fields, is_nan, normalised
+from zoetrope.golden.pe.lut_multiplier import lut_multiplier, product_table
+from zoetrope.sim.inside.bench import bench_test, to_integers
+from zoetrope.sim.stimulus.outer_product import CORNERS
 
 OPERANDS = 40
 

@@ -1,5 +1,5 @@
-"""Bench of the plain PE and its arrays: every sum equal to ``golden.lut_pe``."""
+"""Bench of the plain PE and its arrays: every sum equal to ``golden.pe.lut_pe``."""
 
-from sim.pe_bench import clip, corners, sums
+from zoetrope.sim.benches.pe.pe_bench import clip, corners, sums
 
 __all__ = ["clip", "corners", "sums"]

@@ -1,9 +1,11 @@
-"""Bench of the slice generator: every slice, and a few in an odd order, equal to ``golden.lut_multiplier.product_table``."""
+"""Bench of the slice generator: every slice, and a few in an odd order, equal to
+``golden.pe.lut_multiplier.product_table``.
+"""
 
 import numpy as np
 
-from sim.bench import bench_test
-from sim.tb_lut_buffer import check_slices
+from zoetrope.sim.benches.pe.tb_lut_buffer import check_slices
+from zoetrope.sim.inside.bench import bench_test
 
 
 @bench_test()

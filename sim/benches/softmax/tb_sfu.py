@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from golden import formats
-from golden.formats import FP32, fp16, fp32
-from golden.sfu import sfu, tile
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden import formats
+from zoetrope.golden.formats import FP32, fp16, fp32
+from zoetrope.golden.softmax.sfu import sfu, tile
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
 
 ONE = np.uint32(0x3F800000)
 

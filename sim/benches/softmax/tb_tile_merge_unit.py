@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden import sfu
-from golden.formats import FP32, fp16, fp32
-from golden.fp16_pe import fp16_pe
-from golden.tile_merge_unit import finish, merge, start
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
-from sim.stimulus import random_codes
+from zoetrope.golden.formats import FP32, fp16, fp32
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.golden.softmax import sfu
+from zoetrope.golden.softmax.tile_merge_unit import finish, merge, start
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import random_codes
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 #: Of the clip: frames, tokens of each, and rows of Q.
 FRAMES, TOKENS, ROWS = 3, 40, 4

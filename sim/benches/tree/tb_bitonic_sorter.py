@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from golden.bitonic_sorter import bitonic_sort
-from golden.formats import FP16, order_key
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden.formats import FP16, order_key
+from zoetrope.golden.tree.bitonic_sorter import bitonic_sort
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
 
 
 @bench_test()

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from golden.formats import FP32
-from golden.min_tree import min_tree
-from golden.sparsification_unit import squared_distance
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
+from zoetrope.golden.formats import FP32
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
+from zoetrope.golden.tree.min_tree import min_tree
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 
 @bench_test()

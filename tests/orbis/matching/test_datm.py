@@ -7,19 +7,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden import reference
-from golden.datm import distances, kept, match, pair, reduced, update, weights
-from golden.quantization_engine import quantize
-from hw.orbis.datm import Datm
-from hw.orbis.datm_config import DatmConfig, Statistic, Status
-from hw.orbis.quantization_engine import QuantizationEngine, QuantizationEngineConfig
-from hw.registry import find
-from sim import clips
-from sim.datm import SINKS, SOURCES, Job, run, statistics, wrong_statistics
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import pack, unpack
-from sim.tb_datm import bad, corner_jobs, expected_cycles, random_job
+from zoetrope.golden import reference
+from zoetrope.golden.orbis.matching.datm import distances, kept, match, pair, reduced, update, weights
+from zoetrope.golden.orbis.matching.quantization_engine import quantize
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.orbis.matching.datm import Datm
+from zoetrope.hw.orbis.matching.datm_config import DatmConfig, Statistic, Status
+from zoetrope.hw.orbis.matching.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from zoetrope.sim.benches.orbis.matching.tb_datm import bad, corner_jobs, expected_cycles, random_job
+from zoetrope.sim.input import clips
+from zoetrope.sim.packing import pack, unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.datm import SINKS, SOURCES, Job, run, statistics, wrong_statistics
 
 
 def k_medoids(x, medoids, limit=1000):

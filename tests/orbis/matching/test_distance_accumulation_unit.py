@@ -5,18 +5,18 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden.datm import distances
-from golden.distance_accumulation_unit import distance_accumulation_unit
-from hw.orbis.distance_accumulation_unit import (
+from zoetrope.golden.orbis.matching.datm import distances
+from zoetrope.golden.orbis.matching.distance_accumulation_unit import distance_accumulation_unit
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.orbis.matching.distance_accumulation_unit import (
     FORMS,
     DistanceAccumulationUnit,
     DistanceAccumulationUnitConfig,
 )
-from hw.registry import find
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import pack
-from sim.tb_distance_accumulation_unit import rows
+from zoetrope.sim.benches.orbis.matching.tb_distance_accumulation_unit import rows
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 
 def test_golden_is_the_squared_distance_of_dequantized_tokens():

@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from golden.dst_chooser import WARM_UP, ZERO_SEED, check, choose, choose_and_count, xorshift
-from hw.orbis import dst_chooser as hardware
-from hw.orbis.dst_chooser import DstChooser, DstChooserConfig
-from hw.registry import find
-from sim.harness import simulate
-from sim.native import Native
-from sim.tb_dst_chooser import Job, as_bytes
+from zoetrope.golden.orbis.matching.dst_chooser import WARM_UP, ZERO_SEED, check, choose, choose_and_count, xorshift
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.orbis.matching import dst_chooser as hardware
+from zoetrope.hw.orbis.matching.dst_chooser import DstChooser, DstChooserConfig
+from zoetrope.sim.benches.orbis.matching.tb_dst_chooser import Job, as_bytes
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 SEEDS = 4000
 

@@ -5,17 +5,25 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden.formats import FP16, to_float64
-from golden.matching_engine import matching_engine, tables
-from hw.orbis.datm_config import DatmConfig, Status
-from hw.orbis.matching_engine import MatchingEngine, MatchingEngineConfig, Table
-from hw.registry import find
-from sim.datm import statistics, wrong_statistics
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import unpack
-from sim.tb_matching_engine import SINKS, SOURCES, bad_runs, check_stages, corner_runs, good, random_run
-from sim.tb_quantization_engine import normal
+from zoetrope.golden.formats import FP16, to_float64
+from zoetrope.golden.orbis.matching.matching_engine import matching_engine, tables
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.orbis.matching.datm_config import DatmConfig, Status
+from zoetrope.hw.orbis.matching.matching_engine import MatchingEngine, MatchingEngineConfig, Table
+from zoetrope.sim.benches.orbis.matching.tb_matching_engine import (
+    SINKS,
+    SOURCES,
+    bad_runs,
+    check_stages,
+    corner_runs,
+    good,
+    random_run,
+)
+from zoetrope.sim.benches.orbis.matching.tb_quantization_engine import normal
+from zoetrope.sim.packing import unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.datm import statistics, wrong_statistics
 
 CONFIG = find("matching_engine").config("default")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rational import rounded
 
-from golden.formats import FP16, FP32, to_float64
-from golden.quantization_engine import (
+from zoetrope.golden.formats import FP16, FP32, to_float64
+from zoetrope.golden.orbis.matching.quantization_engine import (
     LARGEST,
     dequantize,
     encode,
@@ -17,17 +17,17 @@ from golden.quantization_engine import (
     weight_unit,
     weights,
 )
-from hw.orbis.quantization_engine import (
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.orbis.matching.quantization_engine import (
     QuantizationEngine,
     QuantizationEngineConfig,
     QuantizeLane,
     QuantizeLaneConfig,
 )
-from hw.registry import find
-from sim import clips
-from sim.harness import simulate
-from sim.native import Native
-from sim.tb_quantization_engine import Job, normal, tie_matrix
+from zoetrope.sim.benches.orbis.matching.tb_quantization_engine import Job, normal, tie_matrix
+from zoetrope.sim.input import clips
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 #: Every finite code without its sign.
 MAGNITUDES = np.arange(LARGEST + 1, dtype=np.uint16)

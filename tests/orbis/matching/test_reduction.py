@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from golden.bsm import match
-from golden.reduction import kept_tokens, reduce, restore
+from zoetrope.golden.baselines.bsm import match
+from zoetrope.golden.orbis.matching.reduction import kept_tokens, reduce, restore
 
 
 def random_pairs(seed, tokens, count, reduced):

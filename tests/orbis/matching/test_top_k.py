@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from golden.top_k import top_k
-from hw.orbis.top_k import TopK, TopKConfig
-from hw.registry import find
-from sim.harness import simulate
-from sim.native import Native
-from sim.payloads import as_rows
-from sim.tb_top_k import Job, entries
+from zoetrope.golden.orbis.matching.top_k import top_k
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.orbis.matching.top_k import TopK, TopKConfig
+from zoetrope.sim.benches.orbis.matching.tb_top_k import Job, entries
+from zoetrope.sim.payloads import as_rows
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 LONGEST = 17_550
 

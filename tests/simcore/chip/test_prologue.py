@@ -3,23 +3,23 @@
 import numpy as np
 import pytest
 
-from golden import axi_reader
-from golden.formats import FP16, FP32, fp16, to_float64
-from golden.prologue import prologue, reads, words
-from golden.quantization_unit import quantize
-from golden.simcore import Geometry, Settings, prepare
-from golden.sparsification_unit import KEPT
-from hw.axi.axi_bursts import AxiConfig
-from hw.registry import find
-from hw.simcore.prediction_unit import PredictionUnitConfig
-from hw.simcore.prologue import Prologue, PrologueConfig
-from hw.simcore.quantization_unit import QuantizationUnitConfig
-from hw.simcore.sparsification_unit import SparsificationUnitConfig
-from sim import clips
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import pack, unpack
-from sim.tb_prologue import ADDRESSES, Head, similar
+from zoetrope.golden.axi import axi_reader
+from zoetrope.golden.formats import FP16, FP32, fp16, to_float64
+from zoetrope.golden.simcore.chip.prologue import prologue, reads, words
+from zoetrope.golden.simcore.chip.simcore import Geometry, Settings, prepare
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT
+from zoetrope.hw.axi.axi_bursts import AxiConfig
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.chip.prologue import Prologue, PrologueConfig
+from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnitConfig
+from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
+from zoetrope.hw.simcore.sparsification_engine.sparsification_unit import SparsificationUnitConfig
+from zoetrope.sim.benches.simcore.chip.tb_prologue import ADDRESSES, Head, similar
+from zoetrope.sim.input import clips
+from zoetrope.sim.packing import pack, unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 GEOMETRIES = [Geometry(3, 2, 4), Geometry(2, 3, 3, 4), Geometry(4, 1, 5, 2, text_first=False), Geometry(1, 1, 1, 1)]
 

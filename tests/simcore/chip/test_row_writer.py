@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from golden.row_writer import row_writer
-from hw.axi.axi_writer import AxiConfig, AxiWriter
-from hw.registry import find
-from hw.simcore.row_writer import RowWriter, RowWriterConfig
-from hw.simcore.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
-from sim import tb_row_writer as bench
-from sim.harness import simulate
-from sim.native import Native
+from zoetrope.golden.simcore.chip.row_writer import row_writer
+from zoetrope.hw.axi.axi_writer import AxiConfig, AxiWriter
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.chip.row_writer import RowWriter, RowWriterConfig
+from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
+from zoetrope.sim.benches.simcore.chip import tb_row_writer as bench
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 
 @pytest.mark.parametrize("d", [1, 2, 7, 8, 9, 64])

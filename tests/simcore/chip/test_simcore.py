@@ -6,17 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden import reference, tile_merge_unit
-from golden.formats import FP32, fp32
-from golden.fp16_pe import fp16_pe
-from golden.lut_pe import lut_pe
-from golden.prediction_unit import importance_of_a, importance_of_p
-from golden.quality import quality
-from golden.quantization_unit import quantize
-from golden.reduction_tree import inverse
-from golden.scale_unit import fold_key_scales, scale_unit
-from golden.sfu import tile
-from golden.simcore import (
+from zoetrope.golden import reference
+from zoetrope.golden.formats import FP32, fp32
+from zoetrope.golden.method.quality import quality
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.golden.simcore.chip.simcore import (
     FP16_ONLY,
     Geometry,
     Settings,
@@ -27,13 +22,19 @@ from golden.simcore import (
     simcore,
     slices_of,
 )
-from golden.sparsification_unit import sparsify
-from hw.simcore.column_importance import ColumnImportanceConfig
-from hw.simcore.computing_engine import ComputingEngineConfig
-from hw.simcore.prediction_unit import PredictionUnitConfig
-from hw.simcore.sfu import SfuConfig
-from hw.simcore.sparsification_unit import SparsificationUnitConfig
-from sim import clips
+from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales, scale_unit
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_a, importance_of_p
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
+from zoetrope.golden.softmax import tile_merge_unit
+from zoetrope.golden.softmax.sfu import tile
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
+from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportanceConfig
+from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnitConfig
+from zoetrope.hw.simcore.sparsification_engine.sparsification_unit import SparsificationUnitConfig
+from zoetrope.hw.softmax.sfu import SfuConfig
+from zoetrope.sim.input import clips
 
 ALL = Settings(rows=4, tau=1.5)
 SWITCHES = ("sparsify", "speculate_p", "speculate_a", "quantize")
@@ -452,7 +453,7 @@ def test_error_against_float64_is_within_its_bound(geometry, d, spread):
 
 @pytest.mark.parametrize("geometry, d", [*GEOMETRIES, (Geometry(6, 5, 7, text=11), 64)])
 def test_dense_attention_within_the_published_bound(geometry, d):
-    """All features off against ``softmax(Q K^T / sqrt(d)) V``, by the formula of ``golden.simcore``."""
+    """All features off against ``softmax(Q K^T / sqrt(d)) V``, by the formula of ``golden.simcore.chip.simcore``."""
     q, k, v = (x.astype(np.float64) for x in head(geometry, d, seed=8))
     scores = q @ k.T / np.sqrt(d)
     p = np.exp(scores - scores.max(axis=1, keepdims=True))

@@ -4,18 +4,27 @@ import numpy as np
 import pytest
 from simcore_parts import Copier, CopierConfig
 
-from golden.simcore import Geometry, Settings
-from hw.axi.registers import describe
-from hw.errors import UserError
-from hw.registry import Block
-from hw.simcore.simcore_registers import REGISTERS, Cause
-from sim.driver import Driver
-from sim.harness import BenchFailed, simulate
-from sim.native import Native
-from sim.native_axi import AxiMemory, Lite
-from sim.simcore import Addresses, Simcore, SimcoreError, addresses, on_native, pack, register_values, unpack
+from zoetrope.golden.simcore.chip.simcore import Geometry, Settings
+from zoetrope.hw.axi.registers import describe
+from zoetrope.hw.catalogue import Block
+from zoetrope.hw.errors import UserError
+from zoetrope.hw.simcore.chip.simcore_registers import REGISTERS, Cause
+from zoetrope.sim.host.driver import Driver
+from zoetrope.sim.host.simcore import (
+    Addresses,
+    Simcore,
+    SimcoreError,
+    addresses,
+    on_native,
+    pack,
+    register_values,
+    unpack,
+)
+from zoetrope.sim.run.harness import BenchFailed, simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.run.native_axi import AxiMemory, Lite
 
-COPIER = Block("simcore_copier", Copier, {"default": CopierConfig()}, "no paper")
+COPIER = Block("simcore_copier", Copier, configs={"default": CopierConfig()})
 BASE = 0x2000
 
 

@@ -1,6 +1,6 @@
 """SIMCORE whole: random heads, right and wrong ones, on its Verilog; its bench; configs that are refused.
 
-``python -m sim.simcore_heads`` runs thousands of the same heads.
+``zoetrope heads`` runs thousands of the same heads.
 """
 
 import itertools
@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw import registry
-from hw.simcore.computing_engine import ComputingEngineConfig
-from hw.simcore.fp16_pe import FP16PEConfig
-from hw.simcore.lut_pe import LutPEConfig
-from hw.simcore.simcore import Simcore, SimcoreConfig
-from hw.simcore.simcore_registers import Cause
-from sim.native import Native
-from sim.simcore import SimcoreError, on_native
-from sim.simcore_heads import REFUSALS, campaign, heads, main, registers_that_are_wrong, run_head
+from zoetrope.hw import catalogue
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore.chip.simcore import Simcore, SimcoreConfig
+from zoetrope.hw.simcore.chip.simcore_registers import Cause
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
+from zoetrope.sim.host.simcore import SimcoreError, on_native
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.studies.simcore_heads import REFUSALS, campaign, heads, main, registers_that_are_wrong, run_head
 
-TINY = registry.find("simcore").config("tiny")
+TINY = catalogue.find("simcore").config("tiny")
 
 #: No size is that of the presets: tiles and slices of four, rows of four, arrays of other widths, words of operands as wide
 #: as the bus, 40 bits of address, odd sizes wherever a size need be no power of two.
@@ -103,7 +103,7 @@ def test_every_register_is_checked(tiny):
 
 def test_the_machine_of_a_board():
     """Words of two elements, one lane a unit, words of operands no wider than the arrays."""
-    config = registry.find("simcore").config("board")
+    config = catalogue.find("simcore").config("board")
     native = Native.build(Simcore(config=config), "simcore")
     causes, _ = campaign(native, config, 40, seed=4, faults=True)
     assert causes["NONE"] >= 15 and len(causes) >= 5

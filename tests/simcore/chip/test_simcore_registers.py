@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from hw.axi.registers import Registers, RegistersConfig
-from hw.registry import Block
-from hw.simcore.simcore_registers import COUNTERS, REGISTERS, Cause, document
-from sim.harness import simulate
+from zoetrope.hw.axi.registers import Registers, RegistersConfig
+from zoetrope.hw.catalogue import Block
+from zoetrope.hw.simcore.chip.simcore_registers import COUNTERS, REGISTERS, Cause, document
+from zoetrope.sim.run.harness import simulate
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_rtl():
-    block = Block("registers", Registers, {"simcore": RegistersConfig(REGISTERS)}, "no paper")
+    block = Block("registers", Registers, configs={"simcore": RegistersConfig(REGISTERS)})
     assert simulate(block).vectors > 200
 
 
 def test_the_page_is_as_rendered():
-    assert (ROOT / "docs" / "registers.md").read_text() == document(), "python -m hw.simcore.simcore_registers"
+    assert (ROOT / "docs" / "registers.md").read_text() == document(), "zoetrope registers"
 
 
 def test_offsets_stay():

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from golden.simcore import Geometry, key_tiles, order_of
-from hw import registry
-from hw.simcore.tile_schedule import CONSUMERS, TileSchedule
-from sim.native import Native
+from zoetrope.golden.simcore.chip.simcore import Geometry, key_tiles, order_of
+from zoetrope.hw import catalogue
+from zoetrope.hw.simcore.chip.tile_schedule import CONSUMERS, TileSchedule
+from zoetrope.sim.run.native import Native
 
-CONFIG = registry.find("simcore").config("tiny")
+CONFIG = catalogue.find("simcore").config("tiny")
 
 
 @pytest.fixture(scope="module")

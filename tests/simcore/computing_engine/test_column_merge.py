@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from golden.column_merge import column_merge
-from golden.formats import FP32
-from golden.scale_unit import scale_unit
-from hw.registry import find
-from hw.simcore.column_merge import ColumnMerge, ColumnMergeConfig
-from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
-from hw.simcore.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
-from sim import tb_column_merge as bench
-from sim.harness import simulate
-from sim.native import Native
-from sim.stimulus import random_codes
+from zoetrope.golden.formats import FP32
+from zoetrope.golden.simcore.computing_engine.column_merge import column_merge
+from zoetrope.golden.simcore.computing_engine.scale_unit import scale_unit
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMerge, ColumnMergeConfig
+from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
+from zoetrope.sim.benches.simcore.computing_engine import tb_column_merge as bench
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.codes import random_codes
 
 ONE, NAN = 0x3F800000, FP32.nan
 

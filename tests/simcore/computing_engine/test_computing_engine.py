@@ -5,16 +5,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from golden.computing_engine import A, Array, Job, S, computing_engine, cost, cycles, preparation
-from golden.formats import FP16, FP32, fp16, int8_encode, to_float64
-from golden.fp16_pe import fp16_pe
-from golden.lut_pe import lut_pe
-from hw.registry import find
-from hw.simcore.computing_engine import ComputingEngineConfig
-from hw.simcore.fp16_pe import FP16PEConfig
-from hw.simcore.lut_pe import LutPEConfig
-from sim import clips
-from sim.harness import simulate
+from zoetrope.golden.formats import FP16, FP32, fp16, int8_encode, to_float64
+from zoetrope.golden.pe.fp16_pe import fp16_pe
+from zoetrope.golden.pe.lut_pe import lut_pe
+from zoetrope.golden.simcore.computing_engine.computing_engine import (
+    A,
+    Array,
+    Job,
+    S,
+    computing_engine,
+    cost,
+    cycles,
+    preparation,
+)
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
+from zoetrope.sim.input import clips
+from zoetrope.sim.run.harness import simulate
 
 TINY = find("computing_engine").config("tiny")
 

@@ -5,20 +5,20 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden import formats
-from golden.formats import FP32, fp32
-from golden.quantization_unit import quantize, scales_of
-from golden.scale_unit import apply_value_scales, fold_key_scales, scale_unit
-from hw.formats import FP17 as HW_FP17
-from hw.registry import find
-from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
-from hw.simcore.scale_unit import ScaleUnit, ScaleUnitConfig
-from sim.clips import from_clip
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import pack
-from sim.stimulus import random_codes
-from sim.tb_scale_unit import expected, sent
+from zoetrope.golden import formats
+from zoetrope.golden.formats import FP32, fp32
+from zoetrope.golden.simcore.computing_engine.scale_unit import apply_value_scales, fold_key_scales, scale_unit
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize, scales_of
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.formats import FP17 as HW_FP17
+from zoetrope.hw.simcore.computing_engine.scale_unit import ScaleUnit, ScaleUnitConfig
+from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from zoetrope.sim.benches.simcore.computing_engine.tb_scale_unit import expected, sent
+from zoetrope.sim.input.clips import from_clip
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.codes import random_codes
 
 CONFIG = ScaleUnitConfig(max_channels=16)
 TINY, LARGEST, NORMAL = 2.0**-24, 65504.0, 2.0**-14

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw.registry import find
-from hw.simcore.column_importance import ColumnImportance, ColumnImportanceConfig
-from sim.harness import simulate
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportance, ColumnImportanceConfig
+from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("column_importance").presets)

@@ -3,19 +3,24 @@
 import numpy as np
 import pytest
 
-from golden import reference
-from golden.formats import FP16, fp16, to_float64
-from golden.prediction_unit import importance_of_a, importance_of_p, overhead, reduced_product
-from golden.reduction_tree import means
-from hw.formats import FP16 as HW_FP16
-from hw.registry import find
-from hw.simcore.prediction_unit import PredictionUnit, PredictionUnitConfig
-from hw.simcore.sfu import SfuConfig
-from sim import clips
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import pack, unpack
-from sim.tb_prediction_unit import Head, normal
+from zoetrope.golden import reference
+from zoetrope.golden.formats import FP16, fp16, to_float64
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import (
+    importance_of_a,
+    importance_of_p,
+    overhead,
+    reduced_product,
+)
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import means
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.formats import FP16 as HW_FP16
+from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnit, PredictionUnitConfig
+from zoetrope.hw.softmax.sfu import SfuConfig
+from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import Head, normal
+from zoetrope.sim.input import clips
+from zoetrope.sim.packing import pack, unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden import formats
-from golden.quantization_unit import (
-    channel_amax,
+from zoetrope.golden import formats
+from zoetrope.golden.arith.channel_amax import channel_amax
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import (
     channel_scales,
     dequantize,
     encode,
@@ -17,12 +17,12 @@ from golden.quantization_unit import (
     quantize,
     scales_of,
 )
-from hw.registry import find
-from hw.simcore.quantization_unit import QuantizationUnit, QuantizationUnitConfig
-from sim import clips
-from sim.harness import simulate
-from sim.native import Native
-from sim.tb_quantization_unit import columns, expected, words
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit, QuantizationUnitConfig
+from zoetrope.sim.benches.simcore.quantization_engine.tb_quantization_unit import columns, expected, words
+from zoetrope.sim.input import clips
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 CONFIG = QuantizationUnitConfig(max_channels=64)
 TINY, LARGEST, NORMAL = 2.0**-24, 65504.0, 2.0**-14

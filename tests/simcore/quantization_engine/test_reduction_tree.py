@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from rational import rounded
 
-from golden import reference
-from golden.formats import FP16, FP32, fp16, fp32, to_float64
-from golden.reduction_tree import inverse, means, reduction_tree
-from hw.registry import find
-from hw.simcore.reduction_tree import ReductionTree, ReductionTreeConfig
-from sim.harness import simulate
-from sim.native import Native
-from sim.tb_reduction_tree import Matrix, finite
+from zoetrope.golden import reference
+from zoetrope.golden.formats import FP16, FP32, fp16, fp32, to_float64
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse, means, reduction_tree
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.quantization_engine.reduction_tree import ReductionTree, ReductionTreeConfig
+from zoetrope.sim.benches.simcore.quantization_engine.tb_reduction_tree import Matrix, finite
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 _INF, _MINUS_INF = FP16.inf, FP16.inf | 0x8000
 

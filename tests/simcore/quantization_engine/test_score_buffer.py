@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from golden.score_buffer import check, read
-from hw.registry import find
-from hw.simcore.score_buffer import ScoreBufferConfig
-from sim.harness import simulate
+from zoetrope.golden.simcore.quantization_engine.score_buffer import check, read
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.quantization_engine.score_buffer import ScoreBufferConfig
+from zoetrope.sim.run.harness import simulate
 
 
 def test_what_is_not_known_is_important():

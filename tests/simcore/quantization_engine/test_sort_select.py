@@ -5,13 +5,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden import reference
-from golden.formats import FP16, fp16, to_float64
-from golden.sort_select import P_BITS, proportion, sort_select
-from hw.registry import find
-from hw.simcore.sort_select import SortSelectConfig
-from sim.harness import simulate
-from sim.stimulus import random_codes
+from zoetrope.golden import reference
+from zoetrope.golden.formats import FP16, fp16, to_float64
+from zoetrope.golden.simcore.quantization_engine.sort_select import P_BITS, proportion, sort_select
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.quantization_engine.sort_select import SortSelectConfig
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.stimulus.codes import random_codes
 
 
 def by_hand(codes, p, magnitude):

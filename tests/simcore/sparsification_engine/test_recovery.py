@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from golden import reorder_recover_unit
-from golden.recovery import copies, recovery
-from hw.axi.axi_bursts import AxiConfig
-from hw.memory.index_buffer import IndexBufferConfig
-from hw.registry import find
-from hw.simcore.recovery import Recovery, RecoveryConfig
-from sim.harness import simulate
-from sim.tb_recovery import seeded, values
+from zoetrope.golden.simcore.sparsification_engine import reorder_recover_unit
+from zoetrope.golden.simcore.sparsification_engine.recovery import copies, recovery
+from zoetrope.hw.axi.axi_bursts import AxiConfig
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.memory.index_buffer import IndexBufferConfig
+from zoetrope.hw.simcore.sparsification_engine.recovery import Recovery, RecoveryConfig
+from zoetrope.sim.benches.simcore.sparsification_engine.tb_recovery import seeded, values
+from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])

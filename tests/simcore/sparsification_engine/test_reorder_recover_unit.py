@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from recovery_parts import Recovery, RecoveryConfig
 
-from golden.reorder_recover_unit import (
+from zoetrope.golden.simcore.sparsification_engine.reorder_recover_unit import (
     MODES,
     ZERO,
     check_permutation,
@@ -24,17 +24,30 @@ from golden.reorder_recover_unit import (
     unpermute,
     word_addresses,
 )
-from golden.sparsification_unit import sparsify
-from hw import emit
-from hw.memory.table_reader import TableReaderConfig
-from hw.registry import find
-from hw.simcore.reorder_recover_unit import Mode, ReorderRecoverUnit, ReorderRecoverUnitConfig
-from sim import clips
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import unpack
-from sim.tb_reorder_recover_unit import Job, addressed, commands, pair, row_words, run_all, seeded_table
-from synth import cache, flows, paper
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
+from zoetrope.hw import cache, emit
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.memory.table_reader import TableReaderConfig
+from zoetrope.hw.simcore.sparsification_engine.reorder_recover_unit import (
+    Mode,
+    ReorderRecoverUnit,
+    ReorderRecoverUnitConfig,
+)
+from zoetrope.sim.benches.simcore.sparsification_engine.tb_reorder_recover_unit import (
+    Job,
+    addressed,
+    commands,
+    pair,
+    row_words,
+    run_all,
+    seeded_table,
+)
+from zoetrope.sim.input import clips
+from zoetrope.sim.packing import unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
+from zoetrope.synth.flows import modules as flows
+from zoetrope.synth.papers import paper
 
 
 def index_tables(tokens):

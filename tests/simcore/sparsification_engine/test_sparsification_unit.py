@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from golden import reference
-from golden.float_add import float_add
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, FP32, fp16, fp32, to_float64
-from golden.sparsification_unit import (
+from zoetrope.golden import reference
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.formats import FP16, FP32, fp16, fp32, to_float64
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import (
     KEPT,
     NONE,
     SPATIAL,
@@ -18,13 +18,18 @@ from golden.sparsification_unit import (
     squared_distance,
     squared_threshold,
 )
-from hw.registry import find
-from hw.simcore.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
-from sim import clips
-from sim.harness import simulate
-from sim.native import Native
-from sim.packing import unpack
-from sim.tb_sparsification_unit import Clip, fits, similar, window_candidates
+from zoetrope.hw.catalogue import find
+from zoetrope.hw.simcore.sparsification_engine.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
+from zoetrope.sim.benches.simcore.sparsification_engine.tb_sparsification_unit import (
+    Clip,
+    fits,
+    similar,
+    window_candidates,
+)
+from zoetrope.sim.input import clips
+from zoetrope.sim.packing import unpack
+from zoetrope.sim.run.harness import simulate
+from zoetrope.sim.run.native import Native
 
 #: For long runs: half the lanes of the default, which build in half the time.
 CONFIG = SparsificationUnitConfig(candidates=2, banks=4)

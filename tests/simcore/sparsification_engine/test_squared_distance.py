@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from golden.float_add import float_add
-from golden.float_multiply import float_multiply
-from golden.formats import FP16, FP32, to_float64
-from hw.simcore.squared_distance import Square, SquareConfig, Sum, SumConfig
-from sim.native import Native
-from sim.packing import pack
+from zoetrope.golden.arith.float_add import float_add
+from zoetrope.golden.arith.float_multiply import float_multiply
+from zoetrope.golden.formats import FP16, FP32, to_float64
+from zoetrope.hw.simcore.sparsification_engine.squared_distance import Square, SquareConfig, Sum, SumConfig
+from zoetrope.sim.packing import pack
+from zoetrope.sim.run.native import Native
 
 
 def fp32_of(codes):

@@ -6,12 +6,12 @@ reads and by what comes of it.
 
 import numpy as np
 
-from golden.datm import weights as weights_of
-from golden.quantization_engine import quantize
-from hw.orbis.datm_config import Statistic, Status
-from sim.bench import BenchError, bench_test
-from sim.datm import SINKS, SOURCES, Job, statistics, wrong_statistics
-from sim.outer_product import seeded_tensors
+from zoetrope.golden.orbis.matching.datm import weights as weights_of
+from zoetrope.golden.orbis.matching.quantization_engine import quantize
+from zoetrope.hw.orbis.matching.datm_config import Statistic, Status
+from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.stimulus.datm import SINKS, SOURCES, Job, statistics, wrong_statistics
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 
 @bench_test()

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from golden.distance_accumulation_unit import distance_accumulation_unit
-from golden.quantization_engine import quantize
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
+from zoetrope.golden.orbis.matching.distance_accumulation_unit import distance_accumulation_unit
+from zoetrope.golden.orbis.matching.quantization_engine import quantize
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 
 @bench_test()

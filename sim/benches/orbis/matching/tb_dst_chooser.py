@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from golden.dst_chooser import choose_and_count
-from sim.bench import bench_test
+from zoetrope.golden.orbis.matching.dst_chooser import choose_and_count
+from zoetrope.sim.inside.bench import bench_test
 
 
 @bench_test()

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.datm import weights
-from golden.matching_engine import matching_engine, tables
-from golden.quantization_engine import quantize
-from hw.orbis.datm import Datm
-from hw.orbis.datm_config import STAGES, Status
-from hw.orbis.matching_engine import Table
-from sim.bench import BenchError, bench_test
-from sim.datm import Job, statistics, wrong_statistics
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
-from sim.tb_datm import expected_cycles
-from sim.tb_quantization_engine import normal
+from zoetrope.golden.orbis.matching.datm import weights
+from zoetrope.golden.orbis.matching.matching_engine import matching_engine, tables
+from zoetrope.golden.orbis.matching.quantization_engine import quantize
+from zoetrope.hw.orbis.matching.datm import Datm
+from zoetrope.hw.orbis.matching.datm_config import STAGES, Status
+from zoetrope.hw.orbis.matching.matching_engine import Table
+from zoetrope.sim.benches.orbis.matching.tb_datm import expected_cycles
+from zoetrope.sim.benches.orbis.matching.tb_quantization_engine import normal
+from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.datm import Job, statistics, wrong_statistics
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 
 @bench_test()

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from golden.formats import FP16, fp16
-from golden.quantization_engine import engine
-from sim.bench import bench_test
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
+from zoetrope.golden.formats import FP16, fp16
+from zoetrope.golden.orbis.matching.quantization_engine import engine
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import corners, random_codes
 
 
 @bench_test()

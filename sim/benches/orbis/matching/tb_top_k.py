@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from golden.top_k import top_k
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden.orbis.matching.top_k import top_k
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
 
 
 @bench_test()

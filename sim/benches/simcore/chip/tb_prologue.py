@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from golden.formats import FP16, fp16, fp32
-from golden.prologue import prologue, reads, words
-from golden.reduction_tree import inverse
-from golden.simcore import Geometry
-from golden.sort_select import proportion
-from golden.sparsification_unit import squared_threshold
-from sim.bench import BenchError, bench_test
-from sim.packing import pack
-from sim.tb_prediction_unit import Head as Prediction
-from sim.tb_prediction_unit import check_map, check_scores
+from zoetrope.golden.formats import FP16, fp16, fp32
+from zoetrope.golden.simcore.chip.prologue import prologue, reads, words
+from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse
+from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_threshold
+from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import Head as Prediction
+from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import check_map, check_scores
+from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.packing import pack
 
 ALL = {"sparsify": True, "predict": True, "quantize_v": True}
 NOTHING = dict.fromkeys(ALL, False)

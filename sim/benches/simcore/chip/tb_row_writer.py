@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from golden.formats import FP16
-from golden.row_writer import row_writer
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
-from sim.stimulus import random_codes
+from zoetrope.golden.formats import FP16
+from zoetrope.golden.simcore.chip.row_writer import row_writer
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import random_codes
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 #: Rows of the clip that a bench takes.
 ROWS = 40

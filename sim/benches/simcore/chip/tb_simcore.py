@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiSlave
 
-from golden.simcore import Geometry, simcore
-from hw.simcore.simcore_registers import Cause
-from sim.axi import pauses
-from sim.bench import BenchError, bench_test
-from sim.outer_product import seeded_tensors
-from sim.simcore import SWITCHES, SimcoreError, addresses, on_bus, settings_of, token_bytes
-from sim.simcore_heads import registers_that_are_wrong
+from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.hw.simcore.chip.simcore_registers import Cause
+from zoetrope.sim.host.simcore import SWITCHES, SimcoreError, addresses, on_bus, settings_of, token_bytes
+from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.stimulus.axi import pauses
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
+from zoetrope.sim.studies.simcore_heads import registers_that_are_wrong
 
 #: Of the memory; the first matrix does not stand at 0.
 SIZE, BASE = 1 << 19, 0x1FC0
@@ -216,7 +216,7 @@ async def started_twice(bench, expected):
 
 
 async def check(bench, machine, head):
-    """One head against what must become of it. Returns its ``sim.simcore.Run``."""
+    """One head against what must become of it. Returns its ``sim.host.simcore.Run``."""
     before = memory_of(machine)
     try:
         run = await machine.driver.run(head.q, head.k, head.v, head.geometry, head.settings)

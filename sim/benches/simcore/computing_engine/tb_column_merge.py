@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden import column_merge
-from golden.formats import FP32, fp32
-from golden.quantization_unit import quantize
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
-from sim.stimulus import random_codes
+from zoetrope.golden.formats import FP32, fp32
+from zoetrope.golden.simcore.computing_engine import column_merge
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import random_codes
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 #: Tokens of the clip that a bench sums, and rows of sums.
 TOKENS, ROWS = 40, 12

@@ -2,18 +2,27 @@
 
 import numpy as np
 
-from golden.computing_engine import JOB_CYCLES, A, Array, Job, S, computing_engine, cost, cycles
-from golden.formats import FP16, fp32
-from golden.prediction_unit import importance_of_a
-from golden.sfu import sfu
-from golden.speculation import speculate
-from golden.transpose_buffer import load_words
-from hw.formats import INT8
-from hw.simcore.computing_engine import ACTIVITIES, ARRAYS
-from sim.bench import bench_test
-from sim.outer_product import CORNERS, golden_of, seeded_tensors
-from sim.packing import integer, pack
-from sim.tb_transpose_buffer import mask_bits
+from zoetrope.golden.formats import FP16, fp32
+from zoetrope.golden.memory.transpose_buffer import load_words
+from zoetrope.golden.method.speculation import speculate
+from zoetrope.golden.simcore.computing_engine.computing_engine import (
+    JOB_CYCLES,
+    A,
+    Array,
+    Job,
+    S,
+    computing_engine,
+    cost,
+    cycles,
+)
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_a
+from zoetrope.golden.softmax.sfu import sfu
+from zoetrope.hw.formats import INT8
+from zoetrope.hw.simcore.computing_engine.computing_engine import ACTIVITIES, ARRAYS
+from zoetrope.sim.benches.memory.tb_transpose_buffer import mask_bits
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import integer, pack
+from zoetrope.sim.stimulus.outer_product import CORNERS, golden_of, seeded_tensors
 
 
 @bench_test()

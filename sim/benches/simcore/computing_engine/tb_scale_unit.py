@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from golden.formats import FP32
-from golden.quantization_unit import quantize
-from golden.scale_unit import scale_unit
-from sim.bench import bench_test
-from sim.operators import golden_format
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
-from sim.stimulus import random_codes, random_pairs
+from zoetrope.golden.formats import FP32
+from zoetrope.golden.simcore.computing_engine.scale_unit import scale_unit
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import random_codes, random_pairs
+from zoetrope.sim.stimulus.operators import golden_format
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 #: Tokens of the clip that a bench takes.
 TOKENS = 40

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from golden.formats import FP16, fp16, fp32
-from golden.prediction_unit import importance_of_a
-from golden.reduction_tree import as_codes, inverse
-from golden.sort_select import proportion
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
+from zoetrope.golden.formats import FP16, fp16, fp32
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_a
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, inverse
+from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 P = 0.65
 

@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from golden.formats import FP16, fp16, fp32
-from golden.prediction_unit import importance_of_p, reduced_product
-from golden.reduction_tree import as_codes, inverse, means
-from golden.sfu import sfu
-from golden.sort_select import proportion
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
+from zoetrope.golden.formats import FP16, fp16, fp32
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_p, reduced_product
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, inverse, means
+from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
+from zoetrope.golden.softmax.sfu import sfu
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 P = 0.65
 

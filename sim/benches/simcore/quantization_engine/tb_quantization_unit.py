@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from golden.formats import FP16
-from golden.quantization_unit import channel_amax, encode, quantization_unit
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
-from sim.stimulus import corners, random_codes
+from zoetrope.golden.arith.channel_amax import channel_amax
+from zoetrope.golden.formats import FP16
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import encode, quantization_unit
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 #: Tokens of the clip's K and V that a bench takes.
 TOKENS = 60

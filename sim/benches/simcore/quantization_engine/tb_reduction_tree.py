@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from golden.formats import FP16
-from golden.reduction_tree import inverse, reduction_tree
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
-from sim.stimulus import random_codes
+from zoetrope.golden.formats import FP16
+from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse, reduction_tree
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import random_codes
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 _INF, _NAN = FP16.inf, FP16.nan
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from golden.score_buffer import read
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden.simcore.quantization_engine.score_buffer import read
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
 
 
 @bench_test()

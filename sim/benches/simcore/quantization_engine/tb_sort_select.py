@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from golden.formats import FP16, fp16
-from golden.prediction_unit import importance_of_p
-from golden.sort_select import proportion, sort_select
-from sim.bench import bench_test
-from sim.outer_product import seeded_tensors
-from sim.packing import pack
-from sim.stimulus import random_codes
+from zoetrope.golden.formats import FP16, fp16
+from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_p
+from zoetrope.golden.simcore.quantization_engine.sort_select import proportion, sort_select
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.codes import random_codes
+from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 _NAN = FP16.nan
 

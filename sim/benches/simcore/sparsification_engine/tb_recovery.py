@@ -6,10 +6,10 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from golden.recovery import copies, recovery
-from golden.sparsification_unit import sparsify
-from sim.bench import bench_test
-from sim.packing import pack, unpack
+from zoetrope.golden.simcore.sparsification_engine.recovery import copies, recovery
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack, unpack
 
 OKAY, SLVERR = 0, 4
 

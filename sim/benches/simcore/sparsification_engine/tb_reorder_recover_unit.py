@@ -2,10 +2,18 @@
 
 import numpy as np
 
-from golden.reorder_recover_unit import MODES, ZERO, check_table, column_groups, moves, token_major, word_addresses
-from golden.sparsification_unit import sparsify
-from sim.bench import bench_test
-from sim.packing import pack
+from zoetrope.golden.simcore.sparsification_engine.reorder_recover_unit import (
+    MODES,
+    ZERO,
+    check_table,
+    column_groups,
+    moves,
+    token_major,
+    word_addresses,
+)
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
+from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.packing import pack
 
 #: Cycles from a read to its word of ``answered``: the bench sees it at one edge, drives at the next, offers at the third.
 ANSWER = 2

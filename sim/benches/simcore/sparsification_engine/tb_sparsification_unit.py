@@ -2,10 +2,16 @@
 
 import numpy as np
 
-from golden.formats import FP16, FP32, fp16
-from golden.sparsification_unit import NONE, SPATIAL, TEMPORAL, sparsify, squared_threshold
-from sim.bench import BenchError, bench_test
-from sim.packing import pack
+from zoetrope.golden.formats import FP16, FP32, fp16
+from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import (
+    NONE,
+    SPATIAL,
+    TEMPORAL,
+    sparsify,
+    squared_threshold,
+)
+from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.packing import pack
 
 
 class Clip:

@@ -6,8 +6,10 @@ import re
 import pytest
 import synth_parts
 
-from hw import generate, registry
-from hw.errors import UnknownName
+from zoetrope.hw import catalogue
+from zoetrope.hw.errors import UnknownName
+from zoetrope.hw.verilog import sidecar, write
+from zoetrope.hw.verilog.lint import lint
 
 # pytest resets the filter with which hw.emit silences this.
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -15,15 +17,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable
 
 @pytest.fixture(autouse=True)
 def blocks(monkeypatch):
-    monkeypatch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
+    monkeypatch.setattr(catalogue, "BLOCKS", synth_parts.BLOCKS)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "BLOCKS", synth_parts.BLOCKS)
+        patch.setattr(catalogue, "BLOCKS", synth_parts.BLOCKS)
         out = tmp_path_factory.mktemp("verilog")
-        generate.main(["--out", str(out)])
+        write.main(["--out", str(out)])
     return out
 
 
@@ -39,16 +41,16 @@ def test_every_preset_is_written_with_a_sidecar(written):
 def test_a_second_run_is_byte_identical_and_touches_no_file(written):
     before = _contents(written)
     times = {path.name: path.stat().st_mtime_ns for path in written.iterdir()}
-    generate.main(["--out", str(written)])
+    write.main(["--out", str(written)])
     assert _contents(written) == before
     assert {path.name: path.stat().st_mtime_ns for path in written.iterdir()} == times
 
 
 def test_a_changed_file_is_rewritten(tmp_path):
-    generate.main(["--block", "register", "--out", str(tmp_path)])
+    write.main(["--block", "register", "--out", str(tmp_path)])
     good = (tmp_path / "register.v").read_text()
     (tmp_path / "register.v").write_text("damaged")
-    generate.main(["--block", "register", "--out", str(tmp_path)])
+    write.main(["--block", "register", "--out", str(tmp_path)])
     assert (tmp_path / "register.v").read_text() == good
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -108,16 +110,16 @@ def test_repeated_parts_are_one_module(written):
 
 @pytest.mark.parametrize("block", sorted(synth_parts.BLOCKS))
 def test_generated_verilog_is_lint_clean(written, block):
-    assert generate.lint((written / f"{block}.v").read_text(), block) == []
+    assert lint((written / f"{block}.v").read_text(), block) == []
 
 
 def test_lint_reports_what_is_not_waived():
     latch = "module m(input a, input b, output reg o);\nalways @* if (a) o = b;\nendmodule\n"
-    assert any("LATCH" in line for line in generate.lint(latch, "m"))
+    assert any("LATCH" in line for line in lint(latch, "m"))
 
 
 def test_lint_command_covers_every_block(capsys):
-    generate.main(["--lint"])
+    write.main(["--lint"])
     assert capsys.readouterr().out.startswith("lint: 6 files, no warnings")
 
 
@@ -131,7 +133,7 @@ def test_lint_command_covers_every_block(capsys):
 )
 def test_a_wrong_name_is_one_line_and_status_2(arguments, message, capsys, tmp_path):
     with pytest.raises(SystemExit) as stop:
-        generate.main([*arguments, "--out", str(tmp_path / "out")])
+        write.main([*arguments, "--out", str(tmp_path / "out")])
     assert stop.value.code == 2
     assert capsys.readouterr().err == f"error: {message}\n"
     assert not (tmp_path / "out").exists()
@@ -140,25 +142,25 @@ def test_a_wrong_name_is_one_line_and_status_2(arguments, message, capsys, tmp_p
 def test_a_folder_that_cannot_be_made_is_one_line(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit):
-        generate.main(["--block", "register", "--out", str(tmp_path / "file")])
+        write.main(["--block", "register", "--out", str(tmp_path / "file")])
     assert capsys.readouterr().err.startswith("error: cannot write to ")
 
 
 def test_selection():
     def names(*arguments):
-        return [generate.stem(*pair) for pair in generate.select(*arguments)]
+        return [pair[0].stem(pair[1]) for pair in catalogue.select(*arguments)]
 
     assert names("register") == ["register"]
     assert names("register", "all") == ["register", "register.wide"]
     assert names(None, "wide") == ["register.wide"]
     with pytest.raises(UnknownName):
-        generate.select("register", "four")
+        catalogue.select("register", "four")
 
 
 def test_every_registered_block_describes_its_parameters():
     """Of the real registry: a parameter without a meaning is useless in a sidecar."""
-    for block in registry._ENTRIES:
+    for block in catalogue.BLOCKS.values():
         for preset in block.presets:
-            for parameter in generate.parameters(block.config(preset)):
+            for parameter in sidecar.parameters(block.config(preset)):
                 assert parameter["meaning"], (block.name, parameter["name"])
                 json.dumps(parameter["value"])

@@ -1,0 +1,5 @@
+"""What `python -m synth` was is `zoetrope synth` now."""
+
+import sys
+
+sys.exit("error: `python -m synth` is now `zoetrope synth`, or `make synth`")
