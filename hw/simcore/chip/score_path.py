@@ -24,9 +24,10 @@ from amaranth.utils import ceil_log2
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.memory.ports import Reading, read_port
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
-from zoetrope.hw.simcore.chip.simcore_config import Reading, SimcoreConfig, depth, read_port
+from zoetrope.hw.simcore.chip.simcore_config import SimcoreConfig, depth
 from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportance
 from zoetrope.hw.softmax.sfu import Sfu
 

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from amaranth import Cat, Module, Signal
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
 from zoetrope.hw.axi.axi_bursts import AxiConfig
@@ -15,9 +13,12 @@ from zoetrope.hw.pe.lut_pe import LutPEConfig
 from zoetrope.hw.simcore.chip.prologue import PrologueConfig
 from zoetrope.hw.simcore.chip.row_writer import RowWriterConfig
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
+from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeederConfig
 from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMergeConfig
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
-from zoetrope.hw.simcore.computing_engine.scale_unit import ScaleUnitConfig
+from zoetrope.hw.simcore.computing_engine.key_stream import KeyStreamConfig
+from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcherConfig
+from zoetrope.hw.simcore.computing_engine.value_buffer import ValueBufferConfig
 from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportanceConfig
 from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnitConfig
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
@@ -30,8 +31,8 @@ from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnitConfig
 READERS = ("q", "k_fp16", "k_lut", "v")
 
 _PARTS = (
-    *("sfu", "merge", "importance", "prediction", "sparsification", "quantization", "fold", "prologue"),
-    *("recovery", "columns", "writer", "arbiter"),
+    *("sfu", "merge", "importance", "prediction", "sparsification", "quantization", "prologue"),
+    *("recovery", "columns", "writer", "arbiter", "fetcher", "values"),
 )
 
 
@@ -265,11 +266,6 @@ class SimcoreConfig:
         return QuantizationUnitConfig(lanes=self.lanes, max_channels=self.max_channels)
 
     @property
-    def fold(self):
-        """Q times K's scales."""
-        return ScaleUnitConfig(lanes=self.lanes, max_channels=self.max_channels)
-
-    @property
     def arbiter(self):
         return AxiReadArbiterConfig(
             readers=len(READERS),
@@ -319,6 +315,63 @@ class SimcoreConfig:
             address_bits=self.address_bits,
             length_bits=self.axi.length_bits,
         )
+
+    @property
+    def matrix_words(self):
+        """Most words of a matrix in memory."""
+        return (self.max_tokens + self.max_text) * self.max_words
+
+    @property
+    def operands(self):
+        """Sizes of words of memory and of operands, and of a key tile."""
+        return {
+            "lanes": self.lanes,
+            "load_lanes": self.load_lanes,
+            "max_channels": self.max_channels,
+            "max_tokens": self.keys,
+        }
+
+    @property
+    def values(self):
+        return ValueBufferConfig(
+            **self.operands,
+            tiles=self.tiles,
+            matrix_words=self.matrix_words,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )
+
+    @property
+    def fetcher(self):
+        return RowFetcherConfig(
+            lanes=self.lanes,
+            load_lanes=self.load_lanes,
+            max_channels=self.max_channels,
+            rows=self.rows,
+            slices=self.slices,
+            max_frames=self.max_frames,
+            max_frame_tokens=self.max_frame_tokens,
+            max_text=self.max_text,
+            max_tokens=self.max_tokens,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )
+
+    def feeder(self, array):
+        """Of array ``fp16`` or ``lut``."""
+        return ArrayFeederConfig(
+            array=self.engine.array(array),
+            lanes=self.lanes,
+            slices=self.slices,
+            tiles=self.tiles,
+            matrix_words=self.matrix_words,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )
+
+    def key_stream(self, array):
+        """Of array ``fp16`` or ``lut``."""
+        return KeyStreamConfig(**self.operands, codes=array == "lut")
 
     # Layouts.
 
@@ -373,17 +426,7 @@ class SimcoreConfig:
 
     @property
     def block_layout(self):
-        """Kept rows of one query tile, of frame ``tile`` or of the text, ``rows`` in each slice. ``end``: no more."""
-        return data.StructLayout(
-            {
-                "tile": range(max(2, self.max_frames)),
-                "text": 1,
-                "bank": 1,
-                "slices": range(self.slices + 1),
-                "rows": data.ArrayLayout(range(self.rows + 1), self.slices),
-                "end": 1,
-            }
-        )
+        return self.fetcher.block_layout
 
     @property
     def task_layout(self):
@@ -433,43 +476,3 @@ class SimcoreConfig:
 def depth(layout):
     """Words of a memory that a layout addresses."""
     return 1 << layout.size
-
-
-def counted(m, values, channels, last, lanes, name):
-    """``values`` of a token's word with +0 behind its last channel, and whether one of the others is NaN or infinite.
-
-    ``last``: it is the token's last word.
-    """
-    kept = Signal(data.ArrayLayout(FP16.layout, lanes), name=f"{name}_counted")
-    wrong = Signal(name=f"{name}_not_finite")
-    tail = Signal(range(lanes), name=f"{name}_tail")
-    m.d.comb += tail.eq(channels[: ceil_log2(lanes)] if lanes > 1 else 0)
-    bad = []
-    for k in range(lanes):
-        counts = ~last | (tail == 0) | ((tail > k) if k < lanes - 1 else 0)
-        m.d.comb += kept[k].eq(values[k].as_value() & counts.replicate(FP16.width))
-        bad.append(kept[k].exponent.all())
-    m.d.comb += wrong.eq(Cat(*bad).any())
-    return kept, wrong
-
-
-class Reading:
-    """A memory's read port, walked: ``walk`` gives an address, ``o`` the words, in order and as fast as they are taken.
-
-    ``valid``: there is a word; ``take``: drive it with the ready of what takes it; ``fetch``: an address is read now.
-    """
-
-    def __init__(self, m: Module, port, name):
-        self.valid = Signal(name=f"{name}_valid")
-        self.take = Signal(name=f"{name}_take")
-        self.ready = Signal(name=f"{name}_ready")
-        self.fetch = Signal(name=f"{name}_fetch")
-        self.data = port.data
-        m.d.comb += [self.ready.eq(~self.valid | self.take), port.en.eq(self.fetch & self.ready)]
-        with m.If(self.ready):
-            m.d.sync += self.valid.eq(self.fetch)
-
-
-def read_port(address, width):
-    """The signature of a memory's read port, seen from who reads: ``data`` in the cycle after ``en``, and held."""
-    return wiring.Signature({"en": Out(1), "addr": Out(address), "data": In(width)})

@@ -27,18 +27,19 @@ from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.axi.channels import STATUS_LAYOUT
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
-from zoetrope.hw.simcore.chip.array_feeder import ArrayFeeder, ArrayFeederConfig
-from zoetrope.hw.simcore.chip.key_stream import KeyStream, KeyStreamConfig
+from zoetrope.hw.memory.ports import join_ports
+from zoetrope.hw.memory.word_fifo import StreamFifo, WordFifoConfig
 from zoetrope.hw.simcore.chip.prologue import Prologue
-from zoetrope.hw.simcore.chip.row_fetcher import RowFetcher
 from zoetrope.hw.simcore.chip.score_path import ScorePath
 from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreConfig
 from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.hw.simcore.chip.tile_schedule import TileSchedule
-from zoetrope.hw.simcore.chip.value_buffer import ValueBuffer
+from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeeder
 from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMerge
 from zoetrope.hw.simcore.computing_engine.computing_engine import ACTIVITIES, ComputingEngine, Kind
+from zoetrope.hw.simcore.computing_engine.key_stream import KeyStream
+from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcher
+from zoetrope.hw.simcore.computing_engine.value_buffer import ValueBuffer
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit
 from zoetrope.hw.simcore.sparsification_engine.recovery import Recovery
 from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit
@@ -107,14 +108,14 @@ class SimcoreCore(wiring.Component):
         m = Module()
         c = self.config
         prologue = Prologue(config=c.prologue)
-        fetcher = RowFetcher(config=c)
+        fetcher = RowFetcher(config=c.fetcher)
         schedule = TileSchedule(config=c)
-        values = ValueBuffer(config=c)
+        values = ValueBuffer(config=c.values)
         scores = ScorePath(config=c)
         engine = ComputingEngine(config=c.engine)
         recovery = Recovery(config=c.recovery)
-        feeders = {name: ArrayFeeder(config=ArrayFeederConfig(machine=c, name=name)) for name in ARRAYS}
-        keys = {name: KeyStream(config=KeyStreamConfig(machine=c, codes=name == "lut")) for name in ARRAYS}
+        feeders = {name: ArrayFeeder(config=c.feeder(name)) for name in ARRAYS}
+        keys = {name: KeyStream(config=c.key_stream(name)) for name in ARRAYS}
         quantize = {name: QuantizationUnit(config=c.quantization) for name in "kv"}
         parts = {"prologue": prologue, "fetcher": fetcher, "schedule": schedule, "values": values, "scores": scores}
         parts |= {"engine": engine, "recovery": recovery}
@@ -123,8 +124,10 @@ class SimcoreCore(wiring.Component):
         parts |= {f"quantize_{name}": part for name, part in quantize.items()}
         for name, part in parts.items():
             m.submodules[name] = emit_once(part)
-        for part in (fetcher, schedule, values, scores, *feeders.values(), *keys.values()):
+        for part in (schedule, scores):
             m.d.comb += part.head.eq(self.head)
+        for part in (fetcher, values, *feeders.values(), *keys.values()):
+            m.d.comb += [part.head[name].eq(self.head[name]) for name in part.config.head_layout.members]
 
         self._merging = Signal(name="merging")  # rows whose results have not left
         phase = self._phases(m, prologue, schedule, recovery)
@@ -138,20 +141,20 @@ class SimcoreCore(wiring.Component):
         connect(m, prologue.o, schedule.i_bits)
         connect(m, quantize["k"].o_scale, fetcher.i_scale)
         connect(m, fetcher.o_place, self.o_place)
-        connect(m, schedule.o_values, values.i_task)
+        _connect_tasks(m, schedule.o_values, values.i_task)
         for part in (values, scores):
             m.d.comb += part.begun.eq(schedule.begun)
         m.d.comb += [scores.tasks.eq(schedule.tasks), scores.values_ready.eq(values.ready)]
-        _port(m, scores.v, values.v_importance)
+        join_ports(m, scores.v, values.v_importance)
         for name, feeder in feeders.items():
-            connect(m, getattr(schedule, f"o_scores_{name}"), feeder.i_scores)
-            connect(m, getattr(schedule, f"o_products_{name}"), feeder.i_products)
+            _connect_tasks(m, getattr(schedule, f"o_scores_{name}"), feeder.i_scores)
+            _connect_tasks(m, getattr(schedule, f"o_products_{name}"), feeder.i_products)
             connect(m, keys[name].o, feeder.i_k)
             m.d.comb += [feeder.values_ready.eq(values.ready), feeder.slices_ready.eq(scores.ready)]
-            _port(m, feeder.q, getattr(fetcher, f"q_{name}"))
-            _port(m, feeder.e, getattr(scores, f"e_{name}"))
-            _port(m, feeder.v, getattr(values, f"v_{name}"))
-            _port(m, feeder.mask, getattr(scores, f"mask_{name}"))
+            join_ports(m, feeder.q, getattr(fetcher, f"q_{name}"))
+            join_ports(m, feeder.e, getattr(scores, f"e_{name}"))
+            join_ports(m, feeder.v, getattr(values, f"v_{name}"))
+            join_ports(m, feeder.mask, getattr(scores, f"mask_{name}"))
             connect(m, feeder.o_job, getattr(engine, f"i_job_{name}"))
             connect(m, feeder.o_x, getattr(engine, f"i_x_{name}"))
             connect(m, feeder.o_w, getattr(engine, f"i_w_{name}"))
@@ -294,23 +297,17 @@ class SimcoreCore(wiring.Component):
         layout = o.payload["values"].shape()
         # An array may be this far ahead of the other: as long as that computes scores of a block, and no products.
         depth = 2 * c.slices * c.rows * c.engine.array(name).words
-        queue = WordFifo(config=WordFifoConfig(depth=depth, width=layout.size))
+        queue = StreamFifo(config=WordFifoConfig(depth=depth, width=layout.size))
         m.submodules[f"products_{name}"] = emit_once(queue)
-        level = Signal(range(depth + 2), name=f"products_{name}_level")
         of_scores = Signal(name=f"{name}_of_scores")
-        put = Signal(name=f"{name}_put")
-        take = Signal(name=f"{name}_take")
         m.d.comb += [
             of_scores.eq(o.payload.kind == Kind.S),
             to_scores.payload.eq(o.payload),
             to_scores.valid.eq(o.valid & of_scores),
-            put.eq(o.valid & ~of_scores & (level != depth)),
-            o.ready.eq(Mux(of_scores, to_scores.ready, level != depth)),
-            queue.w_en.eq(put),
-            queue.w_data.eq(o.payload["values"]),
-            take.eq(queue.o.valid & queue.o.ready),
+            queue.i.payload.eq(o.payload["values"]),
+            queue.i.valid.eq(o.valid & ~of_scores),
+            o.ready.eq(Mux(of_scores, to_scores.ready, queue.i.ready)),
         ]
-        m.d.sync += level.eq(level + put - take)
         return queue.o
 
     def _merge(self, m, schedule, scores, products, quantize, fetcher):
@@ -434,6 +431,6 @@ class SimcoreCore(wiring.Component):
                 m.d.comb += getattr(self, f"{name}_{activity}").eq(getattr(engine, f"{activity}_{name}"))
 
 
-def _port(m, reader, memory):
-    """Join a read port of a reader to that of a memory."""
-    m.d.comb += [memory.en.eq(reader.en), memory.addr.eq(reader.addr), reader.data.eq(memory.data)]
+def _connect_tasks(m, source, sink):
+    m.d.comb += [sink.payload[name].eq(source.payload[name]) for name in sink.payload.shape().members]
+    m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]
