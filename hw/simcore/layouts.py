@@ -100,3 +100,8 @@ def products_task(tiles, tokens, rows, slices):
     """A task for an array's products."""
     fields = {"place": range(tiles), "tokens": range(tokens + 1)}
     return data.StructLayout(fields | {"slices": range(slices + 1), "rows": rows_of_slices(rows, slices)})
+
+
+def tile_and_rows(tokens, rows, slices):
+    """Of a task, how many ``tokens`` its key tile has, and how many ``rows`` each slice of its block."""
+    return data.StructLayout({"tokens": range(tokens + 1), "rows": rows_of_slices(rows, slices)})

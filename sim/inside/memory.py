@@ -10,12 +10,12 @@ async def read(bench, port, addresses):
     """The words at ``addresses`` of the block's read port ``port``, an address a cycle, as integers."""
     found = []
     bench.set(f"{port}__en", 1)
-    for address in [*addresses, 0, 0]:
+    for address in [*addresses, 0]:
         bench.set(f"{port}__addr", address)
         await bench.cycles(1)
         found.append(bench.get(f"{port}__data"))
     bench.set(f"{port}__en", 0)
-    return found[2:]
+    return found[1:]
 
 
 @contextlib.contextmanager

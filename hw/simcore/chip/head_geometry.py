@@ -1,0 +1,185 @@
+"""The geometry of a head, computed once: tokens, words of memory and key tiles of all that it is cut into (SIMPICKER V-A).
+
+::
+
+    start, sizes --> one adder, product after product --> tokens and words --> one subtractor --> key tiles --> done
+
+Rejected: multipliers. Sizes are those of a head, and there is time before the first word of memory comes; five products
+of 16 bits by 16 would be 10 kGE.
+"""
+
+from dataclasses import dataclass, field
+
+from amaranth import Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from zoetrope.hw import checks
+
+
+@dataclass(frozen=True)
+class HeadGeometryConfig:
+    lanes: int = field(default=8, metadata={"doc": "B, elements of a word of memory; a power of two"})
+    max_channels: int = field(default=64, metadata={"doc": "most channels, d"})
+    keys: int = field(default=128, metadata={"doc": "most tokens of a key tile"})
+    max_frames: int = field(default=32, metadata={"doc": "most frames of a clip"})
+    max_height: int = field(default=16, metadata={"doc": "rows of tokens of the largest frame"})
+    max_width: int = field(default=16, metadata={"doc": "tokens of its rows"})
+    max_text: int = field(default=256, metadata={"doc": "most text tokens"})
+
+    def __post_init__(self):
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_channels", "keys", "max_frames", "max_height", "max_width", "max_text")
+
+    @property
+    def max_words(self):
+        """Words of memory of the widest token."""
+        return -(-self.max_channels // self.lanes)
+
+    @property
+    def max_frame_tokens(self):
+        return self.max_height * self.max_width
+
+    @property
+    def i_layout(self):
+        names = ("frames", "height", "width", "text", "channels")
+        return data.StructLayout({name: range(getattr(self, f"max_{name}") + 1) for name in names})
+
+    @property
+    def o_layout(self):
+        """``words`` of a token; tokens, words and key tiles of a frame and of the text, of all video tokens, and words of a
+        whole key tile and of a matrix."""
+        frame, text, words = self.max_frame_tokens, self.max_text, self.max_words
+        video = self.max_frames * frame
+        most = {
+            "words": words,
+            "frame_tokens": frame,
+            "video_tokens": video,
+            "frame_words": frame * words,
+            "text_words": text * words,
+            "tile_words": self.keys * words,
+            "video_words": video * words,
+            "matrix_words": (video + text) * words,
+            "frame_tiles": -(-frame // self.keys),
+            "text_tiles": -(-text // self.keys),
+        }
+        return data.StructLayout({name: range(value + 1) for name, value in most.items()})
+
+    def cycles(self, frames, width, text, frame_tokens, words):
+        """From ``start`` to ``done``: of each product the bits of a factor, and 2; of each part its key tiles, and 2."""
+        factors = (width, frames, words, words, words, words)
+        tiles = sum(-(-tokens // self.keys) + 2 for tokens in (frame_tokens, text))
+        return 1 + sum(2 + factor.bit_length() for factor in factors) + tiles
+
+
+class HeadGeometry(wiring.Component):
+    """Tokens, words and key tiles of a head, by one adder.
+
+    Parameters
+    ----------
+    config : HeadGeometryConfig
+
+    Members
+    -------
+    start : In(1), the sizes stand from this cycle on until ``done``; not while it computes
+    i : In, ``frames``, ``height``, ``width``, ``text``, ``channels``
+    o : Out, what follows from them; it stays until the next ``start``
+    done : Out(1), for a cycle: all is there
+
+    Cycles: ``HeadGeometryConfig.cycles`` from ``start`` to ``done``; for sizes that are not above the largest.
+    Golden: ``golden.simcore.chip.head_geometry.head_geometry``.
+    """
+
+    def __init__(self, *, config):
+        self.config = config
+        super().__init__({"start": In(1), "i": In(config.i_layout), "o": Out(config.o_layout), "done": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        c, i, o = self.config, self.i, self.o
+        m.d.comb += [
+            o.words.eq((i.channels + (c.lanes - 1)) >> exact_log2(c.lanes)),
+            o.matrix_words.eq(o.video_words + o.text_words),
+        ]
+        products = (
+            (i.height, i.width, o.frame_tokens),
+            (o.frame_tokens, i.frames, o.video_tokens),
+            (o.video_tokens, o.words, o.video_words),
+            (o.frame_tokens, o.words, o.frame_words),
+            (i.text, o.words, o.text_words),
+            (Const(c.keys), o.words, o.tile_words),
+        )
+        with m.FSM():
+            with m.State("WAIT"):
+                with m.If(self.start):
+                    m.next = "LOAD"
+            self._multiply(m, products, "TILES")
+            self._divide(m, ((o.frame_tokens, o.frame_tiles), (i.text, o.text_tiles)), "DONE")
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "WAIT"
+        return m
+
+    def _multiply(self, m, products, following):
+        """States LOAD and ADD: of each product a bit of the right factor a cycle."""
+        step = Signal(range(len(products)))
+        shifted = Signal(max(len(result) for _, _, result in products))
+        total = Signal(len(shifted))
+        factor = Signal(max(len(right) for _, right, _ in products))
+        with m.State("LOAD"):
+            m.d.sync += total.eq(0)
+            with m.Switch(step):
+                for k, (left, right, _) in enumerate(products):
+                    with m.Case(k):
+                        m.d.sync += [shifted.eq(left), factor.eq(right)]
+            m.next = "ADD"
+        with m.State("ADD"):
+            m.d.sync += [shifted.eq(shifted << 1), factor.eq(factor >> 1)]
+            with m.If(factor[0]):
+                m.d.sync += total.eq(total + shifted)
+            with m.If(~factor.any()):
+                with m.Switch(step):
+                    for k, (_, _, result) in enumerate(products):
+                        with m.Case(k):
+                            m.d.sync += result.eq(total)
+                m.d.sync += step.eq(step + 1)
+                m.next = "LOAD"
+                with m.If(step == len(products) - 1):
+                    m.d.sync += step.eq(0)
+                    m.next = following
+
+    def _divide(self, m, parts, following):
+        """States TILES and COUNT: of each part a key tile a cycle."""
+        keys = self.config.keys
+        part = Signal(range(len(parts)))
+        left = Signal(max(len(tokens) for tokens, _ in parts))
+        tiles = Signal(max(len(result) for _, result in parts))
+        with m.State("TILES"):
+            m.d.sync += tiles.eq(0)
+            with m.Switch(part):
+                for k, (tokens, _) in enumerate(parts):
+                    with m.Case(k):
+                        m.d.sync += left.eq(tokens)
+            m.next = "COUNT"
+        with m.State("COUNT"):
+            m.d.sync += [left.eq(Mux(left > keys, left - keys, 0)), tiles.eq(tiles + 1)]
+            with m.If(~left.any()):
+                with m.Switch(part):
+                    for k, (_, result) in enumerate(parts):
+                        with m.Case(k):
+                            m.d.sync += result.eq(tiles)
+                m.d.sync += part.eq(part + 1)
+                m.next = "TILES"
+                with m.If(part == len(parts) - 1):
+                    m.d.sync += part.eq(0)
+                    m.next = following
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": HeadGeometryConfig(),
+    "odd": HeadGeometryConfig(
+        lanes=4, max_channels=21, keys=6, max_frames=5, max_height=3, max_width=7, max_text=13
+    ),
+}
