@@ -36,7 +36,9 @@ def test_tiles_are_within_the_published_error_of_attention(tokens, spread):
     got = to_float64(tile_merge_unit(maxima.reshape(TILES, ROWS), sums.reshape(TILES, ROWS), values), FP16)
     ideal, magnitudes = reference.tile_merge_unit(scores, v, scale)
     off = 3 * 2.0**-24 * np.abs(to_float64(scores, FP32) / 8).max(axis=1)
-    assert (np.abs(got - ideal) <= reference.merged_bound(ideal, magnitudes, to_float64(v, FP16), off, TILES, tokens)).all()
+    assert (
+        np.abs(got - ideal) <= reference.merged_bound(ideal, magnitudes, to_float64(v, FP16), off, TILES, tokens)
+    ).all()
     largest = np.max(np.abs(got - ideal) / magnitudes)
     rms = np.sqrt(np.mean((got - ideal) ** 2) / np.mean(ideal**2))
     print(f"26 x {tokens} tokens, spread {spread}: largest {largest:.2e} of P |V|, rms {rms:.2e}")
