@@ -219,7 +219,7 @@ class AsyncSimcore:
         return Started(places.a, geometry.tokens, channels)
 
     async def abort(self) -> None:
-        """Ask that the head that runs end with ``Cause.ABORTED``; ``finish`` waits for it. Without one nothing comes of it."""
+        """Ask that the head that runs end with ``Cause.ABORTED``; ``finish`` waits for it. Without one it is nothing."""
         await self.registers.write("control.abort", 1)
 
     async def finish(self, started: Started) -> Run:

@@ -21,7 +21,9 @@ def test_the_page_is_as_rendered():
 
 def test_offsets_stay():
     offsets = {r.name: r.offset for r in REGISTERS}
-    assert [offsets[name] for name in ("control", "status", "build", "frames", "q_low", "p_p", "watchdog", "cycles")] == [
+    assert [
+        offsets[name] for name in ("control", "status", "build", "frames", "q_low", "p_p", "watchdog", "cycles")
+    ] == [
         0x000,
         0x004,
         0x010,
