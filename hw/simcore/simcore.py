@@ -7,8 +7,8 @@
                                                              +--> row writer, recovery --> writer -------> m_axi (writes)
 
 The core is reset before each head, and as soon as there is an error; the bus is not: what was begun on it ends, and what it
-still reads is dropped. So the next head is right whatever happened. An abort and the watchdog stop AR besides: when the words
-of all bursts that went out have come, readers and arbiter are reset, whatever else was left of their commands.
+still reads is dropped. So the next head is right whatever happened. An abort and the watchdog stop AR besides: when the
+words of all bursts that went out have come, readers and arbiter are reset, whatever else was left of their commands.
 
 Rejected: a reset of the readers at once, whose bursts would be answered to the next head; bursts counted by RLAST, which
 nothing else here relies on, in place of words; the writer stopped as the readers are, for bursts of a row or two.
