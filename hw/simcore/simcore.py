@@ -184,22 +184,25 @@ class Simcore(wiring.Component):
         ]
         under_way.append(self._under_way(m, "writer", command, writer.o_status))
         m.d.comb += [bus.reads_pending.eq(reads_pending), bus.writes_pending.eq(under_way[-1])]
-        quiet_for = Signal(range(_QUIET + 1))
-        busy = Signal()
         m.d.comb += [
-            busy.eq(Cat(*under_way, *showing, rows.pending).any()),
-            bus.quiet.eq(~busy & (quiet_for == _QUIET)),
             core.quiet.eq(bus.quiet),
             bus.read_error.eq(Cat(*read_errors).any()),
             bus.write_error.eq(_failed(writer.o_status)),
             bus.word_read.eq(arbiter.i_r.valid & arbiter.i_r.ready),
             bus.word_written.eq(writer.o_w.valid & writer.o_w.ready),
         ]
+        self._settle(m, bus, Cat(*under_way, *showing, rows.pending).any())
+        return bus
+
+    def _settle(self, m, bus, anything):
+        """The bus is quiet when nothing has been under way for a while."""
+        quiet_for = Signal(range(_QUIET + 1))
+        busy = Signal()
+        m.d.comb += [busy.eq(anything), bus.quiet.eq(~busy & (quiet_for == _QUIET))]
         with m.If(busy):
             m.d.sync += quiet_for.eq(0)
         with m.Elif(~bus.quiet):
             m.d.sync += quiet_for.eq(quiet_for + 1)
-        return bus
 
     def _under_way(self, m, name, command, status, forget=0):
         """Whether a command was taken that has no status yet, and was not forgotten."""
@@ -275,13 +278,8 @@ class Simcore(wiring.Component):
             registers.status_done_set.eq(done),
             registers.status_error_set.eq(error),
             registers.status_refused_set.eq(start & busy),
-            registers.status_reads_pending.eq(bus.reads_pending),
-            registers.status_writes_pending.eq(bus.writes_pending),
-            self.irq.eq(
-                registers.control_interrupt_enable
-                & (registers.status_done | registers.status_error | registers.status_stuck)
-            ),
         ]
+        self._tell(m, registers, bus)
         stop = self._limits(m, registers, busy, stopping)
         refused = Signal(8)
         for number, condition in reversed(refusals):
@@ -335,7 +333,15 @@ class Simcore(wiring.Component):
         with m.Elif(bus.write_error & ~found.any()):
             m.d.sync += found.eq(Cause.WRITE)
         self._count(m, registers, core, bus, busy, start)
+
+    def _tell(self, m, registers, bus):
+        """What the registers say of the bus and of the machine, and the interrupt."""
+        c = self.config
+        ended = registers.status_done | registers.status_error | registers.status_stuck
         m.d.comb += [
+            registers.status_reads_pending.eq(bus.reads_pending),
+            registers.status_writes_pending.eq(bus.writes_pending),
+            self.irq.eq(registers.control_interrupt_enable & ended),
             registers.build_version.eq(VERSION),
             registers.build_rows.eq(c.rows),
             registers.build_data_bits.eq(c.data_bits),
