@@ -127,8 +127,11 @@ def match(x: np.ndarray, dst: np.ndarray, k: int, *, eps: float = 0.0, cap: int 
     distance of a src to its dst changes by ``eps`` or less, or at the cap. Returns (dst, src, slot, distance, losses,
     converged): the dst by slot; the pairs kept by ascending (distance, src); the mean loss of each pairing. A tie is broken
     as in ``golden.datm``; members whose distances to the mean differ by 1e-12 of the largest count as equally near.
+    ``ValueError`` for NaN and infinities, of which nothing is nearest.
     """
     x, dst, losses = np.asarray(x, np.float64), np.array(dst), []
+    if not np.isfinite(x).all():
+        raise ValueError(f"x must be finite; {np.count_nonzero(~np.isfinite(x))} values are NaN or infinite")
     while True:
         src = np.setdiff1d(np.arange(len(x)), dst)
         squares = np.stack([((x[src] - x[j]) ** 2).sum(axis=1) for j in dst], axis=1)
