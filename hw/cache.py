@@ -115,7 +115,9 @@ def _code(text, tree):
             docstrings.update(range(node.lineno, node.end_lineno + 1))
     lines = enumerate(text.splitlines(), 1)
     return "\n".join(
-        line for n, line in lines if n not in docstrings and (n in strings or (line.strip() and line.lstrip()[0] != "#"))
+        line
+        for n, line in lines
+        if n not in docstrings and (n in strings or (line.strip() and line.lstrip()[0] != "#"))
     )
 
 
