@@ -13,7 +13,6 @@ The text depends on the sources and the tool versions only, and a file is touche
 has these files as prerequisites does not run again for nothing.
 """
 
-import argparse
 import dataclasses
 import enum
 import importlib.metadata
@@ -33,7 +32,7 @@ from amaranth import Shape
 from amaranth.lib import data, stream, wiring
 
 from hw import emit, registry
-from hw.errors import ToolError, UnknownName, UserError, command_line
+from hw.errors import ArgumentParser, ToolError, UnknownName, UserError, command_line
 
 #: Verilator warnings that say nothing about this Verilog, each with its reason. All others fail the lint.
 WAIVED = {
@@ -312,7 +311,7 @@ def table(header, rows):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m hw.generate", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m hw.generate", description=__doc__.partition("\n")[0])
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
     parser.add_argument("--out", default="build/verilog", help="folder of the files (default: %(default)s)")

@@ -1,6 +1,5 @@
 """``python -m sim``: run the benches of one block or of all, on the sample clip or your own input, and tabulate them."""
 
-import argparse
 import os
 import sys
 
@@ -8,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hw import registry
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line, whole
 from sim import clips, head, similarity, speculation, toolchain
 from sim.harness import RESULTS
 from sim.suite import run_all, write_results
@@ -78,10 +77,12 @@ def _head(tensors, options, console):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m sim", description=__doc__.partition(": ")[2])
+    parser = ArgumentParser(prog="python -m sim", description=__doc__.partition(": ")[2])
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="a preset of the block; its default one otherwise")
-    parser.add_argument("--seed", type=int, help="seed of the random vectors; derived from block and preset otherwise")
+    parser.add_argument(
+        "--seed", type=whole(), help="seed of the random vectors; derived from block and preset otherwise"
+    )
     parser.add_argument("--waves", action="store_true", help="write waves and a prepared GTKWave view")
     parser.add_argument(
         "--netlist", action="store_true", help="on synthesised gates: the main blocks, or the one of --block"
@@ -89,10 +90,8 @@ def _parser():
     parser.add_argument("--sim", help="verilator (default) or icarus")
     parser.add_argument("--clip", help="any video file instead of the sample clip")
     parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
-    parser.add_argument(
-        "--frames", type=head.number("frames"), help="frames of the head that is run at the end (default: few)"
-    )
-    parser.add_argument("--jobs", type=int, default=2, help="benches run at once (default 2)")
+    parser.add_argument("--frames", type=whole(1), help="frames of the head that is run at the end (default: few)")
+    parser.add_argument("--jobs", type=whole(1), default=2, help="benches run at once (default 2)")
     return parser
 
 

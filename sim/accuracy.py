@@ -4,8 +4,6 @@
 "INT8 alone" has exact products and sums, so that what a reading of the product table adds can be told apart from it.
 """
 
-import argparse
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +13,7 @@ from golden.lut_multiplier import READINGS
 from golden.lut_pe import lut_pe
 from golden.quantization_unit import dequantize, quantize
 from golden.scale_unit import fold_key_scales
-from hw.errors import command_line
+from hw.errors import ArgumentParser, command_line
 from sim import clips
 
 #: Rows of Q that each figure is taken over, and keys that each meets.
@@ -50,7 +48,7 @@ def _normal(seed, rows, terms):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.accuracy", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m sim.accuracy", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
     options = parser.parse_args(argv)

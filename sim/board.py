@@ -18,7 +18,6 @@ Nothing here knows what the port is: anything with the ``read``, ``write``, ``re
 ``serial.Serial`` will do, and the benches put the pins of a simulated board in its place.
 """
 
-import argparse
 import contextlib
 import errno
 import functools
@@ -40,7 +39,7 @@ from golden.sparsification_unit import squared_distance
 from hw import registry
 from hw.axi.registers import describe
 from hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line, whole
 from hw.simcore import simcore_registers
 from hw.simcore.simcore import Simcore
 from sim import clips
@@ -559,14 +558,14 @@ def table(results):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.board", description="Check a board against the goldens.")
+    parser = ArgumentParser(prog="python -m sim.board", description="Check a board against the goldens.")
     parser.add_argument("command", choices=("selftest", "version"), help="what to do")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0")
     where.add_argument("--simulate", metavar="PRESET", help="no board: the pins of a simulated demonstrator instead")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the bitstream (default: %(default)s)")
     parser.add_argument("--unit", choices=(*UNITS, MEMORY, SIMCORE), help="one unit instead of all that the board has")
-    parser.add_argument("--seed", type=int, default=1, help="of the random vectors (default: %(default)s)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="of the random vectors (default: %(default)s)")
     parser.add_argument("--queries", type=int, default=8, help="tokens of the clip's last frame (default: %(default)s)")
     parser.add_argument("--clip", help="any video file instead of the sample clip")
     parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")

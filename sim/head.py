@@ -7,7 +7,6 @@ the same machine and of the paper's size, which is not simulated. Frames are few
 of the tokens. ``make sim`` ends with it.
 """
 
-import argparse
 import json
 import math
 import multiprocessing
@@ -28,7 +27,7 @@ from golden.reference import attention
 from golden.simcore import Geometry, Result, Settings, simcore
 from golden.sparsification_unit import KEPT, SPATIAL, TEMPORAL
 from hw import registry
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line, whole
 from sim import clips, cycles
 from sim.harness import RESULTS, relative
 from sim.native import Native
@@ -533,16 +532,14 @@ def mosaic(kind: np.ndarray, g: Geometry) -> np.ndarray:
 
 
 def _options(argv):
-    parser = argparse.ArgumentParser(prog="python -m sim.head", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m sim.head", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
-    parser.add_argument(
-        "--frames", type=number("frames"), help=f"frames, from the first on (default: about {TOKENS} tokens)"
-    )
+    parser.add_argument("--frames", type=whole(1), help=f"frames, from the first on (default: about {TOKENS} tokens)")
     parser.add_argument("--preset", default=PRESET, help=f"the machine (default {PRESET})")
     parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
     parser.add_argument("--tau", type=float, default=Settings.tau, help="threshold on the distance (default 2.5)")
-    parser.add_argument("--jobs", type=number("jobs"), default=2, help="configurations run at once (default 2)")
+    parser.add_argument("--jobs", type=whole(1), default=2, help="configurations run at once (default 2)")
     parser.add_argument("--out", type=Path, default=PICTURE, help="picture, .svg or .png")
     options = parser.parse_args(argv)
     if options.out.suffix not in (".svg", ".png"):
@@ -552,17 +549,6 @@ def _options(argv):
     except ValueError as error:
         raise UserError(str(error)) from error
     return options
-
-
-def number(name):
-    """The type of an option that is a whole number of at least 1."""
-
-    def of(text):
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"{name} must be a whole number of at least 1, not {text}")
-        return int(text)
-
-    return of
 
 
 def say(line):

@@ -17,7 +17,6 @@ measures 0.953 between real steps. Noise that brings it to 0.96 (``--noise 1``) 
 change of a denoised video is not, and spoils the pairs: the input is then the better guide.
 """
 
-import argparse
 import sys
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from golden import bsm, datm, reference
 from golden.dst_chooser import choose
 from golden.quantization_engine import quantize
 from golden.reduction import reduce, restore
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line, finite, whole
 from sim import clips
 
 #: rms of what stands in for the change from one step to the next, as a share of the rms of Q, K and V.
@@ -154,17 +153,15 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.matching", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m sim.matching", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
-    parser.add_argument("--frames", type=int, help="only the first so many frames of tokens")
-    parser.add_argument("--ratio", type=float, default=RATIO, help="share of tokens to reduce (default: %(default)s)")
-    parser.add_argument("--noise", type=float, default=NOISE, help="of the step before (default: %(default)s)")
+    parser.add_argument("--frames", type=whole(1), help="only the first so many frames of tokens")
+    parser.add_argument(
+        "--ratio", type=finite(0), default=RATIO, help="share of tokens to reduce (default: %(default)s)"
+    )
+    parser.add_argument("--noise", type=finite(0), default=NOISE, help="of the step before (default: %(default)s)")
     options = parser.parse_args(argv)
-    if options.frames is not None and options.frames < 1:
-        raise UserError(f"--frames must be at least 1, not {options.frames}")
-    if options.noise < 0:
-        raise UserError(f"--noise must not be negative, not {options.noise}")
     tensors = clips.load(clip=options.clip, tensors=options.tensors)
     found, alike, slots = table(tensors, options.ratio, options.frames, options.noise)
     console = Console() if sys.stdout.isatty() else Console(width=110)

@@ -5,7 +5,6 @@ which: ``--first N`` begins with that one. A head's sizes, switches, numbers, ma
 follow from the seed and its number; with ``--faults`` every other head must end with an error.
 """
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from golden.formats import FP16, is_finite
 from golden.simcore import Geometry, Settings, simcore
 from hw import registry
 from hw.axi.registers import describe
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line
 from hw.simcore.simcore_registers import REGISTERS, Cause
 from sim.native import Native, NativeError
 from sim.simcore import SWITCHES, Addresses, SimcoreError, on_native, settings_of, token_bytes
@@ -355,7 +354,7 @@ def campaign(native, c, count, seed, *, first=0, faults=False, progress=None):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.simcore_heads", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m sim.simcore_heads", description=__doc__.partition("\n")[0])
     parser.add_argument("--preset", default="tiny", help="of simcore (default tiny)")
     parser.add_argument("--heads", type=int, default=1000, help="how many (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of all of them (default 0)")

@@ -5,8 +5,6 @@ table and draws it. The error is that of giving a removed token its root's row o
 SIMPICKER's threshold, 2.5, is always among the rows, and marked.
 """
 
-import argparse
-import math
 import sys
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from golden.token_similarity import PAPER_TAU, sweep
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, command_line, finite, whole
 from sim import clips
 from sim.harness import RESULTS, relative
 
@@ -89,26 +87,16 @@ def plot(points, path):
     pyplot.close(figure)
 
 
-def _threshold(text):
-    value = float(text)
-    if not (value >= 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"tau must be a finite number of at least 0, not {text}")
-    return value
-
-
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.similarity", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m sim.similarity", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
-    parser.add_argument("--tau", type=_threshold, nargs="+", default=TAUS, help="thresholds (default: 0.5 to 8)")
-    parser.add_argument("--window", type=int, default=3, help="side of the window in the frame before (default 3)")
-    parser.add_argument("--group", type=int, default=4, help="tokens of a group within a frame (default 4)")
+    parser.add_argument("--tau", type=finite(0), nargs="+", default=TAUS, help="thresholds (default: 0.5 to 8)")
+    parser.add_argument("--window", type=whole(1), default=3, help="side of the window in the frame before (default 3)")
+    parser.add_argument("--group", type=whole(1), default=4, help="tokens of a group within a frame (default 4)")
     parser.add_argument("--out", default=RESULTS / "similarity.svg", help="plot, .svg or .png")
     options = parser.parse_args(argv)
-    for name in ("window", "group"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(options, name)}")
     tensors = clips.load(clip=options.clip, tensors=options.tensors)
     points, chosen, note = qualities(tensors, sorted({*options.tau, PAPER_TAU}), options.window, options.group)
     console = Console() if sys.stdout.isatty() else Console(width=110)

@@ -4,8 +4,6 @@
 FP16 at the ideal value, 2**-24 where that is subnormal; half a unit is what any result rounded to FP16 may be off.
 """
 
-import argparse
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +11,7 @@ from rich.table import Table
 from golden import reference
 from golden.formats import FP16, FP32, fp32, to_float64
 from golden.sfu import sfu
-from hw.errors import command_line
+from hw.errors import ArgumentParser, command_line
 from sim import clips
 
 #: Elements and number of the rows of seeded scores: tokens of a frame's column, of a frame, and of thirteen frames.
@@ -72,7 +70,7 @@ def table(tensors):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.softmax_accuracy", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m sim.softmax_accuracy", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
     options = parser.parse_args(argv)

@@ -4,7 +4,6 @@
 claims. Everything but speculation and quantization is ``float64`` (``golden.quality``).
 """
 
-import argparse
 import sys
 
 from rich import box
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from golden.prediction_unit import overhead
 from golden.quality import quality
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line, finite, whole
 from sim import clips
 
 #: Proportions of the sum in the sweep; SIMPICKER's is 0.65. None: no tile or column is important.
@@ -107,17 +106,15 @@ M^2 d of QK^T. Its 1.57% for A does."""
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m sim.speculation", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m sim.speculation", description=__doc__.partition("\n")[0])
     parser.add_argument("--clip", help="video file in place of the sample clip")
     parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
-    parser.add_argument("--p", type=float, nargs="+", help="proportions of the sum instead of the sweep, 0 to 1")
-    parser.add_argument("--queries", type=int, help="measure on so many frames of rows instead of all")
+    parser.add_argument("--p", type=finite(), nargs="+", help="proportions of the sum instead of the sweep, 0 to 1")
+    parser.add_argument("--queries", type=whole(1), help="measure on so many frames of rows instead of all")
     options = parser.parse_args(argv)
     for p in options.p or ():
         if not 0 <= p <= 1:
             raise UserError(f"--p must be between 0 and 1, not {p:g}")
-    if options.queries is not None and options.queries < 1:
-        raise UserError(f"--queries must be at least 1, not {options.queries}")
     tensors = clips.load(clip=options.clip, tensors=options.tensors)
     console = Console() if sys.stdout.isatty() else Console(width=110)
     console.print(f"input: {tensors.source}", highlight=False)

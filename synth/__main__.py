@@ -1,11 +1,10 @@
 """What every block costs: ``python -m synth [--block B] [--preset P] [--liberty PATH] [--route] [--fpga F] [--jobs N]``."""
 
-import argparse
 import math
 import sys
 
 from hw import generate
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line
 from synth import flows, report, runs, technologies
 
 _LEGEND = f"""\
@@ -19,7 +18,7 @@ routed up to {runs.FPGA_GE:,}. What is not routed is a sum over modules mapped a
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth", description="What every block costs.")
+    parser = ArgumentParser(prog="python -m synth", description="What every block costs.")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
     parser.add_argument(

@@ -4,7 +4,6 @@ Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. 
 board's own loader takes it. Placement starts from a given seed, so the same sources and tools give the same bitstream.
 """
 
-import argparse
 import hashlib
 import importlib
 import json
@@ -21,7 +20,7 @@ from amaranth.lib import io
 
 from hw import emit, generate, registry
 from hw.board.demonstrator import Demonstrator, version_of
-from hw.errors import ToolError, UnknownName, UserError, command_line
+from hw.errors import ArgumentParser, ToolError, UnknownName, UserError, command_line
 
 BAUD = 1_000_000
 
@@ -315,7 +314,7 @@ def report_text(result):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.bitstream", description="The demonstrator for a board.")
+    parser = ArgumentParser(prog="python -m synth.bitstream", description="The demonstrator for a board.")
     parser.add_argument("--board", help=f"one of {', '.join(BOARDS)}")
     parser.add_argument("--preset", help="of the demonstrator; the board's own otherwise")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the serial line (default: %(default)s)")

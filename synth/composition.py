@@ -17,13 +17,12 @@ less than a kilobit, in flip-flops that are used in part.
 Below ``LEAST_GE`` a few dozen gates are more than the bound: 70 of the 418 of ``lut_multiplier``.
 """
 
-import argparse
 import sys
 from functools import partial
 from pathlib import Path
 
 from hw import generate, registry
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line
 from hw.generate import table
 from synth import cache, flows, runs, sram
 from synth.sram import NAND2_UM2
@@ -203,7 +202,7 @@ def _memory_text(result):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.composition", description=__doc__.partition(":")[0] + ".")
+    parser = ArgumentParser(prog="python -m synth.composition", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--block", help="one block instead of the machines")
     parser.add_argument("--preset", help="its preset; the default one otherwise")
     parser.add_argument("--check", action="store_true", help="synthesise it flattened, too, and print the difference")

@@ -11,7 +11,6 @@ whole job of a head, by its own formulas of cycles, and counted by the generic f
 the array's. What it is set against is the array, in FP16 lanes of this project and in those that SIMPICKER publishes.
 """
 
-import argparse
 import dataclasses
 import sys
 
@@ -22,7 +21,7 @@ from golden.dst_chooser import choose
 from golden.quantization_engine import encode, quantize
 from golden.quantization_unit import channel_amax
 from hw import registry
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line
 from hw.generate import table
 from hw.orbis.datm import Datm
 from hw.orbis.distance_accumulation_unit import FORMS, DistanceAccumulator
@@ -239,7 +238,7 @@ def _mean(x, run):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.datm_budget", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m synth.datm_budget", description=__doc__.partition("\n")[0])
     parser.add_argument("--ratio", type=float, default=RATIO, help="K as a share of M (default: %(default)s)")
     parser.add_argument("--pairings", type=int, help="of a job; as many as the clip needs to 1 %% otherwise")
     parser.add_argument("--out", default="build/synth", help=f"folder of {RESULT} (default: %(default)s)")

@@ -13,14 +13,13 @@ Digests alone would not see a tool that counts otherwise under the same version;
 again, which is more than half an hour on one core.
 """
 
-import argparse
 import itertools
 import json
 import sys
 from pathlib import Path
 
 from hw import generate, registry
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line
 from synth import cache, runs
 
 FILE = Path(__file__).with_name("presets.json")
@@ -62,7 +61,7 @@ def _name(block, preset):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.expectations", description=__doc__.partition(":")[0] + ".")
+    parser = ArgumentParser(prog="python -m synth.expectations", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="one preset instead of all but the default ones")
     parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")

@@ -6,7 +6,6 @@ share: the LUT buffer or the slice generator, the conversion of fixed-point sums
 that lanes are compared by their logic; Fmax is that of the default number of stages.
 """
 
-import argparse
 import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from golden.lut_pe import lut_pe
 from golden.quantization_unit import dequantize, quantize
 from golden.scale_unit import fold_key_scales
 from hw import emit
-from hw.errors import command_line
+from hw.errors import ArgumentParser, command_line
 from hw.generate import table
 from hw.simcore.aligned_pe import AlignedPE, AlignedPEConfig
 from hw.simcore.fp16_pe import FP16PE, FP16PEConfig
@@ -234,7 +233,7 @@ def plot(rows, path):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.lanes", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m synth.lanes", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--out", default="build/synth", help="folder of lanes.json and lanes.svg (default: %(default)s)"
     )

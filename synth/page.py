@@ -5,7 +5,6 @@ It is rendered from the committed costs (``synth/expected.json``), and from what
 is not on it: the page names the command that would. The same results make the same bytes.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -15,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from hw import registry
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line
 from hw.generate import default_preset, write_if_changed
 from synth import datm_budget, diagram, lane_plots, paper, readme, runs, scaling, side_by_side, sram
 from synth import page_tables as tables
@@ -208,7 +207,7 @@ def render(found):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.page", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m synth.page", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", default="build/report", help="folder of index.html (default: %(default)s)")
     parser.add_argument(
         "--results",

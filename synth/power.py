@@ -27,7 +27,6 @@ activity (four times too high there, without vectors), VCD or SAIF (a thousand t
 simulation with delays (no wires to take them from).
 """
 
-import argparse
 import functools
 import importlib.util
 import json
@@ -40,7 +39,7 @@ from functools import partial
 import numpy as np
 
 from hw import generate, registry
-from hw.errors import ToolError, UserError, command_line
+from hw.errors import ArgumentParser, ToolError, UserError, command_line
 from hw.simcore.outer_product import OuterProduct
 from sim import clips
 from synth import cache, flows, sram, switching
@@ -451,7 +450,7 @@ def energies(pairs, library, progress=lambda label: None, **settings):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.power", description="Power of blocks under their benches.")
+    parser = ArgumentParser(prog="python -m synth.power", description="Power of blocks under their benches.")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, without --block `all` as well; the default one otherwise")
     parser.add_argument("--liberty", help="a standard-cell library with power tables; else one found under $PDK_ROOT")

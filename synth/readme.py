@@ -7,7 +7,6 @@ alone; ``--machines`` the machines, the checks of their method and the matching 
 and fails where the README is not what that file renders to.
 """
 
-import argparse
 import functools
 import inspect
 import json
@@ -18,7 +17,7 @@ from pathlib import Path
 from golden.prediction_unit import overhead
 from golden.token_similarity import PAPER_TAU
 from hw import registry
-from hw.errors import UserError, command_line
+from hw.errors import ArgumentParser, UserError, command_line
 from hw.generate import default_preset
 from sim import accuracy, clips, head, matching, similarity, softmax_accuracy, speculation
 from synth import bitstream, cache, composition, datm_budget, lanes, report, runs, side_by_side
@@ -403,7 +402,7 @@ def _made(command, results):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="python -m synth.readme", description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="measure and change nothing; exit 1 where a table differs")
     parser.add_argument("--head", action="store_true", help="measure and render the head")
     parser.add_argument("--machines", action="store_true", help="measure and render the sums of modules, and checks")

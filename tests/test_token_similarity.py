@@ -117,8 +117,8 @@ def test_the_command_prints_and_draws(tmp_path, capsys, small):
     [
         (["--tau", "-1"], "tau must be a finite number of at least 0, not -1"),
         (["--tau", "nan"], "tau must be a finite number of at least 0, not nan"),
-        (["--window", "0"], "--window must be at least 1, not 0"),
-        (["--group", "0"], "--group must be at least 1, not 0"),
+        (["--window", "0"], "--window must be a whole number of at least 1, not 0"),
+        (["--group", "0"], "--group must be a whole number of at least 1, not 0"),
     ],
 )
 def test_bad_options_are_refused_by_name(arguments, message, capsys):
