@@ -30,12 +30,12 @@ def main(argv=None):
     toolchain.libpython()
 
     RESULTS.mkdir(parents=True, exist_ok=True)
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
+    tensors = clips.chosen(options)
     path = RESULTS / f"tensors-{os.getpid()}.npz"
     clips.save(path, tensors)
     console = Console() if sys.stdout.isatty() else Console(width=110)
     settings = {"seed": options.seed, "sim": simulator, "waves": options.waves or None, "tensors": path}
-    settings |= {"netlist": options.netlist or None}
+    settings |= {"given": tensors.given, "netlist": options.netlist or None}
 
     def told(result, done):
         console.print(_line(result, done, len(runs)), highlight=False)
@@ -48,7 +48,8 @@ def main(argv=None):
 
     console.print(_table(results))
     frames, tokens, d = tensors.q.shape
-    console.print(f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}", highlight=False)
+    told = f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}"
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
     if options.netlist:
         console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
     elif not options.block:
@@ -88,8 +89,7 @@ def _parser():
         "--netlist", action="store_true", help="on synthesised gates: the main blocks, or the one of --block"
     )
     parser.add_argument("--sim", help="verilator (default) or icarus")
-    parser.add_argument("--clip", help="any video file instead of the sample clip")
-    parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
+    clips.add_options(parser)
     parser.add_argument("--frames", type=whole(1), help="frames of the head that is run at the end (default: few)")
     parser.add_argument("--jobs", type=whole(1), default=2, help="benches run at once (default 2)")
     return parser

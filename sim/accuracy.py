@@ -49,10 +49,11 @@ def _normal(seed, rows, terms):
 @command_line
 def main(argv=None):
     parser = ArgumentParser(prog="python -m sim.accuracy", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
+    clips.add_options(parser)
     options = parser.parse_args(argv)
-    rows = table(clips.load(clip=options.clip, tensors=options.tensors))
+    tensors = clips.chosen(options)
+    print(f"input: {tensors.source}")
+    rows = table(tensors)
     ways = list(next(iter(rows.values())))
     shown = Table("data", *ways, title="rms error of dot products over their rms, against float64")
     for name, figures in rows.items():

@@ -567,8 +567,7 @@ def main(arguments=None):
     parser.add_argument("--unit", choices=(*UNITS, MEMORY, SIMCORE), help="one unit instead of all that the board has")
     parser.add_argument("--seed", type=whole(0), default=1, help="of the random vectors (default: %(default)s)")
     parser.add_argument("--queries", type=int, default=8, help="tokens of the clip's last frame (default: %(default)s)")
-    parser.add_argument("--clip", help="any video file instead of the sample clip")
-    parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
+    clips.add_options(parser)
     options = parser.parse_args(arguments)
     if options.baud < 1 or options.queries < 1:
         raise UserError(f"--baud and --queries must be at least 1, not {options.baud} and {options.queries}")
@@ -581,7 +580,9 @@ def main(arguments=None):
         print(f"{place}: demonstrator {board.name}, version {board.version:08x}, {units}")
         if options.command == "version":
             return 0
-        tensors = dict(clips.load(clip=options.clip, tensors=options.tensors).items())
+        given = clips.chosen(options)
+        print(f"input: {given.source}")
+        tensors = dict(given.items())
         units = [options.unit] if options.unit else None
         results = list(selftest(board, tensors, seed=options.seed, queries=options.queries, units=units))
         print(table(results))

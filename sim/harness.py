@@ -23,6 +23,7 @@ from hw.errors import UserError
 from sim import build, toolchain
 from sim.ports import interface
 from sim.record import CONTEXT, Context, Row
+from sim.tensor_files import variables
 from sim.waves import write_view
 from synth import netlist as gate_netlist
 
@@ -94,6 +95,7 @@ def simulate(
     sim=None,
     waves=None,
     tensors=None,
+    given=None,
     testcase=None,
     stall=None,
     netlist=None,
@@ -110,6 +112,8 @@ def simulate(
     sim : "verilator" or "icarus"; the environment's ``SIM``, else Verilator
     waves : whether to write a trace and a GTKWave save file; the environment's ``WAVES`` decides if it is set
     tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
+    given : what the user gave for them, by the option's name, for the line that says how to run it again; ``tensors``
+        itself where it is a path
     testcase : run only this test of the bench, or those of a sequence
     stall : run only under this stall pattern
     netlist : what to simulate in place of the component's Verilog: True for its generic-gate netlist (``synth.netlist``), or
@@ -155,7 +159,8 @@ def simulate(
         fault = _fault(rows, folder)
         if fault:
             simulator = "" if sim == "verilator" else f" SIM={sim}"
-            again = f"  again: {rerun.format(seed)} WAVES=1{simulator}\n  log: {relative(folder / 'sim.log')}"
+            origin = variables(_given(tensors) if given is None else given) if rerun.startswith("make") else ""
+            again = f"  again: {rerun.format(seed)} WAVES=1{simulator}{origin}\n  log: {relative(folder / 'sim.log')}"
             raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
     return report
 
@@ -259,6 +264,10 @@ def _tensors(tensors, folder):
         np.savez(folder / "tensors.npz", **tensors)
         return str(folder / "tensors.npz")
     return str(Path(tensors).resolve()) if tensors else None
+
+
+def _given(tensors):
+    return {} if tensors is None or isinstance(tensors, Mapping) else {"tensors": str(tensors)}
 
 
 def _seed(seed, name):

@@ -33,6 +33,7 @@ from sim.harness import RESULTS, relative
 from sim.native import Native
 from sim.simcore import Run, SimcoreError, on_native, settings_of, token_bytes
 from sim.suite import die_of_interrupts
+from sim.tensor_files import options as options_of
 
 ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
@@ -93,7 +94,6 @@ class Head(NamedTuple):
     """What was found. ``found``, ``errors``, the rms of A's error over the rms of A, and ``models``, by configuration."""
 
     source: str
-    grid_known: bool
     preset: str
     clip_frames: int
     geometry: Geometry
@@ -138,7 +138,6 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     errors = {name: _rms(each.result.a[chosen].astype(np.float64) - exact, exact) for name, each in found.items()}
     return Head(
         tensors.source,
-        tensors.grid is not None,
         preset,
         len(tensors.q),
         geometry,
@@ -152,8 +151,8 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
 
 def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry:
     """Of the first ``frames``. ``HeadRefused`` names every size above the machine's, and says what would be right."""
-    most, tokens, d = tensors.q.shape
-    _, height, width = tensors.grid or (most, 1, tokens)
+    tokens, d = tensors.q.shape[1:]
+    most, height, width = tensors.grid
     fit = min(most, config.max_frames, config.max_tokens // tokens)
     count = min(frames, most) if frames else max(1, min(fit, TOKENS // tokens))
     limits = (
@@ -168,10 +167,19 @@ def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry
         return Geometry(count, height, width)
     advice = ""
     if height > config.max_height or width > config.max_width:
-        advice = "; `python -m sim.clips --crop ROWS COLUMNS --save part.npz` keeps the centre of a video's frames"
-        if not tensors.grid:
-            advice = f"; without a `grid` in the .npz a frame is one row: add the integers {most}, height, width"
+        advice = _smaller(tensors, min(height, config.max_height), min(width, config.max_width))
     raise HeadRefused(f"{tensors.source}: simcore {preset} does not take {', '.join(wrong)}{advice}")
+
+
+def _smaller(tensors: clips.Tensors, rows: int, columns: int) -> str:
+    """How to come to frames of ``rows`` x ``columns`` tokens of the same clip or file."""
+    if "tensors" not in tensors.given:
+        command = f"python -m sim.clips{options_of(tensors.given)} --crop {rows} {columns} --save part.npz"
+        return f"; `{command}` keeps the centre of a video's frames, and --tensors part.npz takes it"
+    if tensors.guessed:
+        return "; the height and width of a frame were guessed: --grid HEIGHTxWIDTH, or GRID= of make, gives them"
+    most, height, width = tensors.grid
+    return f"; save a part: q.reshape({most}, {height}, {width}, -1)[:, :{rows}, :{columns}], and its grid"
 
 
 def goldens(matrices, geometry: Geometry, settings: Settings) -> dict[str, Result]:
@@ -474,8 +482,6 @@ def report(head: Head, console: Console, picture: Path = PICTURE):
     for table in tables(found):
         console.print(table)
     console.print(notes(found), highlight=False)
-    if not head.grid_known:
-        console.print(f"grid unknown: a frame is taken as one row of {head.geometry.rows} tokens", highlight=False)
     picture.parent.mkdir(parents=True, exist_ok=True)
     plot(head, picture)
     console.print(f"numbers: {relative(RESULTS_FILE)}, picture: {relative(picture)}", highlight=False)
@@ -533,8 +539,7 @@ def mosaic(kind: np.ndarray, g: Geometry) -> np.ndarray:
 
 def _options(argv):
     parser = ArgumentParser(prog="python -m sim.head", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
+    clips.add_options(parser)
     parser.add_argument("--frames", type=whole(1), help=f"frames, from the first on (default: about {TOKENS} tokens)")
     parser.add_argument("--preset", default=PRESET, help=f"the machine (default {PRESET})")
     parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
@@ -558,10 +563,10 @@ def say(line):
 @command_line
 def main(argv=None):
     options = _options(argv)
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
+    tensors = clips.chosen(options)
     changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(f"input: {tensors.source}", highlight=False)
+    console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
     head = measured(tensors, options.preset, options.frames, options.jobs, say, **changes)
     report(head, console, options.out)
 

@@ -34,7 +34,7 @@ from sim import clips
 #: rms of what stands in for the change from one step to the next, as a share of the rms of Q, K and V.
 NOISE = 0.1
 
-#: One dst token of so many frames, rows and columns, where the grid is known; of their product otherwise.
+#: One dst token of so many frames, rows and columns; of their product where a clip is smaller than that.
 BLOCK = (2, 2, 2)
 
 #: Share of the tokens that is reduced.
@@ -80,8 +80,8 @@ def guides(qkv, out, noise):
 
 
 def initial_dst(tokens, grid):
-    """One dst token a block, drawn; without a grid, evenly spaced."""
-    if grid is not None and all(size >= step for size, step in zip(grid, BLOCK)):
+    """One dst token a block, drawn; in frames smaller than a block, evenly spaced."""
+    if all(size >= step for size, step in zip(grid, BLOCK)):
         return bsm.one_a_block(grid, BLOCK, np.random.default_rng(SEED))
     return bsm.spaced(tokens, max(1, tokens // int(np.prod(BLOCK))))
 
@@ -134,7 +134,7 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
     ``frames``: only the first so many. ``UserError`` for a ratio that leaves fewer tokens than there are dst.
     """
     qkv = [x[:frames].reshape(-1, x.shape[-1]).astype(np.float64) for _, x in tensors.items()]
-    grid = tensors.grid and (min(frames or tensors.grid[0], tensors.grid[0]), *tensors.grid[1:])
+    grid = min(frames or tensors.grid[0], tensors.grid[0]), *tensors.grid[1:]
     tokens = len(qkv[0])
     if tokens < 2:
         raise UserError("matching needs at least 2 tokens")
@@ -154,15 +154,14 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
 @command_line
 def main(argv=None):
     parser = ArgumentParser(prog="python -m sim.matching", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
+    clips.add_options(parser)
     parser.add_argument("--frames", type=whole(1), help="only the first so many frames of tokens")
     parser.add_argument(
         "--ratio", type=finite(0), default=RATIO, help="share of tokens to reduce (default: %(default)s)"
     )
     parser.add_argument("--noise", type=finite(0), default=NOISE, help="of the step before (default: %(default)s)")
     options = parser.parse_args(argv)
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
+    tensors = clips.chosen(options)
     found, alike, slots = table(tensors, options.ratio, options.frames, options.noise)
     console = Console() if sys.stdout.isatty() else Console(width=110)
     heads = ("matched by", "similarity", "matching", "pair loss", "of pairs kept", "output error", "with Q alone")
@@ -170,7 +169,7 @@ def main(argv=None):
     for (guide, matching), q in found.items():
         shown.add_row(guide, f"{alike[guide]:.3f}", matching, *(f"{figure:.4f}" for figure in q))
     console.print(shown)
-    console.print(f"input: {tensors.source}", highlight=False)
+    console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
     for line in conclusions(found):
         console.print(line, highlight=False)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from golden.token_similarity import PAPER_TAU, sweep
@@ -24,14 +25,12 @@ SCORES = 1 << 24
 
 
 def qualities(tensors, taus, window=3, group=4):
-    """(``SkipQuality`` of each tau, number of tokens whose error was taken, note on the grid or None)."""
+    """(``SkipQuality`` of each tau, number of tokens whose error was taken)."""
     frames, tokens = tensors.q.shape[:2]
-    note = None if tensors.grid else f"grid unknown: a frame is taken as one row of {tokens} tokens"
     count = frames * tokens
     chosen = np.unique(np.linspace(0, count - 1, max(1, min(count, SCORES // count))).astype(int))
-    grid = tensors.grid or (frames, 1, tokens)
-    points = sweep(tensors.q, tensors.k, tensors.v, grid, taus, window=window, group=group, tokens=chosen)
-    return points, len(chosen), note
+    points = sweep(tensors.q, tensors.k, tensors.v, tensors.grid, taus, window=window, group=group, tokens=chosen)
+    return points, len(chosen)
 
 
 def summary(tensors):
@@ -45,7 +44,7 @@ def summary(tensors):
 
 
 def table(points, source):
-    shown = Table(title=f"similar tokens: {source}")
+    shown = Table(title=escape(f"similar tokens: {source}"))
     heads = ("tau", "temporal", "spatial", "rows removed", "rows kept", "rms error of A", "worst row", "")
     for head in heads:
         shown.add_column(head, justify="right", no_wrap=True)
@@ -90,19 +89,16 @@ def plot(points, path):
 @command_line
 def main(argv=None):
     parser = ArgumentParser(prog="python -m sim.similarity", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
+    clips.add_options(parser)
     parser.add_argument("--tau", type=finite(0), nargs="+", default=TAUS, help="thresholds (default: 0.5 to 8)")
     parser.add_argument("--window", type=whole(1), default=3, help="side of the window in the frame before (default 3)")
     parser.add_argument("--group", type=whole(1), default=4, help="tokens of a group within a frame (default 4)")
     parser.add_argument("--out", default=RESULTS / "similarity.svg", help="plot, .svg or .png")
     options = parser.parse_args(argv)
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
-    points, chosen, note = qualities(tensors, sorted({*options.tau, PAPER_TAU}), options.window, options.group)
+    tensors = clips.chosen(options)
+    points, chosen = qualities(tensors, sorted({*options.tau, PAPER_TAU}), options.window, options.group)
     console = Console() if sys.stdout.isatty() else Console(width=110)
     console.print(table(points, tensors.source))
-    if note:
-        console.print(note)
     if chosen < points[0].tokens:
         console.print(f"error of A: at {chosen:,} tokens, evenly spaced", highlight=False)
     out = Path(options.out)

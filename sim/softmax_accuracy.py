@@ -71,10 +71,11 @@ def table(tensors):
 @command_line
 def main(argv=None):
     parser = ArgumentParser(prog="python -m sim.softmax_accuracy", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
+    clips.add_options(parser)
     options = parser.parse_args(argv)
-    rows = table(clips.load(clip=options.clip, tensors=options.tensors))
+    tensors = clips.chosen(options)
+    print(f"input: {tensors.source}")
+    rows = table(tensors)
     heads = ("data", "p max", "p mean", "p subnormal or 0", "e max", "e mean", "1/s max, ulp of FP32")
     shown = Table(*heads, title="softmax against float64; p and e in ulp of FP16")
     for name, f in rows.items():

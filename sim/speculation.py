@@ -107,17 +107,16 @@ M^2 d of QK^T. Its 1.57% for A does."""
 @command_line
 def main(argv=None):
     parser = ArgumentParser(prog="python -m sim.speculation", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
+    clips.add_options(parser)
     parser.add_argument("--p", type=finite(), nargs="+", help="proportions of the sum instead of the sweep, 0 to 1")
     parser.add_argument("--queries", type=whole(1), help="measure on so many frames of rows instead of all")
     options = parser.parse_args(argv)
     for p in options.p or ():
         if not 0 <= p <= 1:
             raise UserError(f"--p must be between 0 and 1, not {p:g}")
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
+    tensors = clips.chosen(options)
     console = Console() if sys.stdout.isatty() else Console(width=110)
-    console.print(f"input: {tensors.source}", highlight=False)
+    console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
     console.print(sweep_table(measured(tensors, tuple(options.p or SWEEP), options.queries), tensors))
     console.print(overhead_table(tensors))
     console.print(_NOTES, highlight=False)
