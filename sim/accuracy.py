@@ -4,6 +4,8 @@
 "INT8 alone" has exact products and sums, so that what a reading of the product table adds can be told apart from it.
 """
 
+import math
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -15,13 +17,17 @@ from golden.quantization_unit import dequantize, quantize
 from golden.scale_unit import fold_key_scales
 from hw.errors import ArgumentParser, command_line
 from sim import clips
+from sim.shares import share, shown
 
 #: Rows of Q that each figure is taken over, and keys that each meets.
 QUERIES, KEYS = 64, 64
 
 
 def errors(q, k):
-    """rms error over rms result of Q K^T, against float64, for each way: q (rows, d), k (keys, d), ``float16``."""
+    """rms error over rms result of Q K^T, against float64, for each way: q (rows, d), k (keys, d), ``float16``.
+
+    Not finite where Q times K's scales is beyond FP16; 0 where all results are 0, and right.
+    """
     ideal = q.astype(np.float64) @ k.astype(np.float64).T
     codes, scales = quantize(k)
     folded = fold_key_scales(q, scales).view(np.uint16)
@@ -29,7 +35,9 @@ def errors(q, k):
     ways = {"INT8 alone": q.astype(np.float64) @ dequantize(codes, scales).astype(np.float64).T}
     for reading in READINGS:
         ways[reading] = to_float64(lut_pe(folded, weights, reading), FP32)
-    return {name: float(np.sqrt(((way - ideal) ** 2).mean() / (ideal**2).mean())) for name, way in ways.items()}
+    rms = np.sqrt((ideal**2).mean())
+    with np.errstate(invalid="ignore"):
+        return {name: share(np.sqrt(((way - ideal) ** 2).mean()), rms) for name, way in ways.items()}
 
 
 def table(tensors):
@@ -55,10 +63,12 @@ def main(argv=None):
     print(f"input: {tensors.source}")
     rows = table(tensors)
     ways = list(next(iter(rows.values())))
-    shown = Table("data", *ways, title="rms error of dot products over their rms, against float64")
+    page = Table("data", *ways, title="rms error of dot products over their rms, against float64")
     for name, figures in rows.items():
-        shown.add_row(name, *(f"{figures[way]:.5f}" for way in ways))
-    Console().print(shown)
+        page.add_row(name, *(shown(figures[way], ".5f") for way in ways))
+    Console().print(page)
+    if not all(math.isfinite(figure) for figures in rows.values() for figure in figures.values()):
+        print("-: Q times the scales of K is beyond FP16")
 
 
 if __name__ == "__main__":

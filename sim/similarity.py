@@ -17,6 +17,7 @@ from golden.token_similarity import PAPER_TAU, sweep
 from hw.errors import ArgumentParser, command_line, finite, whole
 from sim import clips
 from sim.harness import RESULTS, relative
+from sim.shares import shown
 
 TAUS = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
 
@@ -39,29 +40,29 @@ def summary(tensors):
     removed = point.temporal + point.spatial
     return (
         f"similar tokens at tau = {PAPER_TAU:g}: {removed:,} of {point.tokens:,} rows of Q removed "
-        f"({point.removed:.1%}), attention output off by {point.error:.1%} rms"
+        f"({point.removed:.1%}), attention output off by {shown(point.error, '.1%')} rms"
     )
 
 
 def table(points, source):
-    shown = Table(title=escape(f"similar tokens: {source}"))
+    page = Table(title=escape(f"similar tokens: {source}"))
     heads = ("tau", "temporal", "spatial", "rows removed", "rows kept", "rms error of A", "worst row", "")
     for head in heads:
-        shown.add_column(head, justify="right", no_wrap=True)
+        page.add_column(head, justify="right", no_wrap=True)
     for p in points:
         paper = p.tau == PAPER_TAU
-        shown.add_row(
+        page.add_row(
             f"{p.tau:g}",
             f"{p.temporal:,}",
             f"{p.spatial:,}",
             f"{p.removed:.1%}",
             f"{p.tokens - p.temporal - p.spatial:,}",
-            f"{p.error:.2%}",
-            f"{p.worst:.1%}",
+            shown(p.error, ".2%"),
+            shown(p.worst, ".1%"),
             "the paper's" if paper else "",
             style="bold" if paper else None,
         )
-    return shown
+    return page
 
 
 def plot(points, path):

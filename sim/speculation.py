@@ -4,6 +4,7 @@
 claims. Everything but speculation and quantization is ``float64`` (``golden.quality``).
 """
 
+import math
 import sys
 
 from rich import box
@@ -14,6 +15,7 @@ from golden.prediction_unit import overhead
 from golden.quality import quality
 from hw.errors import ArgumentParser, UserError, command_line, finite, whole
 from sim import clips
+from sim.shares import shown
 
 #: Proportions of the sum in the sweep; SIMPICKER's is 0.65. None: no tile or column is important.
 SWEEP = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0, None)
@@ -41,10 +43,12 @@ def summary(tensors):
     table = Table(title=title)
     for name in ("p", "QK^T products", "PV products", "all products", "softmax held", "output error"):
         table.add_column(name, justify="right", no_wrap=True)
-    for each in measured(tensors, (PAPERS_P, None), queries):
+    found = measured(tensors, (PAPERS_P, None), queries)
+    for each in found:
         shares = (each.p_products, each.a_products, each.products, each.mass)
         table.add_row(_p(each), *(f"{share:.1%}" for share in shares), _error(each.error))
     table.add_row(f"paper, {PAPERS_P}", "-", "-", CLAIM_PRODUCTS, "-", CLAIM_ERROR)
+    table.caption = _unknown(found)
     return table
 
 
@@ -64,6 +68,7 @@ def sweep_table(found, tensors):
         table.add_row(_p(each), *cells)
     table.add_section()
     table.add_row("paper", *["-"] * 7, CLAIM_PRODUCTS, CLAIM_ERROR)
+    table.caption = _unknown(found)
     return table
 
 
@@ -72,7 +77,14 @@ def _p(found):
 
 
 def _error(error):
-    return f"{error:.3%}"
+    return shown(error, ".3%")
+
+
+def _unknown(found):
+    """Why there are errors of ours that are no numbers, or None."""
+    if all(math.isfinite(x) for each in found for x in (each.p_error, each.a_error, each.error)):
+        return None
+    return "no error: Q times K's scales is beyond FP16, or e to the power of a score beyond float64"
 
 
 def overhead_table(tensors):
