@@ -28,6 +28,7 @@ from golden.simcore import Geometry, Result, Settings, simcore
 from golden.sparsification_unit import KEPT, SPATIAL, TEMPORAL
 from hw import registry
 from hw.errors import ArgumentParser, UserError, command_line, whole
+from hw.simcore.simcore_registers import P_BITS
 from sim import clips, cycles
 from sim.harness import RESULTS, relative
 from sim.native import Native
@@ -197,9 +198,10 @@ def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[st
     """Modelled cycles, bound and fitted, of each configuration, in slices and key tiles as ``preset`` has them."""
     arrays = cycles.machine(_config(preset).engine)
     work = {name: cycles.work(result, geometry, settings.keys) for name, result in results.items()}
+    p_bits = {name: P_BITS if replace(settings, **ABLATIONS[name]).quantize else None for name in work}
     return {
         "bound": {name: cycles.bound(each, arrays) for name, each in work.items()},
-        "fitted": {name: cycles.fitted(each, arrays) for name, each in work.items()},
+        "fitted": {name: cycles.fitted(each, arrays, p_bits[name]) for name, each in work.items()},
     }
 
 
@@ -247,9 +249,10 @@ def run(name, preset, matrices, geometry, settings) -> tuple[Run, float]:
 
 
 def _patience(geometry, config):
-    """Cycles of a head that is taken to hang."""
+    """Cycles of a head that is taken to hang. A small slice and key tile take some 1,700 cycles, however few products."""
     products = 2 * geometry.tokens**2 * config.max_channels
-    return 1_000_000 + 5 * products // (config.engine.fp16.rows * config.engine.fp16.outputs)
+    slices, tiles = (geometry.frames * -(-geometry.rows // size) for size in (config.engine.fp16.rows, config.keys))
+    return 1_000_000 + 5 * products // (config.engine.fp16.rows * config.engine.fp16.outputs) + 10_000 * slices * tiles
 
 
 def compared(name, rtl: Run, result: Result, seconds=0.0) -> Found:
@@ -438,6 +441,9 @@ def _table(title, heads, rows, text=0):
     return shown
 
 
+_SMALL = f"Frames of fewer than {cycles.LEAST} tokens: what is around the arrays is not hidden, and fitted is too low."
+
+
 def notes(found: dict) -> str:
     """What the tables mean, and why ours are not the paper's."""
     everything, dense = found["runs"]["all"], found["runs"]["FP16 only"]
@@ -450,7 +456,8 @@ def notes(found: dict) -> str:
         f"{elements:,} elements of A compared, all equal to the golden's. Memory answers after {found['latency']} cycles.",
         f"error of A: {few}rms, against dense attention in float64. tiles: cycles between prologue and recovery.",
         "waiting: operands had not come; stalled: sums or slices were not ready; blocked: results were not taken.",
-        "bound, fitted: models, not measurements: products over multipliers, passes of the arrays (sim.cycles).",
+        "bound, fitted: models, not measurements: products over multipliers; passes of the arrays, and sorts (sim.cycles).",
+        *([_SMALL] if found["geometry"]["height"] * found["geometry"]["width"] < cycles.LEAST else []),
         f"Arrays, FP16 and LUT, rows x multipliers: {preset} {arrays[preset]}; {paper} {arrays[paper]}.",
         "Why not the paper's figures:",
         "- It times whole models, with layers that no feature shortens; this is one head. Its baseline is not slow: "
