@@ -178,7 +178,7 @@ def _smaller(tensors: clips.Tensors, rows: int, columns: int) -> str:
         command = f"python -m sim.clips{options_of(tensors.given)} --crop {rows} {columns} --save part.npz"
         return f"; `{command}` keeps the centre of a video's frames, and --tensors part.npz takes it"
     if tensors.guessed:
-        return "; the height and width of a frame were guessed: --grid HEIGHTxWIDTH, or GRID= of make, gives them"
+        return "; the height and width of its frames were guessed: GRID=HxW, or --grid HxW, gives them"
     most, height, width = tensors.grid
     return f"; save a part: q.reshape({most}, {height}, {width}, -1)[:, :{rows}, :{columns}], and its grid"
 
