@@ -174,11 +174,11 @@ def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry
 
 def _smaller(tensors: clips.Tensors, rows: int, columns: int) -> str:
     """How to come to frames of ``rows`` x ``columns`` tokens of the same clip or file."""
+    if tensors.guessed:
+        return "; the height and width of its frames were guessed: GRID=HxW, or --grid HxW, gives them"
     if "tensors" not in tensors.given:
         command = f"python -m sim.clips{options_of(tensors.given)} --crop {rows} {columns} --save part.npz"
         return f"; `{command}` keeps the centre of a video's frames, and --tensors part.npz takes it"
-    if tensors.guessed:
-        return "; the height and width of its frames were guessed: GRID=HxW, or --grid HxW, gives them"
     most, height, width = tensors.grid
     return f"; save a part: q.reshape({most}, {height}, {width}, -1)[:, :{rows}, :{columns}], and its grid"
 
