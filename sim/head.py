@@ -129,7 +129,7 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     try:
         results = {each: goldens(matrices, geometry, own) for each, own in settings.items()}
     except ValueError as error:
-        raise HeadRefused(f"{tensors.source}: {error}") from error
+        raise HeadRefused(f"{_name(tensors)}: {error}") from error
     models = {each: modelled(results[each], geometry, own, each) for each, own in settings.items()}
     Native.build(block.component(config=config), block.name)
     found = _run_all(preset, matrices, geometry, settings[preset], results[preset], jobs, told)
@@ -169,7 +169,12 @@ def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry
     advice = ""
     if height > config.max_height or width > config.max_width:
         advice = _smaller(tensors, min(height, config.max_height), min(width, config.max_width))
-    raise HeadRefused(f"{tensors.source}: simcore {preset} does not take {', '.join(wrong)}{advice}")
+    raise HeadRefused(f"{_name(tensors)}: simcore {preset} does not take {', '.join(wrong)}{advice}")
+
+
+def _name(tensors: clips.Tensors) -> str:
+    """The name of the clip or file, without what else its source says."""
+    return tensors.source.partition(": ")[0]
 
 
 def _smaller(tensors: clips.Tensors, rows: int, columns: int) -> str:
