@@ -11,6 +11,24 @@ BLOCKS = (
         composed=("paper",),
     ),
     Block(
+        "head_geometry",
+        "HeadGeometry",
+        Source("SIMPICKER", "V-A"),
+        "tokens, words and key tiles of a head, from its sizes, once",
+    ),
+    Block(
+        "tile_schedule",
+        "TileSchedule",
+        Source("SIMPICKER", "V-A"),
+        "which key tile meets which block of rows when, so that both arrays have work",
+    ),
+    Block(
+        "score_path",
+        "ScorePath",
+        Source("SIMPICKER", "V-A"),
+        "from scores to e, row maxima and sums, and masks of the columns of A",
+    ),
+    Block(
         "prologue",
         "Prologue",
         Source("SIMPICKER", "V-A"),

@@ -9,6 +9,7 @@ of 16 bits by 16 would be 10 kGE.
 """
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -97,25 +98,27 @@ class HeadGeometry(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        c, i, o = self.config, self.i, self.o
+        c, i = self.config, self.i
+        r = SimpleNamespace(**{name: Signal(shape, name=name) for name, shape in c.o_layout.members.items()})
         m.d.comb += [
-            o.words.eq((i.channels + (c.lanes - 1)) >> exact_log2(c.lanes)),
-            o.matrix_words.eq(o.video_words + o.text_words),
+            r.words.eq((i.channels + (c.lanes - 1)) >> exact_log2(c.lanes)),
+            r.matrix_words.eq(r.video_words + r.text_words),
+            *(self.o[name].eq(result) for name, result in vars(r).items()),
         ]
         products = (
-            (i.height, i.width, o.frame_tokens),
-            (o.frame_tokens, i.frames, o.video_tokens),
-            (o.video_tokens, o.words, o.video_words),
-            (o.frame_tokens, o.words, o.frame_words),
-            (i.text, o.words, o.text_words),
-            (Const(c.keys), o.words, o.tile_words),
+            (i.height, i.width, r.frame_tokens),
+            (r.frame_tokens, i.frames, r.video_tokens),
+            (r.video_tokens, r.words, r.video_words),
+            (r.frame_tokens, r.words, r.frame_words),
+            (i.text, r.words, r.text_words),
+            (Const(c.keys), r.words, r.tile_words),
         )
         with m.FSM():
             with m.State("WAIT"):
                 with m.If(self.start):
                     m.next = "LOAD"
             self._multiply(m, products, "TILES")
-            self._divide(m, ((o.frame_tokens, o.frame_tiles), (i.text, o.text_tiles)), "DONE")
+            self._divide(m, ((r.frame_tokens, r.frame_tiles), (i.text, r.text_tiles)), "DONE")
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "WAIT"
@@ -179,7 +182,5 @@ class HeadGeometry(wiring.Component):
 #: Config of each preset; the first is the default.
 PRESETS = {
     "default": HeadGeometryConfig(),
-    "odd": HeadGeometryConfig(
-        lanes=4, max_channels=21, keys=6, max_frames=5, max_height=3, max_width=7, max_text=13
-    ),
+    "odd": HeadGeometryConfig(lanes=4, max_channels=21, keys=6, max_frames=5, max_height=3, max_width=7, max_text=13),
 }

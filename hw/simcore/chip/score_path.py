@@ -66,7 +66,11 @@ class ScorePathConfig:
         checks.power_of_two(self, "slices", "tiles", least=2)
         checks.power_of_two(self, "v_lanes", most=self.load_lanes, why="a word of V is read in parts")
         lanes = self.sfu.lanes
-        if not self.sfu.tiles or self.load_lanes % lanes or any(array.outputs % lanes for array in self.arrays.values()):
+        if (
+            not self.sfu.tiles
+            or self.load_lanes % lanes
+            or any(array.outputs % lanes for array in self.arrays.values())
+        ):
             raise ValueError(
                 f"sfu must have tiles, and lanes that divide load_lanes and the outputs of both arrays, not {self.sfu}"
             )
@@ -355,9 +359,7 @@ class ScorePath(wiring.Component):
         address = Signal(c.e_address, name="e_write")
         m.d.comb += [address.row.eq(r.row.row), address.slice.eq(r.row.slice)]
         parts, ports = c.load_lanes // c.sfu.lanes, [self.e_fp16, self.e_lut]
-        wide_store(
-            m, "e", ports, address, r.payload.results, r.taken, r.payload.last, words=c.key_words, parts=parts
-        )
+        wide_store(m, "e", ports, address, r.payload.results, r.taken, r.payload.last, words=c.key_words, parts=parts)
         sums = Sram(config=SramConfig(depth=1 << c.sums_address.size, width=64))
         m.submodules.sums = emit_once(sums)
         m.d.comb += [

@@ -17,9 +17,8 @@ nothing else here relies on, in place of words; the writer stopped as the reader
 from types import SimpleNamespace
 
 from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
-from amaranth.utils import ceil_log2
 
 from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiter
 from zoetrope.hw.axi.axi_reader import AxiReader
@@ -31,6 +30,7 @@ from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32
 from zoetrope.hw.pe.fp16_pe import FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore.chip.head_geometry import HeadGeometry
 from zoetrope.hw.simcore.chip.row_writer import RowWriter
 from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreConfig
 from zoetrope.hw.simcore.chip.simcore_core import CORE_COUNTERS, SimcoreCore
@@ -137,11 +137,11 @@ class Simcore(wiring.Component):
             connect(m, reader.o_ar, arbiter.i_ar[k])
             connect(m, arbiter.o_r[k], reader.i_r)
             connect_unless(m, restart, getattr(core, f"o_command_{name}"), reader.i_command)
-            data = getattr(core, f"i_data_{name}")
+            words = getattr(core, f"i_data_{name}")
             m.d.comb += [
-                data.payload.eq(reader.o_data.payload),
-                data.valid.eq(reader.o_data.valid & ~restart),
-                reader.o_data.ready.eq(data.ready | restart),
+                words.payload.eq(reader.o_data.payload),
+                words.valid.eq(reader.o_data.valid & ~restart),
+                reader.o_data.ready.eq(words.ready | restart),
                 reader.o_status.ready.eq(1),
             ]
             under_way.append(self._under_way(m, name, reader.i_command, reader.o_status, forget))
@@ -260,18 +260,23 @@ class Simcore(wiring.Component):
 
     def _control(self, m, registers, core, bus, restart, stopping):
         c = self.config
-        head = Signal(c.head_layout)
+        geometry = HeadGeometry(config=c.geometry)
+        m.submodules.geometry = emit_once(geometry)
+        computed = geometry.o.shape().members
+        given = {name: shape for name, shape in c.head_layout.members.items() if name not in computed}
+        head = Signal(data.StructLayout(given))
+        m.d.comb += [geometry.i[name].eq(head[name]) for name in geometry.i.shape().members]
+        m.d.comb += [core.head[name].eq(head[name]) for name in given]
+        m.d.comb += [core.head[name].eq(geometry.o[name]) for name in computed]
         busy = Signal()
         cause = Signal(8)
         found = Signal(8)  # on the bus
-        m.d.comb += core.head.eq(head)
         refusals = [
             (Cause.GEOMETRY, self._wrong_sizes(registers)),
             *self._wrong_numbers(registers),
             (Cause.ADDRESS, self._wrong_addresses(registers)),
         ]
-        geometry = self._geometry(m, head)
-        beyond = self._beyond(m, head, geometry)
+        beyond = self._beyond(m, head, geometry.o)
         start = registers.control_start
         done = Signal()
         error = Signal()
@@ -288,7 +293,7 @@ class Simcore(wiring.Component):
         for number, condition in reversed(refusals):
             with m.If(condition):
                 m.d.comb += refused.eq(number)
-        checking = Signal(2)
+        checking = Signal()
         with m.FSM(name="head"):
             with m.State("IDLE"):
                 with m.If(start):
@@ -297,10 +302,9 @@ class Simcore(wiring.Component):
                     m.d.sync += [busy.eq(1), cause.eq(refused), found.eq(Cause.NONE), checking.eq(0)]
                     m.next = "CHECK"
             with m.State("CHECK"):
-                # Products of sizes settle behind registers meanwhile.
-                m.d.sync += checking.eq(checking + 1)
-                with m.If(checking == 3):
-                    m.d.sync += [head[name].eq(geometry[name]) for name in ("frame_tokens", "words")]
+                m.d.comb += geometry.start.eq(~checking)
+                m.d.sync += checking.eq(1)
+                with m.If(geometry.done):
                     m.next = "RUN"
                     with m.If(cause.any() | beyond.any()):
                         m.next = "END"
@@ -399,34 +403,16 @@ class Simcore(wiring.Component):
                 wrong.append(value > most)
         return Cat(*wrong).any()
 
-    def _geometry(self, m, head):
-        """Sizes that follow from the head's, each behind a register; the last one has settled 3 cycles later."""
-        c = self.config
-        most = {"frame_tokens": c.max_frame_tokens, "video": c.max_frames * c.max_frame_tokens}
-        geometry = {
-            "frame_tokens": Signal(range(most["frame_tokens"] + 1), name="frame_tokens"),
-            "video": Signal(range(most["video"] + 1), name="video_tokens"),
-            "words": Signal(range(c.max_words + 1), name="token_words"),
-            "total": Signal(range((most["video"] + c.max_text) * c.max_words + 1), name="matrix_words"),
-        }
-        m.d.sync += [
-            geometry["frame_tokens"].eq(head.height * head.width),
-            geometry["video"].eq(geometry["frame_tokens"] * head.frames),
-            geometry["words"].eq((head.channels + c.lanes - 1) >> ceil_log2(c.lanes)),
-            geometry["total"].eq((geometry["video"] + head.text) * geometry["words"]),
-        ]
-        return geometry
-
     def _beyond(self, m, head, geometry):
         """The cause, if there are more tokens than this machine takes, or a matrix ends beyond the address space."""
         c = self.config
         ends = []
         for name in _MATRICES:
-            end = Signal(max(len(geometry["total"]), c.address_bits - c.word_shift) + 1, name=f"{name}_end")
-            m.d.comb += end.eq(head[name][c.word_shift :] + geometry["total"])
+            end = Signal(max(len(geometry.matrix_words), c.address_bits - c.word_shift) + 1, name=f"{name}_end")
+            m.d.comb += end.eq(head[name][c.word_shift :] + geometry.matrix_words)
             ends.append(end > 1 << (c.address_bits - c.word_shift))
         beyond = Signal(8)
-        with m.If(geometry["video"] > c.max_tokens):
+        with m.If(geometry.video_tokens > c.max_tokens):
             m.d.comb += beyond.eq(Cause.GEOMETRY)
         with m.Elif(Cat(*ends).any()):
             m.d.comb += beyond.eq(Cause.ADDRESS)

@@ -1,25 +1,27 @@
-"""The sizes of a SIMCORE, and the layouts of what its parts tell each other (SIMPICKER IV, V-A)."""
+"""The sizes of a SIMCORE, and the configs of its parts that follow from them (SIMPICKER IV, V-A)."""
 
 from dataclasses import dataclass, field
 
 from amaranth.lib import data
-from amaranth.utils import ceil_log2
+from amaranth.utils import ceil_log2, exact_log2
 
 from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiterConfig
 from zoetrope.hw.formats import FP16
 from zoetrope.hw.pe.fp16_pe import FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore.chip.head_geometry import HeadGeometryConfig
 from zoetrope.hw.simcore.chip.prologue import PrologueConfig
 from zoetrope.hw.simcore.chip.row_writer import RowWriterConfig
+from zoetrope.hw.simcore.chip.score_path import ScorePathConfig
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
+from zoetrope.hw.simcore.chip.tile_schedule import TileScheduleConfig
 from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeederConfig
 from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMergeConfig
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
 from zoetrope.hw.simcore.computing_engine.key_stream import KeyStreamConfig
 from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcherConfig
 from zoetrope.hw.simcore.computing_engine.value_buffer import ValueBufferConfig
-from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportanceConfig
 from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnitConfig
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
 from zoetrope.hw.simcore.sparsification_engine.recovery import RecoveryConfig
@@ -31,8 +33,8 @@ from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnitConfig
 READERS = ("q", "k_fp16", "k_lut", "v")
 
 _PARTS = (
-    *("sfu", "merge", "importance", "prediction", "sparsification", "quantization", "prologue"),
-    *("recovery", "columns", "writer", "arbiter", "fetcher", "values"),
+    *("sfu", "merge", "prediction", "sparsification", "quantization", "prologue"),
+    *("recovery", "columns", "writer", "arbiter", "geometry", "fetcher", "schedule", "values", "scores"),
 )
 
 
@@ -151,11 +153,6 @@ class SimcoreConfig:
         return self.engine.fp16.rows
 
     @property
-    def block_rows(self):
-        """Rows of a block."""
-        return self.slices * self.rows
-
-    @property
     def lanes(self):
         """B, elements of an AXI word."""
         return self.data_bits // FP16.width
@@ -180,25 +177,8 @@ class SimcoreConfig:
         return -(-self.max_channels // self.lanes)
 
     @property
-    def channel_words(self):
-        """Words of L channels of the widest token."""
-        return -(-self.max_channels // self.load_lanes)
-
-    @property
-    def key_words(self):
-        """Words of L tokens of the largest key tile."""
-        return -(-self.keys // self.load_lanes)
-
-    @property
     def max_frame_tokens(self):
         return self.max_height * self.max_width
-
-    @property
-    def max_part(self):
-        """Most tokens of a frame, or of the text."""
-        return max(self.max_frame_tokens, self.max_text)
-
-    # Parts.
 
     @property
     def axi(self):
@@ -212,17 +192,8 @@ class SimcoreConfig:
 
     @property
     def merge(self):
-        return TileMergeUnitConfig(lanes=self.merge_lanes, rows=2 * self.block_rows, max_channels=self.max_channels)
-
-    @property
-    def importance(self):
-        return ColumnImportanceConfig(
-            lanes=self.sfu_lanes,
-            max_columns=self.keys,
-            max_rows=self.rows,
-            v_lanes=self.importance_lanes,
-            max_channels=self.max_channels,
-            p_bits=P_BITS,
+        return TileMergeUnitConfig(
+            lanes=self.merge_lanes, rows=2 * self.slices * self.rows, max_channels=self.max_channels
         )
 
     @property
@@ -310,7 +281,7 @@ class SimcoreConfig:
         return RowWriterConfig(
             lanes=self.merge_lanes,
             elements=self.lanes,
-            rows=2 * self.block_rows,
+            rows=2 * self.slices * self.rows,
             max_channels=self.max_channels,
             address_bits=self.address_bits,
             length_bits=self.axi.length_bits,
@@ -373,37 +344,48 @@ class SimcoreConfig:
         """Of array ``fp16`` or ``lut``."""
         return KeyStreamConfig(**self.operands, codes=array == "lut")
 
-    # Layouts.
+    @property
+    def geometry(self):
+        names = ("max_frames", "max_height", "max_width", "max_text", "max_channels", "lanes", "keys")
+        return HeadGeometryConfig(**{name: getattr(self, name) for name in names})
+
+    @property
+    def schedule(self):
+        return TileScheduleConfig(
+            keys=self.keys,
+            rows=self.rows,
+            slices=self.slices,
+            tiles=self.tiles,
+            max_frames=self.max_frames,
+            max_frame_tokens=self.max_frame_tokens,
+            max_text=self.max_text,
+            matrix_words=self.matrix_words,
+        )
+
+    @property
+    def scores(self):
+        return ScorePathConfig(
+            engine=self.engine,
+            slices=self.slices,
+            tiles=self.tiles,
+            sfu=self.sfu,
+            v_lanes=self.importance_lanes,
+            p_bits=P_BITS,
+        )
 
     @property
     def word_shift(self):
         """Bits of an address within an AXI word."""
-        return ceil_log2(self.data_bits // 8)
-
-    @property
-    def row_shift(self):
-        """Bits of a row of a slice."""
-        return ceil_log2(self.rows)
-
-    @property
-    def slice_shift(self):
-        """Bits of a slice of a block."""
-        return ceil_log2(self.slices)
+        return exact_log2(self.data_bits // 8)
 
     @property
     def head_layout(self):
-        """What stays the same during a head: geometry, switches, addresses, and what the parts make of them."""
-        address = self.address_bits
+        """What stays the same during a head: sizes, switches, addresses, and the geometry that follows from the sizes."""
         return data.StructLayout(
             {
-                "frames": range(self.max_frames + 1),
-                "height": range(self.max_height + 1),
-                "width": range(self.max_width + 1),
-                "frame_tokens": range(self.max_frame_tokens + 1),
-                "text": range(self.max_text + 1),
+                **self.geometry.i_layout.members,
+                **self.geometry.o_layout.members,
                 "text_first": 1,
-                "channels": range(self.max_channels + 1),
-                "words": range(self.max_words + 1),
                 "sparsify": 1,
                 "compact": 1,
                 "codes_k": 1,
@@ -415,64 +397,6 @@ class SimcoreConfig:
                 "threshold": 32,
                 "frame_inverse": 32,
                 "score_scale": 32,
-                **{name: address for name in ("q", "k", "v", "a")},
+                **{name: self.address_bits for name in ("q", "k", "v", "a")},
             }
         )
-
-    @property
-    def offset_shape(self):
-        """Of a number of AXI words, from the first of a matrix."""
-        return range((self.max_tokens + self.max_text) * self.max_words + 1)
-
-    @property
-    def block_layout(self):
-        return self.fetcher.block_layout
-
-    @property
-    def task_layout(self):
-        """A block and a key tile that it meets: its ``tokens``, from word ``offset`` of K and V on, in ``place`` on chip."""
-        return data.StructLayout(
-            {
-                "place": range(self.tiles),
-                "tokens": range(self.keys + 1),
-                "offset": self.offset_shape,
-                "important": 1,
-                "bank": 1,
-                "slices": range(self.slices + 1),
-                "rows": data.ArrayLayout(range(self.rows + 1), self.slices),
-                "first": 1,
-                "last": 1,
-            }
-        )
-
-    @property
-    def row_layout(self):
-        """The number of a row of Q on chip, and in the tile merge unit."""
-        return data.StructLayout({"row": range(max(2, self.rows)), "slice": range(max(2, self.slices)), "bank": 1})
-
-    @property
-    def q_address(self):
-        """Of a word of L channels of Q."""
-        return data.StructLayout({"word": range(max(2, self.channel_words)), "row": self.row_layout})
-
-    @property
-    def v_address(self):
-        """Of a word of L channels of V."""
-        token, word = range(max(2, self.keys)), range(max(2, self.channel_words))
-        return data.StructLayout({"word": word, "token": token, "place": range(self.tiles)})
-
-    @property
-    def slice_layout(self):
-        """A slice that meets a key tile."""
-        return data.StructLayout({"slice": range(max(2, self.slices)), "place": range(self.tiles)})
-
-    @property
-    def e_address(self):
-        """Of a word of L tokens of e = exp(s - m)."""
-        row = range(max(2, self.rows))
-        return data.StructLayout({"word": range(max(2, self.key_words)), "row": row, "slice": self.slice_layout})
-
-
-def depth(layout):
-    """Words of a memory that a layout addresses."""
-    return 1 << layout.size

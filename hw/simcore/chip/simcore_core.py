@@ -24,6 +24,7 @@ from types import SimpleNamespace
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from zoetrope.hw.axi.channels import STATUS_LAYOUT
 from zoetrope.hw.emit import emit_once
@@ -109,9 +110,9 @@ class SimcoreCore(wiring.Component):
         c = self.config
         prologue = Prologue(config=c.prologue)
         fetcher = RowFetcher(config=c.fetcher)
-        schedule = TileSchedule(config=c)
+        schedule = TileSchedule(config=c.schedule)
         values = ValueBuffer(config=c.values)
-        scores = ScorePath(config=c)
+        scores = ScorePath(config=c.scores)
         engine = ComputingEngine(config=c.engine)
         recovery = Recovery(config=c.recovery)
         feeders = {name: ArrayFeeder(config=c.feeder(name)) for name in ARRAYS}
@@ -124,9 +125,7 @@ class SimcoreCore(wiring.Component):
         parts |= {f"quantize_{name}": part for name, part in quantize.items()}
         for name, part in parts.items():
             m.submodules[name] = emit_once(part)
-        for part in (schedule, scores):
-            m.d.comb += part.head.eq(self.head)
-        for part in (fetcher, values, *feeders.values(), *keys.values()):
+        for part in (fetcher, schedule, values, scores, *feeders.values(), *keys.values()):
             m.d.comb += [part.head[name].eq(self.head[name]) for name in part.config.head_layout.members]
 
         self._merging = Signal(name="merging")  # rows whose results have not left
@@ -141,14 +140,14 @@ class SimcoreCore(wiring.Component):
         connect(m, prologue.o, schedule.i_bits)
         connect(m, quantize["k"].o_scale, fetcher.i_scale)
         connect(m, fetcher.o_place, self.o_place)
-        _connect_tasks(m, schedule.o_values, values.i_task)
+        connect(m, schedule.o_values, values.i_task)
         for part in (values, scores):
             m.d.comb += part.begun.eq(schedule.begun)
         m.d.comb += [scores.tasks.eq(schedule.tasks), scores.values_ready.eq(values.ready)]
         join_ports(m, scores.v, values.v_importance)
         for name, feeder in feeders.items():
-            _connect_tasks(m, getattr(schedule, f"o_scores_{name}"), feeder.i_scores)
-            _connect_tasks(m, getattr(schedule, f"o_products_{name}"), feeder.i_products)
+            connect(m, getattr(schedule, f"o_scores_{name}"), feeder.i_scores)
+            connect(m, getattr(schedule, f"o_products_{name}"), feeder.i_products)
             connect(m, keys[name].o, feeder.i_k)
             m.d.comb += [feeder.values_ready.eq(values.ready), feeder.slices_ready.eq(scores.ready)]
             join_ports(m, feeder.q, getattr(fetcher, f"q_{name}"))
@@ -191,10 +190,10 @@ class SimcoreCore(wiring.Component):
             prologue.o_done.ready.eq(1),
         ]
         video = Signal(c.address_bits)  # the row of A of the first video token
-        m.d.comb += video.eq(head.a + Mux(head.text_first, (head.text * head.words) << c.word_shift, 0))
+        m.d.comb += video.eq(head.a + Mux(head.text_first, head.text_words << c.word_shift, 0))
         job = recovery.i_job.payload
         m.d.comb += [
-            job.tokens.eq(head.frames * head.frame_tokens),
+            job.tokens.eq(head.video_tokens),
             job.words.eq(head.words),
             job.channels.eq(head.channels),
             job.address.eq(video),
@@ -327,7 +326,7 @@ class SimcoreCore(wiring.Component):
         task = schedule.o_merging.payload
         number = Signal(range(c.slices + 1))
         row = Signal(range(c.rows + 1))
-        place = Signal(c.slice_layout)
+        place = Signal(c.scores.slice_layout)
         told_row = Signal()
         told_tile = Signal()
         done_row = Signal()
@@ -343,7 +342,7 @@ class SimcoreCore(wiring.Component):
             last.eq(row + 1 == task.rows[number]),
             columns.i_row.payload.mask.eq(scores.mask_merge.data),
             columns.i_row.payload.channels.eq(head.channels),
-            tile.row.eq(Cat(row[: c.row_shift], number[: c.slice_shift], task.bank)),
+            tile.row.eq(Cat(row[: exact_log2(c.rows)], number[: exact_log2(c.slices)], task.bank)),
             Value.cast(tile.maximum).eq(scores.sums.data[:32]),
             Value.cast(tile.total).eq(scores.sums.data[32:]),
             tile.first.eq(task.first),
@@ -376,7 +375,7 @@ class SimcoreCore(wiring.Component):
         left = Signal(2)
         bank = Signal(2)
         ended = Signal()
-        rows = Signal(range(2 * c.block_rows + 1), name="rows_on_their_way")
+        rows = Signal(range(2 * c.slices * c.rows + 1), name="rows_on_their_way")
         placed = Signal()
         m.d.comb += [
             ended.eq(merge.o.valid & merge.o.ready & merge.o.payload.last),
@@ -429,8 +428,3 @@ class SimcoreCore(wiring.Component):
         for name in ARRAYS:
             for activity in ACTIVITIES:
                 m.d.comb += getattr(self, f"{name}_{activity}").eq(getattr(engine, f"{activity}_{name}"))
-
-
-def _connect_tasks(m, source, sink):
-    m.d.comb += [sink.payload[name].eq(source.payload[name]) for name in sink.payload.shape().members]
-    m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]

@@ -233,7 +233,10 @@ class RowFetcher(wiring.Component):
         c, head = self.config, self.head
         pitch = Signal(range(2 * c.max_words * c.lanes + 1))
         window_end = Signal()
-        m.d.comb += [pitch.eq(head.words << exact_log2(2 * c.lanes)), window_end.eq(w.token[: exact_log2(c.rows)].all())]
+        m.d.comb += [
+            pitch.eq(head.words << exact_log2(2 * c.lanes)),
+            window_end.eq(w.token[: exact_log2(c.rows)].all()),
+        ]
         with m.State("IDLE"):
             with m.If(self.run):
                 m.d.sync += [w.addresses["q"].eq(head.q), w.addresses["a"].eq(head.a)]
