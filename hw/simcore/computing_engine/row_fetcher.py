@@ -358,7 +358,7 @@ class RowFetcher(wiring.Component):
         m.d.comb += [
             address.row.eq(places.r_data),
             places.w_data.eq(block.place),
-            places.w_en.eq(self.o_place.valid & self.o_place.ready),
+            places.w_en.eq(self.o_command.valid & self.o_command.ready),
             places.r_en.eq(taken & last),
         ]
         parts, words = c.load_lanes // c.lanes, c.channel_words
