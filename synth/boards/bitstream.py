@@ -8,7 +8,6 @@ import hashlib
 import importlib
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -228,11 +227,7 @@ def place(commands, workdir, design_clock):
 
 def run_tool(command, workdir):
     name = f"yowasp-{command[0]}"
-    beside = Path(sys.executable).with_name(name)  # the environment need not be activated
-    program = str(beside) if beside.exists() else shutil.which(name)
-    if program is None:
-        raise ToolError(f"cannot run {name}: it is not installed in this environment: pip install 'zoetrope[board]'")
-    done = subprocess.run([program, *command[1:]], cwd=workdir, capture_output=True, text=True)
+    done = subprocess.run([*tools.command(name, "board"), *command[1:]], cwd=workdir, capture_output=True, text=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
         raise ToolError(f"{command[0]} failed (exit {done.returncode}): {' | '.join(lines)}")
