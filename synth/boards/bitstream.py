@@ -17,7 +17,7 @@ from pathlib import Path
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io
 
-from zoetrope.hw import cache, emit
+from zoetrope.hw import cache, emit, tools
 from zoetrope.hw import catalogue as catalogue
 from zoetrope.hw.board.demonstrator import Demonstrator, version_of
 from zoetrope.hw.errors import ArgumentParser, ToolError, UnknownName, UserError, command_line
