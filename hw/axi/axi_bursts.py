@@ -14,11 +14,12 @@ aligned, for a second comparison; and a memory controller cuts bursts that strad
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from zoetrope.hw.axi.channels import BOUNDARY, LONGEST_BURST, Cause
+from zoetrope.hw.stream import FullyPipelined
 
 DATA_BITS = (32, 64, 128, 256, 512)
 
@@ -105,7 +106,7 @@ def _power_of_two(value, largest):
     return value in [1 << k for k in range(largest.bit_length())]
 
 
-class AxiBursts(wiring.Component):
+class AxiBursts(FullyPipelined):
     """Splits each command into bursts of at most ``burst`` words, in order of address.
 
     A command is refused, and comes out as one ``last`` burst with a ``cause``, if its length is zero (``LENGTH``), its
@@ -126,6 +127,8 @@ class AxiBursts(wiring.Component):
     Golden: ``golden.axi.axi_bursts.bursts``.
     """
 
+    latency = 1
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -134,14 +137,6 @@ class AxiBursts(wiring.Component):
                 "o": Out(stream.Signature(config.burst_layout)),
             }
         )
-
-    @property
-    def latency(self):
-        return 1
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

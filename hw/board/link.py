@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 SYNC = (0x5A, 0xA5)
 
@@ -62,7 +63,7 @@ class LinkConfig:
             raise ValueError(f"timeout must be at least 1, not {self.timeout!r}")
 
 
-class Link(wiring.Component):
+class Link(FullyPipelined):
     """Requests in, one at a time, each obeyed once and answered. The frames are those of ``golden.board.link``.
 
     A frame may begin anywhere: bytes before its sync are passed over. Once begun it ends in one of four ways: whole and
@@ -99,6 +100,8 @@ class Link(wiring.Component):
     Golden: ``golden.board.link.receive``, ``golden.board.link.encode``.
     """
 
+    latency = 2
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -111,14 +114,6 @@ class Link(wiring.Component):
                 "i_done": In(stream.Signature(8)),
             }
         )
-
-    @property
-    def latency(self):
-        return 2
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -10,12 +10,13 @@ recovery is one look-up::
 from dataclasses import dataclass, field
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class IndexBufferConfig:
         return data.StructLayout({"root": self.index_bits, "kept": 1, "tag": self.tag_bits})
 
 
-class IndexBuffer(wiring.Component):
+class IndexBuffer(FullyPipelined):
     """A table of ``depth`` entries, written in order from 0, each resolved to its root as it is written.
 
     Size: ``depth * ceil(log2(depth))`` bits; that a token is kept is not stored, its entry is its own index. The paper's
@@ -78,6 +79,8 @@ class IndexBuffer(wiring.Component):
     entries come once in tens of cycles and leave the one port free.
     """
 
+    latency = 1
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -92,14 +95,6 @@ class IndexBuffer(wiring.Component):
                 "r_data": Out(config.index_bits),
             }
         )
-
-    @property
-    def latency(self):
-        return 1
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -7,9 +7,11 @@ ports, a simulator keeps an array. Bank bits of ping-pong buffers are address bi
 from dataclasses import dataclass, field
 
 from amaranth import Module
-from amaranth.lib import memory, wiring
+from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class SramConfig:
         return max(1, ceil_log2(self.depth))
 
 
-class Sram(wiring.Component):
+class Sram(FullyPipelined):
     """``depth`` words of ``width`` bits, one write port, ``read_ports`` synchronous read ports.
 
     A read that meets a write of the same word in one cycle has no defined result: nothing here relies on one, so that any
@@ -50,6 +52,8 @@ class Sram(wiring.Component):
 
     Latency: 1 cycle. Initiation interval: 1.
     """
+
+    latency = 1
 
     def __init__(self, *, config):
         self.config = config
@@ -70,14 +74,6 @@ class Sram(wiring.Component):
         c = self.config
         lanes = f"_w{c.granularity}" if c.granularity else ""
         return f"sram_{c.depth}x{c.width}{lanes}_{c.read_ports}r"
-
-    @property
-    def latency(self):
-        return 1
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

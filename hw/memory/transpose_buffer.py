@@ -12,12 +12,13 @@ from functools import reduce
 from types import SimpleNamespace
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class TransposeBufferConfig:
         return data.StructLayout({"values": values, "last": 1, "tag": self.tag_bits})
 
 
-class TransposeBuffer(wiring.Component):
+class TransposeBuffer(FullyPipelined):
     """Two matrices of K x outputs: one loads while the other is read, a word of ``columns`` outputs of one k a cycle.
 
     A matrix arrives in one of two orders, in words of L consecutive elements, each line of it beginning with a new word:
@@ -145,6 +146,8 @@ class TransposeBuffer(wiring.Component):
     travels again for every slice of Q.
     """
 
+    latency = 4
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -157,14 +160,6 @@ class TransposeBuffer(wiring.Component):
                 "reading": Out(1),
             }
         )
-
-    @property
-    def latency(self):
-        return 4
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -7,14 +7,14 @@ too small for the depth, the controller leaves slots empty.
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32, Float
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import FullyPipelined, delayed
 
 
 def check_at_least_one(config, *names):
@@ -62,7 +62,7 @@ class AccumulatorConfig:
         return self.add_stages + 2
 
 
-class Accumulator(wiring.Component):
+class Accumulator(FullyPipelined):
     """``sum[d] = (0 if first else sum[d]) + product``, rounded to FP32 each time, for ``lanes`` outputs at once.
 
     Members
@@ -87,10 +87,6 @@ class Accumulator(wiring.Component):
     @property
     def latency(self):
         return 1 + self.config.add_stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

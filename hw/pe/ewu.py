@@ -16,7 +16,7 @@ a stage and a lane.
 from dataclasses import dataclass, field
 
 from amaranth import Const, Module, Mux, Signal
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
@@ -24,7 +24,7 @@ from zoetrope.hw.arith.float_compare import FloatCompare, FloatCompareConfig
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16
-from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, delayed
+from zoetrope.hw.stream import FullyPipelined, Operator, Pipeline, StreamOperator, delayed
 
 #: Register stages of adder and multiplier at most; one more separates the choice of their operands.
 OPERATOR_STAGES = 6
@@ -65,7 +65,7 @@ class EwuConfig:
         return data.StructLayout({"op": EwuOp, "a": self.o_layout, "b": self.o_layout, "scalar": FP16.layout})
 
 
-class EwuLane(wiring.Component):
+class EwuLane(FullyPipelined):
     """One element: an adder and a multiplier, and what stands before and behind them.
 
     Members
@@ -95,10 +95,6 @@ class EwuLane(wiring.Component):
     @property
     def latency(self):
         return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

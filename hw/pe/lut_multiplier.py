@@ -19,7 +19,7 @@ from zoetrope.hw.pe.local_table import LocalTable, LocalTableConfig
 from zoetrope.hw.pe.operand import OPERAND
 from zoetrope.hw.pe.product import SCALED_BYTE128, SCALED_ROUNDED, Scaled, pack_product
 from zoetrope.hw.pe.product_table import find_reading
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import FullyPipelined, delayed
 
 
 def product_forms(reading):
@@ -149,7 +149,7 @@ class LutMultiplierConfig:
         return LutProductConfig(reading=self.reading, stages=self.stages, product=self.product)
 
 
-class LutMultiplier(wiring.Component):
+class LutMultiplier(FullyPipelined):
     """A LUT multiplier with its own local table: multiplies by one operand while the slice of the next is copied in.
 
     For finite x the product is ``x * w`` rounded once to 11 significant bits (``odd16``), which is IEEE's
@@ -195,10 +195,6 @@ class LutMultiplier(wiring.Component):
     @property
     def latency(self):
         return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

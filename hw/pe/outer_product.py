@@ -30,7 +30,7 @@ from zoetrope.hw.pe.fixed_accumulator import (
     FixedToFloatStream,
 )
 from zoetrope.hw.pe.product import SCALED_ROUNDED
-from zoetrope.hw.stream import connect, delayed
+from zoetrope.hw.stream import FullyPipelined, connect, delayed
 
 #: The kinds of sums, with the component of each and its register stages where none are given.
 ACCUMULATORS = {"fp32": (Accumulator, 3), "fixed": (FixedAccumulator, 1)}
@@ -225,7 +225,7 @@ class OuterProductCell(wiring.Component):
         return m
 
 
-class OuterProduct(wiring.Component):
+class OuterProduct(FullyPipelined):
     """``o[r][d * outputs + j] = sum over k of x[k][r] * w[k][d * outputs + j]``, FP32.
 
     ``outputs`` is columns x lanes, and j counts lanes within columns. With ``accumulator="fp32"`` sums are rounded at every
@@ -276,10 +276,6 @@ class OuterProduct(wiring.Component):
     def latency(self):
         c = self.config
         return c.product_stages + c.add_stages + (2 if c.pes > 1 else 0) + (c.convert.stages if c.fixed else 0)
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def preparation(self, operands):
         """C of each operand: cycles that its preparation takes, from ``operands`` codes (K, rows). Here none."""

@@ -35,7 +35,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.stream import Pipeline, delayed
+from zoetrope.hw.stream import FullyPipelined, Pipeline, delayed
 
 FORMS = ("table", "multiplier", "word")
 CODE = signed(4)
@@ -304,7 +304,7 @@ class DistanceAccumulator(wiring.Component):
         return m
 
 
-class DistanceAccumulationUnit(wiring.Component):
+class DistanceAccumulationUnit(FullyPipelined):
     """Weighted squared distances of ``src_lanes`` x ``dst_lanes`` pairs of tokens, ``channel_lanes`` channels a cycle.
 
     A token is a sequence of words of ``channel_lanes`` codes, -7 to 7 in two's complement, ended by ``last``; unused
@@ -327,7 +327,6 @@ class DistanceAccumulationUnit(wiring.Component):
     """
 
     latency = DistanceAccumulator.latency
-    initiation_interval = 1
 
     def __init__(self, *, config):
         self.config = config

@@ -19,7 +19,7 @@ from amaranth.utils import ceil_log2
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import FullyPipelined, delayed
 
 _LEVELS = 7
 _LARGEST = FP16.inf - 1
@@ -271,7 +271,7 @@ class ChannelFigures(wiring.Component):
         return Mux(far, 0, Mux(rounded[bits], (1 << bits) - 1, rounded))
 
 
-class QuantizationEngine(wiring.Component):
+class QuantizationEngine(FullyPipelined):
     """Codes, scales and weights of a matrix of tokens.
 
     ``code = round_half_even(x * 7 / amax)`` by the exact quotient, ``scale = amax / 7`` in FP32 rounded once, ``weight`` the
@@ -321,6 +321,8 @@ class QuantizationEngine(wiring.Component):
     * The greatest amax by a tree over the lanes in the first pass: lanes - 1 comparators to save a cycle a channel.
     """
 
+    latency = 3
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -332,14 +334,6 @@ class QuantizationEngine(wiring.Component):
                 "o_status": Out(stream.Signature(config.status)),
             }
         )
-
-    @property
-    def latency(self):
-        return 3
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -26,7 +26,7 @@ from amaranth.utils import ceil_log2
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import FullyPipelined, delayed
 from zoetrope.hw.tree.bitonic_sorter import BitonicSorter, BitonicSorterConfig, CompareExchangeConfig
 
 
@@ -187,7 +187,7 @@ class MergeLane(wiring.Component):
         return m
 
 
-class TopK(wiring.Component):
+class TopK(FullyPipelined):
     """The ``k`` entries of least (key, index) of ``entries``, in ascending order; the same as a full stable sort's first k.
 
     A command says how many entries come and how many are wanted; so many are then taken from ``i``, so many leave at ``o``,
@@ -236,10 +236,6 @@ class TopK(wiring.Component):
                 "o_status": Out(stream.Signature(config.status)),
             }
         )
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()
