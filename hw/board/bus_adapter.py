@@ -12,6 +12,7 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.axi_ram import HOST_ANSWER
 from zoetrope.hw.axi.channels import B_LAYOUT, lite_r_layout, lite_w_layout
 from zoetrope.hw.board.byte_adapter import BYTE
@@ -27,9 +28,8 @@ class BusAdapterConfig:
     memory_bits: int = field(default=32, metadata={"doc": "of an address of the memory, 1 to 64"})
 
     def __post_init__(self):
-        for name, least, most in (("register_bits", 3, 32), ("memory_bits", 1, 64)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be {least} to {most}, not {getattr(self, name)!r}")
+        checks.between(self, 3, 32, "register_bits")
+        checks.between(self, 1, 64, "memory_bits")
 
     @property
     def host_layout(self):

@@ -17,6 +17,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import FullyPipelined
@@ -56,11 +57,8 @@ class LinkConfig:
     )
 
     def __post_init__(self):
-        for name in ("max_payload", "max_answer"):
-            if not 1 <= getattr(self, name) < 65536:
-                raise ValueError(f"{name} must be 1 to 65535, not {getattr(self, name)!r}")
-        if self.timeout < 1:
-            raise ValueError(f"timeout must be at least 1, not {self.timeout!r}")
+        checks.between(self, 1, 65535, "max_payload", "max_answer")
+        checks.at_least(self, 1, "timeout")
 
 
 class Link(FullyPipelined):

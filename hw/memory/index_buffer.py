@@ -14,6 +14,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import FullyPipelined
@@ -25,10 +26,8 @@ class IndexBufferConfig:
     tag_bits: int = field(default=0, metadata={"doc": "bits that pass beside an entry and are not stored"})
 
     def __post_init__(self):
-        if self.depth < 1:
-            raise ValueError(f"depth must be at least 1, not {self.depth!r}")
-        if self.tag_bits < 0:
-            raise ValueError(f"tag_bits must not be negative, not {self.tag_bits!r}")
+        checks.at_least(self, 1, "depth")
+        checks.at_least(self, 0, "tag_bits")
 
     @property
     def index_bits(self):

@@ -11,6 +11,7 @@ from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.stream import FullyPipelined
 
 
@@ -22,9 +23,7 @@ class SramConfig:
     read_ports: int = field(default=1, metadata={"doc": "read ports, beside the one write port"})
 
     def __post_init__(self):
-        for name in ("depth", "width", "read_ports"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        checks.at_least(self, 1, "depth", "width", "read_ports")
         if self.granularity and self.width % self.granularity:
             raise ValueError(f"granularity {self.granularity} does not divide width {self.width}")
 

@@ -7,6 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.stream import FullyPipelined
 
 
@@ -16,9 +17,7 @@ class TableReaderConfig:
     width: int = field(metadata={"doc": "bits of an entry"})
 
     def __post_init__(self):
-        for name in ("depth", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.at_least(self, 1, "depth", "width")
 
     @property
     def address_bits(self):

@@ -16,6 +16,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import FullyPipelined
@@ -35,10 +36,9 @@ class TransposeBufferConfig:
     tag_bits: int = field(default=1, metadata={"doc": "bits of a read's tag, which come with its words"})
 
     def __post_init__(self):
-        for name in ("columns", "lanes", "max_operands", "max_outputs", "width", "tag_bits"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.max_rows < 0 or self.max_channels < 0 or bool(self.max_rows) != bool(self.max_channels):
+        checks.at_least(self, 1, "columns", "lanes", "max_operands", "max_outputs", "width", "tag_bits")
+        checks.at_least(self, 0, "max_rows", "max_channels")
+        if bool(self.max_rows) != bool(self.max_channels):
             raise ValueError(
                 f"max_rows and max_channels must both be 0 or both at least 1, not {self.max_rows} and {self.max_channels}"
             )

@@ -10,17 +10,12 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32, Float
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import FullyPipelined, delayed
-
-
-def check_at_least_one(config, *names):
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, not {getattr(config, name)!r}")
 
 
 def accumulator_members(config):
@@ -46,7 +41,7 @@ class AccumulatorConfig:
     add_stages: int = field(default=3, metadata={"doc": "register stages of the adder, 0 to 6"})
 
     def __post_init__(self):
-        check_at_least_one(self, "lanes", "words")
+        checks.at_least(self, 1, "lanes", "words")
         _ = self.add
 
     #: A sum is an FP32 number.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, shift_right_sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
@@ -48,10 +49,8 @@ class AlignedPEConfig(OuterProductConfig):
     def __post_init__(self):
         if self.digits:
             check_digits(self.digits)
-        if self.bits not in range(12, 42):
-            raise ValueError(f"bits must be 12 to 41, not {self.bits!r}")
-        if self.accumulator != "fixed":
-            raise ValueError(f"accumulator must be fixed: aligned operands have integer sums, not {self.accumulator!r}")
+        checks.between(self, 12, 41, "bits")
+        checks.one_of(self, ("fixed",), "accumulator", why="aligned operands have integer sums")
         super().__post_init__()
 
     #: The scale of a row's sums is its largest exponent.

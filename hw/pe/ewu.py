@@ -19,6 +19,7 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
 from zoetrope.hw.arith.float_compare import FloatCompare, FloatCompareConfig
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
@@ -47,10 +48,8 @@ class EwuConfig:
     stages: int = field(default=3, metadata={"doc": "register stages, 0 to 7"})
 
     def __post_init__(self):
-        if self.lanes < 1:
-            raise ValueError(f"lanes must be at least 1, not {self.lanes!r}")
-        if self.stages not in range(OPERATOR_STAGES + 2):
-            raise ValueError(f"stages must be 0 to {OPERATOR_STAGES + 1}, not {self.stages!r}")
+        checks.at_least(self, 1, "lanes")
+        checks.between(self, 0, OPERATOR_STAGES + 1, "stages")
 
     @property
     def operator_stages(self):

@@ -12,15 +12,16 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.pe.product_table import find_reading
 from zoetrope.hw.stream import FullyPipelined
 
 
-def check_copy_width(reading, copy_width):
-    if copy_width < 1 or copy_width & (copy_width - 1) or copy_width > reading.entries:
-        raise ValueError(f"copy_width must be a power of two from 1 to {reading.entries}, not {copy_width!r}")
+def check_copy_width(config):
+    """Whether ``config``'s ``copy_width`` divides a slice of its ``reading``."""
+    checks.power_of_two(config, "copy_width", most=find_reading(config.reading).entries)
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,8 @@ class LocalTableConfig:
     read_ports: int = field(default=1, metadata={"doc": "multipliers that read it"})
 
     def __post_init__(self):
-        check_copy_width(find_reading(self.reading), self.copy_width)
-        if self.read_ports < 1:
-            raise ValueError(f"read_ports must be at least 1, not {self.read_ports!r}")
+        check_copy_width(self)
+        checks.at_least(self, 1, "read_ports")
 
     @property
     def beats(self):

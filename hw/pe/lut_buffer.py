@@ -25,7 +25,7 @@ class LutBufferConfig:
     copy_width: int = field(default=8, metadata={"doc": "W, entries read a cycle; a power of two"})
 
     def __post_init__(self):
-        check_copy_width(find_reading(self.reading), self.copy_width)
+        check_copy_width(self)
 
     @property
     def beats(self):

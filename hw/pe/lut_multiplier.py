@@ -13,6 +13,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP17, INT8, Float, leading_zeros
 from zoetrope.hw.pe.local_table import LocalTable, LocalTableConfig
@@ -40,8 +41,7 @@ class LutProductConfig:
                 f"product must be {' or '.join(form.name for form in product_forms(self.reading))} with reading "
                 f"{self.reading}, not {self.product.name}"
             )
-        if self.stages not in (1, 2):
-            raise ValueError(f"stages must be 1 or 2, not {self.stages!r}")
+        checks.between(self, 1, 2, "stages")
 
 
 class LutProduct(wiring.Component):

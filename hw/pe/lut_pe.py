@@ -17,6 +17,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.pe.local_table import LocalTable, LocalTableConfig
 from zoetrope.hw.pe.lut_buffer import LutBuffer, LutBufferConfig
@@ -54,10 +55,8 @@ class LutPEConfig(OuterProductConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.tables not in TABLES:
-            raise ValueError(f"tables must be one of {', '.join(TABLES)}, not {self.tables!r}")
-        if self.slices not in SLICES:
-            raise ValueError(f"slices must be one of {', '.join(SLICES)}, not {self.slices!r}")
+        checks.one_of(self, TABLES, "tables")
+        checks.one_of(self, SLICES, "slices")
         _ = self.source
 
     @property

@@ -19,10 +19,11 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP17, FP32, INT8
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig, check_at_least_one
+from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig
 from zoetrope.hw.pe.fixed_accumulator import (
     FixedAccumulator,
     FixedAccumulatorConfig,
@@ -54,11 +55,9 @@ class OuterProductConfig:
     max_operands: int = field(default=65536, metadata={"doc": "largest K of a fixed-point sum, which sets its width"})
 
     def __post_init__(self):
-        check_at_least_one(self, "rows", "columns")
-        if self.product_stages not in range(1, self.product_stages_max + 1):
-            raise ValueError(f"product_stages must be 1 to {self.product_stages_max}, not {self.product_stages!r}")
-        if self.accumulator not in ACCUMULATORS:
-            raise ValueError(f"accumulator must be one of {', '.join(ACCUMULATORS)}, not {self.accumulator!r}")
+        checks.at_least(self, 1, "rows", "columns")
+        checks.between(self, 1, self.product_stages_max, "product_stages")
+        checks.one_of(self, ACCUMULATORS, "accumulator")
         if self.add_stages is None:
             object.__setattr__(self, "add_stages", ACCUMULATORS[self.accumulator][1])
         _ = self.sums

@@ -24,7 +24,7 @@ class SliceGeneratorConfig:
     copy_width: int = field(default=8, metadata={"doc": "W, entries made a cycle; a power of two"})
 
     def __post_init__(self):
-        check_copy_width(find_reading(self.reading), self.copy_width)
+        check_copy_width(self)
 
     @property
     def beats(self):

@@ -117,8 +117,8 @@ def test_bitonic_rows_are_bitonic():
     "config, message",
     [
         ({"lanes": 0}, "lanes must be at least 1, not 0"),
-        ({"lanes": 6, "bitonic": True}, "lanes must be a power of two where rows come bitonic, not 6"),
-        ({"columns_per_stage": -1}, "columns_per_stage must not be negative, not -1"),
+        ({"lanes": 6, "bitonic": True}, "lanes must be a power of two, not 6: rows come bitonic"),
+        ({"columns_per_stage": -1}, "columns_per_stage must be at least 0, not -1"),
         ({"key_bits": 0}, "key_bits must be 1 to 64, not 0"),
         ({"index_bits": -1}, "index_bits must be 0 to 64, not -1"),
         ({"payload_bits": 65}, "payload_bits must be 0 to 64, not 65"),

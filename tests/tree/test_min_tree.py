@@ -64,9 +64,9 @@ def test_stages_are_spread_over_the_levels(leaves):
     [
         ({"leaves": 0}, "leaves must be at least 1, not 0"),
         ({"width": 0}, "width must be at least 1, not 0"),
-        ({"leaves": 5, "stages": 4}, "stages must be 0 to 3 for 5 leaves, not 4"),
-        ({"leaves": 1, "stages": 1}, "stages must be 0 to 0 for 1 leaves, not 1"),
-        ({"stages": -1}, "stages must be 0 to 4 for 16 leaves, not -1"),
+        ({"leaves": 5, "stages": 4}, "stages must be 0 to 3, not 4: the tree has 3 levels"),
+        ({"leaves": 1, "stages": 1}, "stages must be 0 to 0, not 1: the tree has 0 levels"),
+        ({"stages": -1}, "stages must be 0 to 4, not -1: the tree has 4 levels"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):

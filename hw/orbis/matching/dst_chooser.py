@@ -11,6 +11,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 
@@ -27,10 +28,8 @@ class DstChooserConfig:
     mark_bits: int = field(default=32, metadata={"doc": "tokens whose marks are a word of memory; a power of two"})
 
     def __post_init__(self):
-        if self.max_tokens < 2:
-            raise ValueError(f"max_tokens must be at least 2, not {self.max_tokens!r}")
-        if self.mark_bits < 1 or self.mark_bits & (self.mark_bits - 1):
-            raise ValueError(f"mark_bits must be a power of two, not {self.mark_bits!r}")
+        checks.at_least(self, 2, "max_tokens")
+        checks.power_of_two(self, "mark_bits")
 
     @property
     def count_bits(self):

@@ -28,6 +28,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.orbis.matching.datm import Datm
@@ -49,11 +50,8 @@ class MatchingEngineConfig:
     outstanding: int = field(default=16, metadata={"doc": "words of tokens asked of memory and not yet come, at most"})
 
     def __post_init__(self):
-        lanes = self.datm.channel_lanes
-        if lanes & (lanes - 1):
-            raise ValueError(f"channel_lanes must be a power of two, not {lanes!r}")
-        if self.outstanding < 2:
-            raise ValueError(f"outstanding must be at least 2, not {self.outstanding!r}")
+        checks.power_of_two(self.datm, "channel_lanes")
+        checks.at_least(self, 2, "outstanding")
 
     @property
     def quantization(self):

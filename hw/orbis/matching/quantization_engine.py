@@ -16,6 +16,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
@@ -122,13 +123,9 @@ class QuantizationEngineConfig:
     weight_bits: int = field(default=8, metadata={"doc": "of a channel's weight, 1 to 16"})
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
-        for name in ("max_tokens", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.weight_bits not in range(1, 17):
-            raise ValueError(f"weight_bits must be 1 to 16, not {self.weight_bits!r}")
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_tokens", "max_channels")
+        checks.between(self, 1, 16, "weight_bits")
 
     @property
     def words(self):

@@ -24,6 +24,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import FullyPipelined, delayed
@@ -42,12 +43,9 @@ class TopKConfig:
     )
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
-        if self.max_entries < 1:
-            raise ValueError(f"max_entries must be at least 1, not {self.max_entries!r}")
-        if not 1 <= self.key_bits <= 63:
-            raise ValueError(f"key_bits must be 1 to 63, not {self.key_bits!r}")
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_entries")
+        checks.between(self, 1, 63, "key_bits")
         _ = CompareExchangeConfig(self.key_bits, self.index_bits, self.payload_bits)
         _ = self.sorter
 

@@ -106,7 +106,7 @@ def test_the_published_cycles():
         ({"key_bits": 64}, "key_bits must be 1 to 63, not 64"),
         ({"index_bits": 65}, "index_bits must be 0 to 64, not 65"),
         ({"payload_bits": -1}, "payload_bits must be 0 to 64, not -1"),
-        ({"columns_per_stage": -1}, "columns_per_stage must not be negative, not -1"),
+        ({"columns_per_stage": -1}, "columns_per_stage must be at least 0, not -1"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):
