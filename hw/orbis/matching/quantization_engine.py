@@ -335,41 +335,51 @@ class QuantizationEngine(FullyPipelined):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        lane_bits = ceil_log2(c.lanes)
         memory = Sram(config=c.memory)
         m.submodules.memory = emit_once(memory)
         m.submodules.figures = figures = ChannelFigures(config=c)
-        lanes = [QuantizeLane(config=QuantizeLaneConfig()) for _ in range(c.lanes)]
-
-        # The command in work, the place in it, and what became of it.
-        tokens = Signal(c.command["tokens"].shape)
-        channels = Signal(c.command["channels"].shape)
-        words = Signal(range(c.words + 1))
-        single = Signal()
-        token = Signal(c.command["tokens"].shape)
-        word = Signal(range(max(2, c.words)))
-        last_word = Signal()
-        last_token = Signal()
-        first_pass = Signal()
-        status = Signal(c.status)
+        run = _Run(c)
         m.d.comb += [
-            last_word.eq(word == words - 1),
-            last_token.eq(token == tokens - 1),
-            single.eq(words == 1),
-            self.o_status.payload.eq(status),
+            run.last_word.eq(run.word == run.words - 1),
+            run.last_token.eq(run.token == run.tokens - 1),
+            run.single.eq(run.words == 1),
+            self.o_status.payload.eq(run.status),
         ]
+        word_in = self._words(m, run)
 
-        # A word as it comes, without what does not count and what is not finite.
-        taking = Signal()
-        advance = Signal()
-        moved = Signal()
+        # Stage 1: the word beside its channels' amax.
+        s1 = _Word(c)
+        with m.If(run.advance):
+            m.d.sync += [
+                s1.valid.eq(run.moved),
+                s1.word.eq(word_in),
+                s1.address.eq(run.word),
+                s1.first.eq(run.token == 0),
+            ]
+        before = [memory.r_data[0].word_select(k, _MAGNITUDE) for k in range(c.lanes)]
+        self._maxima(m, run, memory, s1, before)
+        valid = self._codes(m, run, s1, before)
+        sweep = self._sweep(m, run, memory, figures)
+        with m.FSM():
+            self._take_command(m, run, figures, sweep)
+            self._passes(m, run, s1, valid)
+            self._sweeps(m, run, sweep)
+            with m.State("STATUS"):
+                m.d.comb += self.o_status.valid.eq(1)
+                with m.If(self.o_status.ready):
+                    m.next = "IDLE"
+        return m
+
+    def _words(self, m, run):
+        """A word as it comes, without what does not count and what is not finite."""
+        c = self.config
         used = Signal(range(c.lanes + 1))
         word_in = Signal(c.word)
         strange = Signal(c.lanes)
         m.d.comb += [
-            self.i.ready.eq(taking & advance),
-            moved.eq(self.i.valid & self.i.ready),
-            used.eq(Mux(last_word, channels - (word << lane_bits), c.lanes)),
+            self.i.ready.eq(run.taking & run.advance),
+            run.moved.eq(self.i.valid & self.i.ready),
+            used.eq(Mux(run.last_word, run.channels - (run.word << ceil_log2(c.lanes)), c.lanes)),
         ]
         for k in range(c.lanes):
             x = self.i.payload[k]
@@ -381,145 +391,183 @@ class QuantizationEngine(FullyPipelined):
                 strange[k].eq(counts & infinite),
                 word_in[k].eq(Mux(counts, Mux(infinite, Cat(Const(_LARGEST, _MAGNITUDE), x.sign), x), 0)),
             ]
-        with m.If(moved & strange.any()):
-            m.d.sync += status.not_finite.eq(1)
+        with m.If(run.moved & strange.any()):
+            m.d.sync += run.status.not_finite.eq(1)
+        return word_in
 
-        # Stage 1: the word beside its channels' amax.
-        s1_valid = Signal()
-        s1_word = Signal(c.word, reset_less=True)
-        s1_address = Signal(word.shape(), reset_less=True)
-        s1_first = Signal(reset_less=True)
-        with m.If(advance):
-            m.d.sync += [s1_valid.eq(moved), s1_word.eq(word_in), s1_address.eq(word), s1_first.eq(token == 0)]
-        before = [memory.r_data[0].word_select(k, _MAGNITUDE) for k in range(c.lanes)]
-
-        # First pass: the greater goes back. A token of one word meets what the one before wrote in the same cycle.
+    def _maxima(self, m, run, memory, s1, before):
+        """First pass: the greater goes back. A token of one word meets what the one before wrote in the same cycle."""
+        c = self.config
         amax = Signal(data.ArrayLayout(_MAGNITUDE, c.lanes))
         written = Signal(data.ArrayLayout(_MAGNITUDE, c.lanes), reset_less=True)
-        with m.If(s1_valid):
+        with m.If(s1.valid):
             m.d.sync += written.eq(amax)
         for k in range(c.lanes):
             old = Signal(_MAGNITUDE, name=f"old_{k}")
             new = Signal(_MAGNITUDE, name=f"new_{k}")
             m.d.comb += [
-                old.eq(Mux(s1_first, 0, Mux(single, written[k], before[k]))),
-                new.eq(s1_word[k].as_value()[:_MAGNITUDE]),
+                old.eq(Mux(s1.first, 0, Mux(run.single, written[k], before[k]))),
+                new.eq(s1.word[k].as_value()[:_MAGNITUDE]),
                 amax[k].eq(Mux(new > old, new, old)),
             ]
         m.d.comb += [
-            memory.w_en.eq(s1_valid & first_pass),
-            memory.w_addr.eq(s1_address),
+            memory.w_en.eq(s1.valid & run.first_pass),
+            memory.w_addr.eq(s1.address),
             memory.w_data.eq(amax),
         ]
 
-        # Second pass: stages 2 and 3 are the lanes'.
-        valid = delayed(m, advance, s1_valid & ~first_pass, 2, "pass_valid")
+    def _codes(self, m, run, s1, before):
+        """Second pass: stages 2 and 3 are the lanes'. Returns whether a word is in stages 1, 2 and 3."""
+        c = self.config
+        valid = delayed(m, run.advance, s1.valid & ~run.first_pass, 2, "pass_valid")
         beyond = Signal(c.lanes)
-        m.d.comb += [advance.eq(~valid[2] | self.o.ready), self.o.valid.eq(valid[2])]
-        for k, lane in enumerate(lanes):
+        m.d.comb += [run.advance.eq(~valid[2] | self.o.ready), self.o.valid.eq(valid[2])]
+        for k in range(c.lanes):
+            lane = QuantizeLane(config=QuantizeLaneConfig())
             m.submodules[f"lane_{k}"] = emit_once(lane)
             m.d.comb += [
-                lane.en.eq(advance),
-                lane.x.eq(s1_word[k]),
+                lane.en.eq(run.advance),
+                lane.x.eq(s1.word[k]),
                 lane.amax.eq(before[k]),
                 beyond[k].eq(lane.beyond),
                 self.o.payload[k].eq(lane.code),
             ]
         with m.If(valid[1] & beyond.any()):
-            m.d.sync += status.beyond.eq(1)
+            m.d.sync += run.status.beyond.eq(1)
+        return valid
 
-        # Between the passes: every channel to the figures, once for the greatest amax and once for what leaves.
-        sweep = Signal()
-        leaving = Signal()
-        channel = Signal(c.command["channels"].shape)
-        channel_advance = Signal()
-        sweep_valid = delayed(m, channel_advance, sweep, 3, "sweep_valid")
+    def _sweep(self, m, run, memory, figures):
+        """Between the passes: every channel to the figures, once for the greatest amax and once for what leaves."""
+        c = self.config
+        s = _Sweep(c)
+        sweep_valid = delayed(m, s.channel_advance, s.sweep, 3, "sweep_valid")
         place = Signal(range(max(2, c.lanes)), reset_less=True)
         picked = Signal(_MAGNITUDE)
         s2_amax = Signal(_MAGNITUDE, reset_less=True)
         channel_valid = Signal()
         m.d.comb += [
-            channel_advance.eq(~channel_valid | self.o_channels.ready),
+            s.channel_advance.eq(~channel_valid | self.o_channels.ready),
             self.o_channels.valid.eq(channel_valid),
             self.o_channels.payload.eq(figures.o),
-            figures.en.eq(channel_advance),
+            figures.en.eq(s.channel_advance),
             figures.amax.eq(s2_amax),
-            figures.seen.eq(sweep_valid[3] & ~leaving),
+            figures.seen.eq(sweep_valid[3] & ~s.leaving),
             picked.eq(memory.r_data[0].word_select(place, _MAGNITUDE)),
         ]
-        with m.If(channel_advance):
+        with m.If(s.channel_advance):
             m.d.sync += [
-                place.eq(channel & (c.lanes - 1)),
+                place.eq(s.channel & (c.lanes - 1)),
                 s2_amax.eq(picked),
-                channel_valid.eq(sweep_valid[3] & leaving),
+                channel_valid.eq(sweep_valid[3] & s.leaving),
             ]
         m.d.comb += [
-            memory.r_en[0].eq(moved | (sweep & channel_advance)),
-            memory.r_addr[0].eq(Mux(sweep, channel >> lane_bits, word)),
+            memory.r_en[0].eq(run.moved | (s.sweep & s.channel_advance)),
+            memory.r_addr[0].eq(Mux(s.sweep, s.channel >> ceil_log2(c.lanes), run.word)),
         ]
+        s.busy = Cat(sweep_valid[1:]).any() | channel_valid
+        return s
 
-        with m.FSM():
-            with m.State("IDLE"):
-                command = self.i_command.payload
-                bad = Signal(c.status)
-                m.d.comb += [
-                    self.i_command.ready.eq(1),
-                    figures.clear.eq(1),
-                    bad.empty.eq(~command.tokens.any() | ~command.channels.any()),
-                    bad.too_many_tokens.eq(command.tokens > c.max_tokens),
-                    bad.too_many_channels.eq(command.channels > c.max_channels),
-                ]
-                m.d.sync += [
-                    tokens.eq(command.tokens),
-                    channels.eq(command.channels),
-                    words.eq((command.channels + (c.lanes - 1)) >> lane_bits),
-                    status.eq(bad),
-                    first_pass.eq(1),
-                    leaving.eq(0),
-                    channel.eq(0),
-                ]
-                with m.If(self.i_command.valid):
-                    m.next = "TAKE"
-                    with m.If(bad.as_value().any()):
-                        m.next = "STATUS"
-
-            with m.State("TAKE"):
-                m.d.comb += taking.eq(1)
-                with m.If(moved):
-                    m.d.sync += word.eq(Mux(last_word, 0, word + 1))
-                    with m.If(last_word):
-                        m.d.sync += token.eq(Mux(last_token, 0, token + 1))
-                        with m.If(last_token):
-                            m.next = "TURN"
-
-            # The last word is being written; in the second pass words are still on their way out.
-            with m.State("TURN"):
-                with m.If(first_pass):
-                    m.d.sync += first_pass.eq(0)
-                    m.next = "SWEEP"
-                with m.Elif(~(s1_valid | valid[1] | valid[2])):
+    def _take_command(self, m, run, figures, s):
+        c = self.config
+        with m.State("IDLE"):
+            command = self.i_command.payload
+            bad = Signal(c.status)
+            m.d.comb += [
+                self.i_command.ready.eq(1),
+                figures.clear.eq(1),
+                bad.empty.eq(~command.tokens.any() | ~command.channels.any()),
+                bad.too_many_tokens.eq(command.tokens > c.max_tokens),
+                bad.too_many_channels.eq(command.channels > c.max_channels),
+            ]
+            m.d.sync += [
+                run.tokens.eq(command.tokens),
+                run.channels.eq(command.channels),
+                run.words.eq((command.channels + (c.lanes - 1)) >> ceil_log2(c.lanes)),
+                run.status.eq(bad),
+                run.first_pass.eq(1),
+                s.leaving.eq(0),
+                s.channel.eq(0),
+            ]
+            with m.If(self.i_command.valid):
+                m.next = "TAKE"
+                with m.If(bad.as_value().any()):
                     m.next = "STATUS"
 
-            with m.State("SWEEP"):
-                m.d.comb += sweep.eq(1)
-                with m.If(channel_advance):
-                    m.d.sync += channel.eq(channel + 1)
-                    with m.If(channel == channels - 1):
-                        m.d.sync += channel.eq(0)
-                        m.next = "SWEPT"
+    def _passes(self, m, run, s1, valid):
+        """All words of all tokens, in either pass."""
+        with m.State("TAKE"):
+            m.d.comb += run.taking.eq(1)
+            with m.If(run.moved):
+                m.d.sync += run.word.eq(Mux(run.last_word, 0, run.word + 1))
+                with m.If(run.last_word):
+                    m.d.sync += run.token.eq(Mux(run.last_token, 0, run.token + 1))
+                    with m.If(run.last_token):
+                        m.next = "TURN"
 
-            with m.State("SWEPT"):
-                with m.If(~(Cat(sweep_valid[1:]).any() | channel_valid)):
-                    m.d.sync += leaving.eq(1)
-                    m.next = "SWEEP"
-                    with m.If(leaving):
-                        m.next = "TAKE"
+        # The last word is being written; in the second pass words are still on their way out.
+        with m.State("TURN"):
+            with m.If(run.first_pass):
+                m.d.sync += run.first_pass.eq(0)
+                m.next = "SWEEP"
+            with m.Elif(~(s1.valid | valid[1] | valid[2])):
+                m.next = "STATUS"
 
-            with m.State("STATUS"):
-                m.d.comb += self.o_status.valid.eq(1)
-                with m.If(self.o_status.ready):
-                    m.next = "IDLE"
-        return m
+    def _sweeps(self, m, run, s):
+        """All channels, twice."""
+        with m.State("SWEEP"):
+            m.d.comb += s.sweep.eq(1)
+            with m.If(s.channel_advance):
+                m.d.sync += s.channel.eq(s.channel + 1)
+                with m.If(s.channel == run.channels - 1):
+                    m.d.sync += s.channel.eq(0)
+                    m.next = "SWEPT"
+
+        with m.State("SWEPT"):
+            with m.If(~s.busy):
+                m.d.sync += s.leaving.eq(1)
+                m.next = "SWEEP"
+                with m.If(s.leaving):
+                    m.next = "TAKE"
+
+
+class _Run:
+    """The command in work, the place in it, and what became of it."""
+
+    def __init__(self, config):
+        c = config
+        self.tokens = Signal(c.command["tokens"].shape)
+        self.channels = Signal(c.command["channels"].shape)
+        self.words = Signal(range(c.words + 1))
+        self.single = Signal()  # a token is one word
+        self.token = Signal(c.command["tokens"].shape)
+        self.word = Signal(range(max(2, c.words)))
+        self.last_word = Signal()
+        self.last_token = Signal()
+        self.first_pass = Signal()
+        self.status = Signal(c.status)
+        self.taking = Signal()  # words of tokens are taken
+        self.advance = Signal()
+        self.moved = Signal()  # one is taken in this cycle
+
+
+class _Word:
+    """A word of a token in stage 1."""
+
+    def __init__(self, config):
+        self.valid = Signal(name="s1_valid")
+        self.word = Signal(config.word, name="s1_word", reset_less=True)
+        self.address = Signal(range(max(2, config.words)), name="s1_address", reset_less=True)
+        self.first = Signal(name="s1_first", reset_less=True)
+
+
+class _Sweep:
+    """Where the sweep over the channels is. ``busy``, an expression: a channel is on its way."""
+
+    def __init__(self, config):
+        self.sweep = Signal()
+        self.leaving = Signal()  # it is the second
+        self.channel = Signal(config.command["channels"].shape)
+        self.channel_advance = Signal()
 
 
 def _significand(m, magnitude, name):
