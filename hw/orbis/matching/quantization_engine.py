@@ -12,107 +12,20 @@ No code is known before the last token has been seen, so the tokens come twice: 
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
+from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.orbis.matching.channel_figures import ChannelFigures
+from zoetrope.hw.orbis.matching.quantize_lane import MAGNITUDE_BITS, QuantizeLane, QuantizeLaneConfig
 from zoetrope.hw.stream import FullyPipelined, delayed
 
-_LEVELS = 7
+#: The greatest finite magnitude.
 _LARGEST = FP16.inf - 1
-_MAGNITUDE = 15  # bits of a code without its sign
-_SIGNIFICAND = 11
-
-#: The least significand whose square has 22 bits.
-_LONG_SQUARE = 1449
-
-
-@dataclass(frozen=True)
-class QuantizeLaneConfig:
-    """A lane has nothing to choose."""
-
-
-class QuantizeLane(wiring.Component):
-    """``code = round_half_even(|x| * 7 / amax)`` with x's sign, -7..7, of the exact quotient.
-
-    With significands m of x and a of amax, k binades apart, the quotient and a half is ``(7 m 2^(4-k) + 8 a) / 16 a``: three
-    compare-and-subtract steps, against 64 a, 32 a and 16 a. Where nothing is left it was a tie, which an odd code resolves
-    to the even one below. From k = 5 on the code is 0.
-
-    Area: 1,010 GE with its registers. Rejected: seven comparators of 14 |x| with 1, 3, .. 13 times amax, 1,480 GE, since the
-    multiples cost as much as the comparators.
-
-    Members
-    -------
-    en : In(1), the pipeline moves
-    x : In(FP16), finite
-    amax : In(15), FP16 without its sign, finite
-    code : Out(signed 4), 2 advances later; 0 where amax is 0, else 7 of x's sign where |x| > amax
-    beyond : Out(1), |x| > amax, 1 advance later
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"en": In(1), "x": In(16), "amax": In(_MAGNITUDE), "code": Out(signed(4)), "beyond": Out(1)})
-
-    @property
-    def latency(self):
-        return 2
-
-    def elaborate(self, platform):
-        m = Module()
-        magnitude = self.x[:_MAGNITUDE]
-        m_x, e_x = _significand(m, magnitude, "x")
-        m_a, e_a = _significand(m, self.amax, "a")
-        apart = Signal(5)
-        beyond = Signal()
-        seven = Signal(_SIGNIFICAND + 3)
-        aligned = Signal(_SIGNIFICAND + 7)
-        m.d.comb += [beyond.eq(magnitude > self.amax), apart.eq(e_a - e_x), seven.eq((m_x << 3) - m_x)]
-        with m.Switch(apart):
-            for k in range(5):
-                with m.Case(k):
-                    m.d.comb += aligned.eq(seven << (4 - k))
-
-        # Stage 1: the dividend.
-        s1_dividend = Signal(_SIGNIFICAND + 7, reset_less=True)
-        s1_a = Signal(_SIGNIFICAND, reset_less=True)
-        s1_beyond = Signal(reset_less=True)
-        s1_negative = Signal(reset_less=True)
-        with m.If(self.en):
-            m.d.sync += [
-                s1_dividend.eq(aligned + (m_a << 3)),
-                s1_a.eq(m_a),
-                s1_beyond.eq(beyond),
-                s1_negative.eq(self.x[-1]),
-            ]
-
-        # Stage 2: three steps of division, signs.
-        rest = s1_dividend
-        bits = []
-        for k in reversed(range(3)):
-            step = s1_a << (4 + k)
-            fits = Signal(name=f"fits_{k}")
-            after = Signal(_SIGNIFICAND + 4 + k, name=f"rest_{k}")
-            m.d.comb += [fits.eq(rest >= step), after.eq(Mux(fits, rest - step, rest))]
-            bits.insert(0, fits)
-            rest = after
-        level = Signal(3)
-        code = Signal(signed(4), reset_less=True)
-        tie = Signal()
-        m.d.comb += [
-            tie.eq(~rest.any()),
-            level.eq(Mux(s1_a.any(), Mux(s1_beyond, _LEVELS, Cat(bits[0] & ~tie, *bits[1:])), 0)),
-            self.code.eq(code),
-            self.beyond.eq(s1_beyond),
-        ]
-        with m.If(self.en):
-            m.d.sync += code.eq(Mux(s1_negative, -level, level))
-        return m
 
 
 @dataclass(frozen=True)
@@ -157,7 +70,7 @@ class QuantizationEngineConfig:
 
     @property
     def memory(self):
-        return SramConfig(depth=self.words, width=_MAGNITUDE * self.lanes)
+        return SramConfig(depth=self.words, width=MAGNITUDE_BITS * self.lanes)
 
     def cycles(self, tokens, channels):
         """From the transfer of a command to that of its status, without stalls."""
@@ -165,107 +78,6 @@ class QuantizationEngineConfig:
             return 1
         words = -(-channels // self.lanes)
         return 2 * tokens * words + 2 * channels + 15
-
-
-class ChannelFigures(wiring.Component):
-    """Scale and weight of one channel after another, and the greatest amax, which the weights need first.
-
-    Members
-    -------
-    en : In(1), the pipeline moves
-    clear : In(1), no channel has been seen
-    seen : In(1), the amax that came an advance ago is one of those that the greatest is taken of
-    amax : In(15)
-    o : Out(amax, scale, weight), 2 advances later
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"en": In(1), "clear": In(1), "seen": In(1), "amax": In(_MAGNITUDE), "o": Out(config.channel)})
-
-    @property
-    def latency(self):
-        return 2
-
-    def elaborate(self, platform):
-        m = Module()
-        # Stage 1: amax = significand * 2^(exponent - 25), the significand 11 bits long but for 0.
-        raw, exponent = _significand(m, self.amax, "raw")
-        zeros = leading_zeros(m, raw, "zeros")
-        s1_amax = Signal(_MAGNITUDE, reset_less=True)
-        s1_significand = Signal(_SIGNIFICAND, reset_less=True)
-        s1_exponent = Signal(signed(6), reset_less=True)
-        with m.If(self.en):
-            m.d.sync += [
-                s1_amax.eq(self.amax),
-                s1_significand.eq(raw << zeros),
-                s1_exponent.eq(exponent - zeros),
-            ]
-
-        # The greatest so far: as a code, its exponent, and whether its square has 22 bits and not 21.
-        greatest = Signal(_MAGNITUDE)
-        greatest_exponent = Signal(signed(6), reset_less=True)
-        greatest_long = Signal(reset_less=True)
-        with m.If(self.clear):
-            m.d.sync += greatest.eq(0)
-        with m.Elif(self.seen & (s1_amax >= greatest)):
-            m.d.sync += [
-                greatest.eq(s1_amax),
-                greatest_exponent.eq(s1_exponent),
-                greatest_long.eq(s1_significand >= _LONG_SQUARE),
-            ]
-
-        o = Signal(self.config.channel, reset_less=True)
-        m.d.comb += self.o.eq(o)
-        with m.If(self.en):
-            m.d.sync += [
-                o.amax.eq(s1_amax),
-                o.scale.eq(Mux(s1_amax.any(), self._scale(m, s1_significand, s1_exponent), 0)),
-                o.weight.eq(self._weight(m, s1_significand, greatest_exponent - s1_exponent, greatest_long)),
-            ]
-        return m
-
-    def _scale(self, m, significand, exponent):
-        """significand / 7 * 2^(exponent - 25) as the code of the nearest FP32; no tie, no carry into the exponent."""
-        remainder = Const(0, 3)
-        quotient = []
-        for k in reversed(range(_SIGNIFICAND)):
-            shifted = Cat(significand[k], remainder)
-            fits = Signal(name=f"seventh_{k}")
-            after = Signal(3, name=f"rest_{k}")
-            m.d.comb += [fits.eq(shifted >= 7), after.eq(Mux(fits, shifted - 7, shifted))]
-            quotient.insert(0, fits)
-            remainder = after
-        # Behind the point the quotient is the remainder in octal, over and over. It has 8 or 9 bits before the point.
-        digits = Cat(*[remainder] * 6, *quotient[:9])
-        large = quotient[8]
-        up = Signal()
-        twice = Signal(3)  # the remainder's part behind the last of 24 bits, in sevenths
-        m.d.comb += [
-            twice.eq(Mux(remainder >= 4, (remainder << 1) - 7, remainder << 1)),
-            up.eq(Mux(large, remainder, twice) >= 4),
-        ]
-        fraction = Signal(23)
-        m.d.comb += fraction.eq(Mux(large, digits[3:26], digits[2:25]) + up)
-        biased = Signal(8)
-        m.d.comb += biased.eq(exponent + Mux(large, 110, 109))
-        return Cat(fraction, biased, Const(0, 1))
-
-    def _weight(self, m, significand, apart, long):
-        """significand^2 / 2^(2 apart + the square's length) * 2^bits, to nearest even, at most 2^bits - 1."""
-        bits = self.config.weight_bits
-        far = Signal()
-        amount = Signal(6)
-        square = Signal(2 * _SIGNIFICAND)
-        m.d.comb += [
-            far.eq(apart >= _SIGNIFICAND + 1),  # under half a unit at 16 bits too
-            amount.eq((apart << 1) + long + (21 - bits)),
-            square.eq(significand * significand),
-        ]
-        shifted, lost = shift_right_sticky(m, Cat(Const(0, 1), square), amount, "weight")
-        rounded = Signal(bits + 1)
-        m.d.comb += rounded.eq(shifted[1:] + (shifted[0] & (lost | shifted[1])))
-        return Mux(far, 0, Mux(rounded[bits], (1 << bits) - 1, rounded))
 
 
 class QuantizationEngine(FullyPipelined):
@@ -356,7 +168,7 @@ class QuantizationEngine(FullyPipelined):
                 s1.address.eq(run.word),
                 s1.first.eq(run.token == 0),
             ]
-        before = [memory.r_data[0].word_select(k, _MAGNITUDE) for k in range(c.lanes)]
+        before = [memory.r_data[0].word_select(k, MAGNITUDE_BITS) for k in range(c.lanes)]
         self._maxima(m, run, memory, s1, before)
         valid = self._codes(m, run, s1, before)
         sweep = self._sweep(m, run, memory, figures)
@@ -389,7 +201,7 @@ class QuantizationEngine(FullyPipelined):
                 counts.eq(used > k),
                 infinite.eq(x.exponent == FP16.exponent_max),
                 strange[k].eq(counts & infinite),
-                word_in[k].eq(Mux(counts, Mux(infinite, Cat(Const(_LARGEST, _MAGNITUDE), x.sign), x), 0)),
+                word_in[k].eq(Mux(counts, Mux(infinite, Cat(Const(_LARGEST, MAGNITUDE_BITS), x.sign), x), 0)),
             ]
         with m.If(run.moved & strange.any()):
             m.d.sync += run.status.not_finite.eq(1)
@@ -398,16 +210,16 @@ class QuantizationEngine(FullyPipelined):
     def _maxima(self, m, run, memory, s1, before):
         """First pass: the greater goes back. A token of one word meets what the one before wrote in the same cycle."""
         c = self.config
-        amax = Signal(data.ArrayLayout(_MAGNITUDE, c.lanes))
-        written = Signal(data.ArrayLayout(_MAGNITUDE, c.lanes), reset_less=True)
+        amax = Signal(data.ArrayLayout(MAGNITUDE_BITS, c.lanes))
+        written = Signal(data.ArrayLayout(MAGNITUDE_BITS, c.lanes), reset_less=True)
         with m.If(s1.valid):
             m.d.sync += written.eq(amax)
         for k in range(c.lanes):
-            old = Signal(_MAGNITUDE, name=f"old_{k}")
-            new = Signal(_MAGNITUDE, name=f"new_{k}")
+            old = Signal(MAGNITUDE_BITS, name=f"old_{k}")
+            new = Signal(MAGNITUDE_BITS, name=f"new_{k}")
             m.d.comb += [
                 old.eq(Mux(s1.first, 0, Mux(run.single, written[k], before[k]))),
-                new.eq(s1.word[k].as_value()[:_MAGNITUDE]),
+                new.eq(s1.word[k].as_value()[:MAGNITUDE_BITS]),
                 amax[k].eq(Mux(new > old, new, old)),
             ]
         m.d.comb += [
@@ -442,8 +254,8 @@ class QuantizationEngine(FullyPipelined):
         s = _Sweep(c)
         sweep_valid = delayed(m, s.channel_advance, s.sweep, 3, "sweep_valid")
         place = Signal(range(max(2, c.lanes)), reset_less=True)
-        picked = Signal(_MAGNITUDE)
-        s2_amax = Signal(_MAGNITUDE, reset_less=True)
+        picked = Signal(MAGNITUDE_BITS)
+        s2_amax = Signal(MAGNITUDE_BITS, reset_less=True)
         channel_valid = Signal()
         m.d.comb += [
             s.channel_advance.eq(~channel_valid | self.o_channels.ready),
@@ -452,7 +264,7 @@ class QuantizationEngine(FullyPipelined):
             figures.en.eq(s.channel_advance),
             figures.amax.eq(s2_amax),
             figures.seen.eq(sweep_valid[3] & ~s.leaving),
-            picked.eq(memory.r_data[0].word_select(place, _MAGNITUDE)),
+            picked.eq(memory.r_data[0].word_select(place, MAGNITUDE_BITS)),
         ]
         with m.If(s.channel_advance):
             m.d.sync += [
@@ -568,19 +380,6 @@ class _Sweep:
         self.leaving = Signal()  # it is the second
         self.channel = Signal(config.command["channels"].shape)
         self.channel_advance = Signal()
-
-
-def _significand(m, magnitude, name):
-    """(significand with its implicit bit, exponent of at least 1) of FP16 ``magnitude``."""
-    normal = Signal(name=f"{name}_normal")
-    significand = Signal(_SIGNIFICAND, name=f"{name}_significand")
-    exponent = Signal(5, name=f"{name}_exponent")
-    m.d.comb += [
-        normal.eq(magnitude[10:15].any()),
-        significand.eq(Cat(magnitude[:10], normal)),
-        exponent.eq(Mux(normal, magnitude[10:15], 1)),
-    ]
-    return significand, exponent
 
 
 #: Config of each preset; the first is the default.

@@ -18,12 +18,8 @@ from zoetrope.golden.orbis.matching.quantization_engine import (
     weights,
 )
 from zoetrope.hw.catalogue import find
-from zoetrope.hw.orbis.matching.quantization_engine import (
-    QuantizationEngine,
-    QuantizationEngineConfig,
-    QuantizeLane,
-    QuantizeLaneConfig,
-)
+from zoetrope.hw.orbis.matching.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from zoetrope.hw.orbis.matching.quantize_lane import QuantizeLane, QuantizeLaneConfig
 from zoetrope.sim.benches.orbis.matching.tb_quantization_engine import Job, normal, tie_matrix
 from zoetrope.sim.input import clips
 from zoetrope.sim.run.harness import simulate
