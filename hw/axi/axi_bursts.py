@@ -24,9 +24,6 @@ from zoetrope.hw.stream import FullyPipelined
 
 DATA_BITS = (32, 64, 128, 256, 512)
 
-#: Of an address, at least and at most.
-ADDRESS_BITS = (13, 64)
-
 
 @dataclass(frozen=True)
 class AxiConfig:
@@ -41,7 +38,7 @@ class AxiConfig:
         checks.one_of(self, DATA_BITS, "data_bits")
         checks.power_of_two(self, "granularity", most=self.word_bytes)
         checks.power_of_two(self, "burst", most=min(LONGEST_BURST, BOUNDARY // self.word_bytes))
-        checks.between(self, *ADDRESS_BITS, "address_bits")
+        checks.between(self, 16, 64, "address_bits")
         checks.between(self, 1, 32, "length_bits")
         checks.at_least(self, 2, "outstanding")
 

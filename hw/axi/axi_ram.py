@@ -25,7 +25,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from zoetrope.hw import checks
-from zoetrope.hw.axi.axi_bursts import ADDRESS_BITS, DATA_BITS
+from zoetrope.hw.axi.axi_bursts import DATA_BITS
 from zoetrope.hw.axi.channels import B_LAYOUT, BOUNDARY, Response, address_layout, r_layout, w_layout
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
@@ -41,7 +41,7 @@ class AxiRamConfig:
 
     def __post_init__(self):
         checks.one_of(self, DATA_BITS, "data_bits")
-        checks.between(self, *ADDRESS_BITS, "address_bits")
+        checks.between(self, 13, 64, "address_bits")
         checks.between(self, 1, (1 << self.address_bits) // self.word_bytes, "depth")
 
     @property

@@ -27,7 +27,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw import checks
-from zoetrope.hw.axi.axi_bursts import ADDRESS_BITS, DATA_BITS
+from zoetrope.hw.axi.axi_bursts import DATA_BITS
 from zoetrope.hw.axi.channels import address_layout, r_layout
 from zoetrope.hw.stream import register
 
@@ -42,7 +42,7 @@ class AxiReadArbiterConfig:
     def __post_init__(self):
         checks.at_least(self, 1, "readers", "outstanding")
         checks.one_of(self, DATA_BITS, "data_bits")
-        checks.between(self, *ADDRESS_BITS, "address_bits")
+        checks.between(self, 13, 64, "address_bits")
 
     @property
     def place_layout(self):

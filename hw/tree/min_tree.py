@@ -29,7 +29,8 @@ class MinTreeConfig:
     stages: int = field(default=1, metadata={"doc": "register stages, from 0 to one a level"})
 
     def __post_init__(self):
-        checks.at_least(self, 1, "leaves", "width")
+        checks.at_least(self, 1, "leaves")
+        checks.between(self, 1, 64, "width")
         checks.between(self, 0, self.levels, "stages", why=f"the tree has {self.levels} levels")
 
     @property
