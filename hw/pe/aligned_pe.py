@@ -286,44 +286,13 @@ class AlignedPE(OuterProduct):
     config : AlignedPEConfig
 
     Stalls of one tile of K operands: ``K + 3`` before the first word (``K + 2`` with plain multipliers), then
-    ``(K - 1) * (max(D, A) - D)``. Further tiles load meanwhile, an operand a cycle: ``schedule`` gives them operand by
-    operand, and there are none where tiles are of one length.
+    ``(K - 1) * (max(D, A) - D)``. Further tiles load meanwhile, an operand a cycle: there are no more where tiles are of one
+    length.
     Golden: ``golden.pe.aligned_pe.aligned_pe``.
     """
 
     row_operands = AlignedRowOperands
     cell = AlignedCell
-
-    def schedule(self, operands, last):
-        starts = self._starts(last)
-        return [start - starts[0] for start in starts]
-
-    def first_stalls(self, operands, last):
-        return self._starts(last)[0] - 1
-
-    def _starts(self, last):
-        """The cycle, counted from the first operand's transfer, in which each operand meets its first word."""
-        c = self.config
-        slots = max(c.words, c.turnaround)
-        banks, bank = [], []
-        for k, final in enumerate(last):
-            bank.append(k)
-            if final or len(bank) == c.max_operands:
-                banks.append(bank)
-                bank = []
-        starts, loaded, freed = [], -1, [-1, -1]  # the cycles of the last load, and of the last read of each bank
-        moves = [-1, -1] if c.digits else [-1]  # into the registers behind the memory's
-        for members in banks:
-            # An operand a cycle, when the bank has been read; then one by one through the registers.
-            loaded = max(loaded, freed[-2]) + len(members)
-            for _ in members:
-                move = read = max(moves[0], loaded + 1)
-                released = starts[-1] + c.words - 1 if starts else 0
-                for stage, free in enumerate([*moves[1:], released]):
-                    move = moves[stage] = max(move + 1, free)
-                starts.append(max(move + 1, starts[-1] + slots if starts else 0))
-            freed.append(read)
-        return starts
 
 
 #: Config of each preset; the first is the default.

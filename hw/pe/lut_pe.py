@@ -272,8 +272,8 @@ class LutPE(OuterProduct):
     ``lanes * 64 / W`` weights; otherwise the PEs stall C - D cycles, and ``stalls`` counts them.
 
     Stalls of K operands back to back, one row: ``C + L - 1 + (K - 1) * (max(D, A, C) - D)``, with A the accumulator's
-    turnaround and L the latency of what slices come from (LUT buffer 2, generator 4). With more rows, ``schedule`` gives
-    them operand by operand, and there are none after the first when every C and A is at most D.
+    turnaround and L the latency of what slices come from (LUT buffer 2, generator 4). With more rows there are
+    none after the first when every C and A is at most D.
 
     Parameters
     ----------
@@ -297,10 +297,6 @@ class LutPE(OuterProduct):
     def startup(self):
         return self.config.source_latency - (1 if self.config.rows == 1 else 0)
 
-    def preparation(self, operands):
-        beats = self.config.source.beats
-        return [beats * len({_fraction(x) for x in row}) for row in operands]
-
     def operands(self, m):
         operands = super().operands(m)
         component, _ = SLICES[self.config.slices]
@@ -309,14 +305,6 @@ class LutPE(OuterProduct):
         connect(m, source.o, operands.i_slice)
         m.d.comb += self.filled.eq(source.filled)
         return operands
-
-
-def _fraction(x):
-    """The row of the product table that the FP16 code ``x`` asks for."""
-    fraction = int(x) & 1023
-    if (int(x) >> 10) & 31:
-        return fraction
-    return (fraction << (11 - fraction.bit_length())) & 1023
 
 
 #: Config of each preset; the first is the default.

@@ -12,7 +12,6 @@ products (``OuterProductCell``). A single PE is the array of one row and one col
 config: FP32 in the order of k, or exact in fixed point.
 """
 
-import itertools
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Mux, Signal
@@ -248,7 +247,8 @@ class OuterProduct(FullyPipelined):
     Latency: ``product_stages + add_stages`` cycles from a word of the last operand to its sums, and 3 more where they are
     converted (``fixed``); with more than one PE, two more from the last word of the last operand to the first sums.
     Initiation interval: 1 cycle a word of ``i_w``; ``max(D, A, C)`` an operand, where A is the accumulator's turnaround
-    and C the preparation of an operand (``preparation``). Where that exceeds D, the difference is lost in stalls.
+    and C the cycles that an operand is prepared, 0 but with a LUT. Where that exceeds D, the difference is lost in stalls:
+    ``sim.model.pe.schedule_of`` gives them operand by operand.
     Backpressure: yes. With one PE ``i_w.ready`` depends on ``o.ready`` within a cycle. With more, complete sums go to a
     result memory of D words a row, and compute goes on while it is read: nothing is lost when K > rows.
     """
@@ -276,38 +276,8 @@ class OuterProduct(FullyPipelined):
         c = self.config
         return c.product_stages + c.add_stages + (2 if c.pes > 1 else 0) + (c.convert.stages if c.fixed else 0)
 
-    def preparation(self, operands):
-        """C of each operand: cycles that its preparation takes, from ``operands`` codes (K, rows). Here none."""
-        return [0] * len(operands)
-
     #: Stalls of the first operand besides its preparation.
     startup = 0
-
-    def schedule(self, operands, last):
-        """The cycle, counted from the first word, in which each operand of ``operands`` (K, rows) meets its first word.
-
-        ``last`` (K) marks the ends of tiles. For operands and words that always wait and results that are always taken:
-        an operand starts when the one before it is done and its sums are free, and when it is prepared, which begins when
-        the one before has been prepared and the one before that was released.
-        """
-        c = self.config
-        slots = max(c.words, c.turnaround)
-        starts, prepared = [], 0
-        for k, cycles in enumerate(self.preparation(operands)):
-            released = starts[k - 2] + c.words if k > 1 else prepared
-            prepared = max(prepared, released) + cycles if k else 0
-            starts.append(max(starts[-1] + slots, prepared) if k else 0)
-        return starts
-
-    def first_stalls(self, operands, last):
-        """Stalls before the first word."""
-        return self.preparation(operands)[0] + self.startup
-
-    def expected_stalls(self, operands, last):
-        """What ``stalls`` counts for ``operands`` (K, rows) in tiles that end at ``last`` (K), nothing outside stalling."""
-        starts = self.schedule(operands, last)
-        waits = sum(b - a - self.config.words for a, b in itertools.pairwise(starts))
-        return self.first_stalls(operands, last) + waits
 
     def operands(self, m):
         """Build the ``RowOperands`` and return it; a subclass may build more around it."""
