@@ -9,10 +9,10 @@ from zoetrope.golden.axi.axi_writer import write
 from zoetrope.hw.axi.axi_bursts import AxiBursts, AxiConfig
 from zoetrope.hw.axi.channels import Cause
 from zoetrope.hw.catalogue import find
-from zoetrope.sim.benches.axi.tb_axi_bursts import anywhere, expected_rows, without_refused
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.axi import arguments, command_rows
+from zoetrope.sim.stimulus.axi_bursts import anywhere, expected_rows, without_refused
 
 
 def by_hand(address, length, c):

@@ -9,10 +9,10 @@ from zoetrope.golden.formats import FP32, fp32, order_key
 from zoetrope.golden.tree.min_tree import min_tree
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.tree.min_tree import MinTree, MinTreeConfig, MinTreeStream
-from zoetrope.sim.benches.tree.tb_min_tree import corner_keys
 from zoetrope.sim.packing import pack, unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.min_tree import corner_keys
 
 
 def test_golden_by_hand():

@@ -16,7 +16,8 @@ Rejected:
 * Sums of groups in the pairing pass: one pass over the tokens less, in ceil(K / dst_lanes) + 2 of them, and wasted in the
   last iteration; with several tiles the groups are not known before the last.
 * All dst in local memory: a tile of a tenth of 67,320 tokens of 3,072 channels is 10 MB. The tile is a choice of the config.
-* Two memories of dst, one loaded while the other is used: hides what ``load_cycles`` says, at twice the memory.
+* Two memories of dst, one loaded while the other is used: hides the loads (``sim.model.matching.load_cycles``), at twice the
+  memory.
 """
 
 from amaranth import Const, Module, Mux, Signal
@@ -63,8 +64,8 @@ class Datm(wiring.Component):
     Errors: those of ``Status``, found before memory is read. What belongs to a job, weights and dst up to ``last``, is taken
     in any case, and the next job is right again.
 
-    Cycles without stalls, with a memory that answers ``memory`` cycles after it is asked: ``load_cycles``, ``pair_cycles``,
-    ``sum_cycles``, ``update_cycles``, ``top_k_cycles``; a pairing pass is (M - K) * ceil(K / dst_lanes) * ceil(d /
+    Cycles without stalls: ``load_cycles``, ``pair_cycles``, ``sum_cycles``, ``update_cycles`` and ``select_cycles`` of
+    ``sim.model.matching``, for any latency of the memory; a pairing pass is (M - K) * ceil(K / dst_lanes) * ceil(d /
     channel_lanes) and some 20 cycles a tile. ``outstanding`` tokens are asked for ahead; that covers a later memory where
     it takes less than they take to pair.
     Memories (all ``hw.memory.sram``): flags M, dst list, assignments M x (slot, distance), local dst, 4 src, weights, group
@@ -101,40 +102,6 @@ class Datm(wiring.Component):
                 payload_bits=c.slot_bits,
             )
         )
-
-    def pair_cycles(self, tokens, slots, channels, memory=1):
-        """Of one pairing pass, all tiles: (M - K) * groups * words, and of each tile the way of its first and last src.
-
-        ``memory``: cycles from a transfer of ``o_read`` to that of its word, with a word in every cycle then. Where dst fill
-        words of flags before the first src or behind the last, each costs a tile up to a cycle more.
-        """
-        words, tiles = self._words(channels), self._tiles(slots)
-        way = self.pairing.latency + words + memory + 6
-        return sum((tokens - slots) * -(-tile // self.config.dst_lanes) * words + way for tile in tiles)
-
-    def load_cycles(self, slots, channels, memory=1):
-        """Of loading all tiles for one pairing pass."""
-        return 1 + slots * self._words(channels) + len(self._tiles(slots)) * (4 + memory)
-
-    def sum_cycles(self, tokens, channels, memory=1):
-        """Of the sums of all groups, once; up to 2 more where few dst leave the search for src no start."""
-        words = self._words(channels)
-        period = max(words, GroupUpdate.spacing)
-        return (tokens - 1) * period + words + GroupUpdate.latency + 4 + memory
-
-    def update_cycles(self, tokens, slots, channels, memory=1):
-        """Of finding the nearest members, once, and of the exchange of dst."""
-        return self.sum_cycles(tokens, channels, memory) + 3 * slots
-
-    def top_k_cycles(self, tokens, slots, pairs):
-        """Of the selection; where dst fill words of flags before the first src, each costs a cycle more."""
-        return self.top_k.config.cycles(tokens - slots, pairs) + 6
-
-    def _words(self, channels):
-        return -(-channels // self.config.channel_lanes)
-
-    def _tiles(self, slots):
-        return [min(self.config.tile, slots - first) for first in range(0, slots, self.config.tile)]
 
     def elaborate(self, platform):
         m = Module()

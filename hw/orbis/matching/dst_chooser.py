@@ -16,9 +16,6 @@ from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 
-#: States passed over after a seed, so that seeds that differ in one bit give unrelated choices.
-WARM_UP = 32
-
 #: What seed 0 stands for: the state 0 of a xorshift never changes.
 ZERO_SEED = 0x6D2B79F5
 
@@ -27,6 +24,9 @@ ZERO_SEED = 0x6D2B79F5
 class DstChooserConfig:
     max_tokens: int = field(default=2048, metadata={"doc": "M at most"})
     mark_bits: int = field(default=32, metadata={"doc": "tokens whose marks are a word of memory; a power of two"})
+
+    #: States passed over after a seed, so that seeds that differ in one bit give unrelated choices.
+    warm_up = 32
 
     def __post_init__(self):
         checks.at_least(self, 2, "max_tokens")
@@ -52,14 +52,6 @@ class DstChooserConfig:
     @property
     def marks(self):
         return SramConfig(depth=-(-self.max_tokens // self.mark_bits), width=self.mark_bits)
-
-    def cycles(self, tokens, count, draws=None):
-        """From the transfer of a command to that of its status, without stalls; ``draws`` None for a given list."""
-        if tokens > self.max_tokens or not 0 < count < tokens:
-            return 1
-        if draws is None:
-            return -(-tokens // self.mark_bits) + 2 * count + 2
-        return WARM_UP + draws + 2
 
 
 class DstChooser(wiring.Component):
@@ -92,8 +84,8 @@ class DstChooser(wiring.Component):
     o : Out(stream of a token)
     o_status : Out(stream of the flags above), one a command, after all of ``o``
 
-    Cycles: ``config.cycles``, from command to status, without stalls: 34 and one for each draw, 1.4 a token on average; of a
-    given list, ceil(tokens / ``mark_bits``) to wipe the marks, 2 a token, and 2. Backpressure: yes.
+    Cycles, from command to status, without stalls (``sim.model.matching.chooser_cycles``): 34 and one for each draw, 1.4 a
+    token on average; of a given list, ceil(tokens / ``mark_bits``) to wipe the marks, 2 a token, and 2. Backpressure: yes.
     Memory: a bit a token, for given lists only. Area: 2.0 kGE beside it, for 2,048 tokens.
     Golden: ``golden.orbis.matching.dst_chooser.choose_and_count`` and ``check``.
 
@@ -182,7 +174,7 @@ class DstChooser(wiring.Component):
         """Token after token, chosen where a number below ``remaining`` is below ``needed``."""
         c = self.config
         # A number below 2**bits, where ``above`` = remaining - 1 has so many bits.
-        warm = Signal(range(WARM_UP))
+        warm = Signal(range(c.warm_up))
         above = Signal(c.count_bits)
         mask = Signal(c.count_bits)
         number = Signal(c.count_bits)
@@ -195,7 +187,7 @@ class DstChooser(wiring.Component):
 
         with m.State("WARM"):
             m.d.sync += [r.state.eq(after), warm.eq(warm + 1)]
-            with m.If(warm == WARM_UP - 1):
+            with m.If(warm == c.warm_up - 1):
                 m.d.sync += warm.eq(0)
                 m.next = "DRAW"
 

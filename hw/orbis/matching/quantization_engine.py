@@ -72,13 +72,6 @@ class QuantizationEngineConfig:
     def memory(self):
         return SramConfig(depth=self.words, width=MAGNITUDE_BITS * self.lanes)
 
-    def cycles(self, tokens, channels):
-        """From the transfer of a command to that of its status, without stalls."""
-        if not 0 < tokens <= self.max_tokens or not 0 < channels <= self.max_channels:
-            return 1
-        words = -(-channels // self.lanes)
-        return 2 * tokens * words + 2 * channels + 15
-
 
 class QuantizationEngine(FullyPipelined):
     """Codes, scales and weights of a matrix of tokens.
@@ -118,8 +111,8 @@ class QuantizationEngine(FullyPipelined):
     o_status : Out(stream of the flags above), one a command
 
     Latency: 3 cycles, from a word of the second pass to its codes. Initiation interval: 1 cycle a word. Backpressure: yes.
-    Cycles: ``config.cycles(tokens, channels)`` from command to status, without stalls: 2 x tokens x words + 2 x channels
-    + 15; 1 for a command that is refused.
+    Cycles, from command to status, without stalls (``sim.model.matching.quantization_cycles``): 2 x tokens x words
+    + 2 x channels + 15; 1 for a command that is refused.
     Memory: 15 bits a channel. Area: 24 kGE at 8 lanes and 64 channels: 8.1 the lanes' quotients, 9.5 the amax memory, below
     a kilobit in flip-flops, 2.1 scales and weights, 4.6 the rest.
     Golden: ``golden.orbis.matching.quantization_engine.engine``.

@@ -98,23 +98,6 @@ class TopKConfig:
         """From the heads being compared to the row being written."""
         return 1 + self.columns.stages
 
-    def cycles(self, entries, k):
-        """From the transfer of a command to that of its status, without stalls."""
-        if not entries or entries > self.max_entries or k > entries:
-            return 1
-        total = entries + self.sorter.stages + 3
-        if not k:
-            return total
-        rows, limit, span = -(-entries // self.lanes), -(-k // self.lanes), 1
-        while span < rows:
-            run = min(span, limit)
-            for base in range(0, rows, 2 * span):
-                first, second = min(run, rows - base), min(run, max(0, rows - base - span))
-                total += min(limit, first + second) + 1
-            total += self.merge_latency + 2
-            span *= 2
-        return total + k + 1
-
 
 class MergeLane(wiring.Component):
     """The heads of two runs in one column of the memory: takes the lesser, reads what follows it.
@@ -205,10 +188,10 @@ class TopK(FullyPipelined):
     o : Out(stream of the same), one entry a cycle
     o_status : Out(stream of ``too_many``: entries > ``max_entries``, ``k_too_large``: k > entries), one a command
 
-    Cycles: ``config.cycles(entries, k)``, from command to status, without stalls: n to take the entries, k to send them,
-    and between them, with R = n / lanes rows, ceil(log2 R) passes. A pass takes a cycle for each row that it writes, one
-    for each pair of runs, and ``merge_latency`` + 2: R (log2 R + 1) in all passes, and fewer where k is so small that runs
-    reach it. 13,500 entries of which 6,750 are wanted, 8 lanes: 39,561 cycles, 19,311 of them in passes.
+    Cycles, from command to status, without stalls (``sim.model.matching.top_k_cycles``): n to take the entries, k to send
+    them, and between them, with R = n / lanes rows, ceil(log2 R) passes. A pass takes a cycle for each row that it writes,
+    one for each pair of runs, and ``merge_latency`` + 2: R (log2 R + 1) in all passes, and fewer where k is so small that
+    runs reach it. 13,500 entries of which 6,750 are wanted, 8 lanes: 39,561 cycles, 19,311 of them in passes.
     Initiation interval: 1 cycle an entry, in and out. Backpressure: yes.
     Memory: 2 x ``max_entries`` entries, in ``lanes`` columns of one read and one write port.
     Area: 50 kGE at 8 lanes of 44 bits, beside the memory; 3.5 kGE with one lane, which takes 8 times the cycles in passes.
