@@ -12,16 +12,16 @@ nothing else::
 A row is written as soon as it is there, so a run that was interrupted goes on from what it has.
 """
 
-import argparse
 import inspect
 import json
 import sys
 import time
+from argparse import RawDescriptionHelpFormatter
 from dataclasses import dataclass
 from functools import partial
 
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.synth.costs import designs
 from zoetrope.synth.results import FOLDER
@@ -116,11 +116,11 @@ def record(name, job, jobs, found):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="zoetrope campaign",
         description=__doc__.partition(":")[0] + ".",
         epilog="examples:\n" + __doc__.partition("::\n\n")[2].partition("\n\nA row")[0],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CAMPAIGNS)}; all of them otherwise")
     parser.add_argument(

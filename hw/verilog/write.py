@@ -9,7 +9,6 @@ The text depends on the sources and the tool versions only, and a file is touche
 has these files as prerequisites does not run again for nothing.
 """
 
-import argparse
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from zoetrope.hw import catalogue, emit
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import table, write_if_changed
 from zoetrope.hw.verilog.lint import WAIVED, lint
 from zoetrope.hw.verilog.sidecar import describe
@@ -74,7 +73,7 @@ def _lint_all(pairs):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope verilog", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope verilog", description=__doc__.partition("\n")[0])
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
     parser.add_argument("--out", default="build/verilog", help="folder of the files (default: %(default)s)")

@@ -18,8 +18,10 @@ from xml.etree import ElementTree
 import numpy as np
 from cocotb_tools.runner import get_runner
 
-from zoetrope.hw import cache, catalogue
+from zoetrope.hw import cache
+from zoetrope.hw import catalogue as catalogue
 from zoetrope.hw.errors import UserError
+from zoetrope.sim.input.tensor_files import variables
 from zoetrope.sim.ports import interface
 from zoetrope.sim.record import CONTEXT, Context, Row
 from zoetrope.sim.run import build, toolchain
@@ -92,6 +94,7 @@ def simulate(
     seed=None,
     waves=None,
     tensors=None,
+    given=None,
     testcase=None,
     stall=None,
     netlist=None,
@@ -108,6 +111,8 @@ def simulate(
     seed : of all random data; the environment's ``SEED``, else derived from block and preset
     waves : whether to write a trace and a GTKWave save file; the environment's ``WAVES`` decides if it is set
     tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
+    given : what the user gave for them, by the option's name, for the line that says how to run it again; ``tensors``
+        itself where it is a path
     testcase : run only this test of the bench, or those of a sequence
     stall : run only under this stall pattern
     netlist : what to simulate in place of the component's Verilog: a function of component and name that returns Verilog,
@@ -152,7 +157,8 @@ def simulate(
         report = Report(block.name, label, seed, rows, time.perf_counter() - start, folder)
         fault = _fault(rows, folder)
         if fault:
-            again = f"  again: {rerun.format(seed)} WAVES=1\n  log: {relative(folder / 'sim.log')}"
+            origin = variables(_given(tensors) if given is None else given) if rerun.startswith("make") else ""
+            again = f"  again: {rerun.format(seed)} WAVES=1{origin}\n  log: {relative(folder / 'sim.log')}"
             raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
     return report
 
@@ -256,6 +262,10 @@ def _tensors(tensors, folder):
         np.savez(folder / "tensors.npz", **tensors)
         return str(folder / "tensors.npz")
     return str(Path(tensors).resolve()) if tensors else None
+
+
+def _given(tensors):
+    return {} if tensors is None or isinstance(tensors, Mapping) else {"tensors": str(tensors)}
 
 
 def _seed(seed, name):

@@ -4,7 +4,6 @@ Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. 
 board's own loader takes it. Placement starts from a given seed, so the same sources and tools give the same bitstream.
 """
 
-import argparse
 import hashlib
 import importlib
 import json
@@ -19,9 +18,10 @@ from pathlib import Path
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io
 
-from zoetrope.hw import cache, catalogue, emit
+from zoetrope.hw import cache, emit
+from zoetrope.hw import catalogue as catalogue
 from zoetrope.hw.board.demonstrator import Demonstrator, version_of
-from zoetrope.hw.errors import ToolError, UnknownName, UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, ToolError, UnknownName, UserError, command_line
 from zoetrope.hw.files import table
 
 BAUD = 1_000_000
@@ -316,7 +316,7 @@ def report_text(result):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope bitstream", description="The demonstrator for a board.")
+    parser = ArgumentParser(prog="zoetrope bitstream", description="The demonstrator for a board.")
     parser.add_argument("--board", help=f"one of {', '.join(BOARDS)}")
     parser.add_argument("--preset", help="of the demonstrator; the board's own otherwise")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the serial line (default: %(default)s)")

@@ -6,11 +6,10 @@ Rejected: geometry packed into as few words as it fits, eight bytes saved of an 
 reads before it writes. Counters of 64 bits: at 400 MHz those of 32 last for ten seconds of one head.
 """
 
-import argparse
 import enum
 
 from zoetrope.hw.axi.registers import Field, Register, markdown, register
-from zoetrope.hw.errors import command_line
+from zoetrope.hw.errors import ArgumentParser, command_line
 
 #: Of this register map; it changes when something in it moves or means something else.
 VERSION = 2
@@ -225,6 +224,6 @@ def document():
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope registers", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope registers", description=__doc__.partition("\n")[0])
     parser.parse_args(arguments)
     print(document(), end="")
