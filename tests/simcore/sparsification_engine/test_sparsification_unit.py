@@ -366,7 +366,7 @@ def test_rtl(preset):
         ({"add_stages": 5}, "add_stages must be 0 to 4, not 5"),
         ({"square_stages": 3}, "square_stages must be 0 to 2, not 3"),
         ({"difference_stages": 7}, "difference_stages must be 0 to 6, not 7"),
-        ({"tree_stages": 3}, "tree_stages must be 0 to 2 for 4 leaves, not 3"),
+        ({"tree_stages": 3}, "tree_stages must be 0 to 2, not 3: the tree has 2 levels"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):
