@@ -32,6 +32,11 @@ class Merge(NamedTuple):
     reciprocal_stages: int
     convert_stages: int
 
+    @classmethod
+    def of(cls, config):
+        """Those of a ``hw.softmax.tile_merge_unit.TileMergeUnitConfig``."""
+        return cls(*(getattr(config, name) for name in cls._fields))
+
     @property
     def factor(self):
         """Cycles from a tile's transfer until its factor is written: memory, comparison, subtraction, exponential."""

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Geometry, Settings, simcore
-from zoetrope.golden.simcore.computing_engine.computing_engine import Array, Job, S, cost
+from zoetrope.golden.simcore.computing_engine.computing_engine import Job, S
 from zoetrope.hw import catalogue
 from zoetrope.sim.model import cycles
+from zoetrope.sim.model.computing_engine import Array, cost
 from zoetrope.sim.model.cycles import Machine
 
 #: Tokens of a key tile: frames have 12, the text 5.

@@ -16,6 +16,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.memory.transpose_buffer import TransposeBuffer, TransposeBufferConfig
@@ -59,11 +60,8 @@ class TileArrayConfig:
     tile_bits: int = _size("tile_bits", 8)
 
     def __post_init__(self):
-        for name in ("max_channels", "max_tokens", "load_lanes", "slice_bits", "tile_bits"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.queue < 2:
-            raise ValueError(f"queue must be at least 2, not {self.queue}")
+        checks.at_least(self, 1, "max_channels", "max_tokens", "load_lanes", "slice_bits", "tile_bits")
+        checks.at_least(self, 2, "queue")
         c = self.array
         if not c.ragged or c.pes < 2:
             raise ValueError("the array must be ragged, and have more than one PE")
@@ -202,8 +200,9 @@ class TileArray(wiring.Component):
     slice of a frame travels once a frame. Rows that a slice lacks repeat its first: they ask for no table of their own, and
     are dropped behind the array.
 
-    Golden: ``golden.simcore.computing_engine.computing_engine.computing_engine`` and
-    ``golden.simcore.computing_engine.computing_engine.cycles``.
+    The whole is ``sim.model.computing_engine.engine_cycles``.
+
+    Golden: ``golden.simcore.computing_engine.computing_engine.computing_engine``.
     """
 
     def __init__(self, *, config):

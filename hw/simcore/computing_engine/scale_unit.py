@@ -26,6 +26,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, Float
@@ -41,9 +42,7 @@ class ScaleUnitConfig:
     stages: int = field(default=3, metadata={"doc": "register stages of the multipliers"})
 
     def __post_init__(self):
-        for name in ("lanes", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.at_least(self, 1, "lanes", "max_channels")
         if self.values not in (FP16, FP32):
             raise ValueError(f"values must be FP16 or FP32, not {self.values.name}")
         _ = self.multiply

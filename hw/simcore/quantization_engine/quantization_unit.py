@@ -29,6 +29,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, INT8, leading_zeros, shift_right_sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
@@ -50,11 +51,8 @@ class QuantizationUnitConfig:
     digits: int = field(default=2, metadata={"doc": "digits of a quotient found between two registers, 1 to 8"})
 
     def __post_init__(self):
-        for name in ("lanes", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.digits not in range(1, DIGITS + 1):
-            raise ValueError(f"digits must be 1 to {DIGITS}, not {self.digits!r}")
+        checks.at_least(self, 1, "lanes", "max_channels")
+        checks.between(self, 1, DIGITS, "digits")
 
     @property
     def words(self):
@@ -352,7 +350,7 @@ class QuantizationUnit(wiring.Component):
 
     Latency: ``latency`` cycles from a word to its codes; ``scale_latency`` from the ``end`` of measuring to the first scale.
     Initiation interval: 1 cycle a word, without a gap between tokens. Cycles from the first word to the last, of T tokens of
-    W words and d channels: ``cycles(T, W, d)`` = 2 T W + d + 2, with T W of each pass. Backpressure: yes; a scale that is
+    W words and d channels: 2 T W + d + 2 cycles, with T W of each pass. Backpressure: yes; a scale that is
     not taken holds up the second pass.
     Errors: as above; never a hang.
     Memory: ``words`` of lanes x 15 bits.
@@ -388,10 +386,6 @@ class QuantizationUnit(wiring.Component):
     @property
     def initiation_interval(self):
         return 1
-
-    def cycles(self, tokens, words, channels):
-        """From the first word of a matrix to the last of its second pass, nothing waiting, both included."""
-        return 2 * tokens * words + channels + self.scale_latency - 2
 
     def elaborate(self, platform):
         m = Module()

@@ -27,6 +27,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
@@ -76,15 +77,11 @@ class ReductionTreeConfig:
     convert_stages: int = field(default=1, metadata={"doc": "of the conversions to FP16, where scaled"})
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
-        for name in ("max_channels", "max_rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_channels", "max_rows")
         if self.outputs is None:
             object.__setattr__(self, "outputs", self.lanes)
-        if self.outputs not in (1 << k for k in range(self.lanes.bit_length())):
-            raise ValueError(f"outputs must be a power of two up to lanes, {self.lanes}, not {self.outputs!r}")
+        checks.power_of_two(self, "outputs", most=self.lanes, why="no more than lanes")
         check_parts(self, "multiply", "convert")
 
     @property
@@ -164,8 +161,8 @@ class ReductionTree(wiring.Component):
 
     Latency: 5 cycles from a word of the last row of a sum to the sum, plus the stages of both operators if scaled.
     Initiation interval: 1 cycle a word, without a gap between rows or sums, nor between matrices if the next job waits; but
-    where ``outputs`` are fewer than lanes a word that ends a sum takes a cycle for each word of ``o``: ``cycles``.
-    Backpressure: yes.
+    where ``outputs`` are fewer than lanes a word that ends a sum takes a cycle for each word of ``o``
+    (``sim.model.quantization_engine.reduction_cycles``). Backpressure: yes.
     Memory: ``words`` of lanes x (43 + log2(max_rows)) bits, a sum and two flags a channel.
     Errors: ``rows`` or ``channels`` of 0 count as 1, and beyond their maximum as the maximum. An infinity makes its sum that
     infinity; infinities of both signs, or a NaN, make it NaN. All set ``error``; other channels and sums are right.
@@ -192,12 +189,6 @@ class ReductionTree(wiring.Component):
     @property
     def initiation_interval(self):
         return 1
-
-    def cycles(self, rows, channels, n):
-        """Cycles of a matrix of ``rows`` rows of ``channels`` in sums of ``n`` rows, from the end of another to its own."""
-        c = self.config
-        words, out = -(-channels // c.lanes), -(-channels // c.outputs)
-        return rows * words + -(-rows // n) * (out - words)
 
     def elaborate(self, platform):
         m = Module()

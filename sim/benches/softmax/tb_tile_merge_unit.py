@@ -9,7 +9,6 @@ from zoetrope.golden.pe.fp16_pe import fp16_pe
 from zoetrope.golden.softmax import sfu
 from zoetrope.golden.softmax.tile_merge_unit import finish, merge, start
 from zoetrope.sim.inside.bench import bench_test
-from zoetrope.sim.model.numbers import numbers
 from zoetrope.sim.model.softmax import Merge, merge_cycles, merge_gapless
 from zoetrope.sim.packing import pack
 from zoetrope.sim.stimulus.codes import random_codes
@@ -147,7 +146,7 @@ async def reset_within_a_slice(bench):
 @bench_test(stalls=("none",))
 async def throughput(bench):
     """Slices take the cycles that ``merge_cycles`` says: a word a cycle where it says so."""
-    c, unit = bench.config, numbers(Merge, bench.config)
+    c, unit = bench.config, Merge.of(bench.config)
     gapless = merge_gapless(unit)
     for words in sorted({1, 2, gapless - 1, gapless}):
         for rows, tiles in ((1, 1), (1, 6), (2, 3), (c.rows, 3)):
