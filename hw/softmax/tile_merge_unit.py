@@ -46,6 +46,7 @@ from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.arith.reciprocal import Reciprocal, ReciprocalConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import check_parts, delayed, operator
 
@@ -389,7 +390,7 @@ class TileMergeUnit(wiring.Component):
             m.d.sync += beyond.eq(1)
         unequal = Signal(name="s0_unequal")
         m.d.comb += unequal.eq(~entry.first & i.last & ((index != last_index) | (count != last_count)))
-        self._flag(m, self.wrong_length, merging & (beyond | unequal))
+        sticky(m, self.wrong_length, merging & (beyond | unequal), self.clear)
 
         # A word is read, and what becomes of it written where it was; until then it is not read again.
         sram = Sram(config=SramConfig(depth=c.words << c.row_bits, width=c.lanes * 32))
@@ -457,13 +458,7 @@ class TileMergeUnit(wiring.Component):
                 o.results[k].eq(convert.o.as_value() & (late["count"] > k).replicate(16)),
             ]
             special.append(o.results[k].exponent == FP16.exponent_max)
-        self._flag(m, self.not_finite, valid & self.o.ready & Cat(*special).any())
-
-    def _flag(self, m, flag, cause):
-        with m.If(cause):
-            m.d.sync += flag.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += flag.eq(0)
+        sticky(m, self.not_finite, valid & self.o.ready & Cat(*special).any(), self.clear)
 
 
 #: Config of each preset; the first is the default.

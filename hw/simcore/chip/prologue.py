@@ -29,7 +29,7 @@ Rejected:
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -37,6 +37,7 @@ from amaranth.utils import exact_log2
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import exceeds
 from zoetrope.hw.simcore.chip.head_sizes import HeadSizes
 from zoetrope.hw.simcore.chip.matrix_words import MatrixWords, fork
 from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnit, PredictionUnitConfig
@@ -421,9 +422,9 @@ class Prologue(wiring.Component):
             wrong.eq(
                 ~u.sizes.video_tokens.any()
                 | ~job.channels.any()
-                | _exceeds(job.channels, c.max_channels)
-                | _exceeds(tokens, c.max_tokens)
-                | (job.predict & _exceeds(u.sizes.frame_tokens, c.prediction.max_rows))
+                | exceeds(job.channels, c.max_channels)
+                | exceeds(tokens, c.max_tokens)
+                | (job.predict & exceeds(u.sizes.frame_tokens, c.prediction.max_rows))
             ),
             u.sizes.start.eq(self.i_job.valid & self.i_job.ready & asked),
             start.eq(u.sizes.done & ~wrong),
@@ -479,11 +480,6 @@ def _once(m, sink, start, wanted, allowed, name):
     with m.Elif(sink.valid & sink.ready):
         m.d.sync += waiting.eq(0)
     return waiting
-
-
-def _exceeds(value, most):
-    """Whether ``value`` is above ``most``; constant where it has too few bits to be."""
-    return value > most if most < (1 << len(value)) - 1 else Const(0, 1)
 
 
 #: Config of each preset; the first is the default.

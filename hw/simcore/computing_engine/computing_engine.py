@@ -19,6 +19,7 @@ from amaranth.lib.wiring import In, Out
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import exceeds
 from zoetrope.hw.memory.transpose_buffer import TransposeBuffer, TransposeBufferConfig
 from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
@@ -359,9 +360,9 @@ class TileArray(wiring.Component):
             (job.rows == 0)
             | (job.operands == 0)
             | (job.outputs == 0)
-            | _exceeds(job.rows, c.array.rows)
-            | Mux(of_a, _exceeds(job.operands, limits[1]), _exceeds(job.operands, limits[0]))
-            | Mux(of_a, _exceeds(job.outputs, limits[0]), _exceeds(job.outputs, limits[1]))
+            | exceeds(job.rows, c.array.rows)
+            | Mux(of_a, exceeds(job.operands, limits[1]), exceeds(job.operands, limits[0]))
+            | Mux(of_a, exceeds(job.outputs, limits[0]), exceeds(job.outputs, limits[1]))
             | (kept & ((Value.cast(job.kind) != Value.cast(before.kind)) | (job.operands != before.operands)))
             | (kept_x & (job.rows > before.rows))
             | (kept_w & (job.outputs != before.outputs))
@@ -428,11 +429,6 @@ class TileArray(wiring.Component):
             m.d.sync += [word.eq(Mux(word_end, 0, word + 1)), behind.eq(left - c.array.outputs)]
             with m.If(word_end):
                 m.d.sync += row.eq(Mux(row_end, 0, row + 1))
-
-
-def _exceeds(number, limit):
-    """``number > limit``, where its bits allow that."""
-    return number > limit if limit < (1 << len(number)) - 1 else Const(0, 1)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from zoetrope.hw import checks
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, Float
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import delayed
 
@@ -160,7 +161,7 @@ class ScaleUnit(wiring.Component):
                     last_index[k].eq(Mux(beyond, c.words - 1, index)),
                     last_count[k].eq(Mux(beyond, c.lanes, lane + 1)),
                 ]
-        self._flag(m, self.too_long, taken & beyond)
+        sticky(m, self.too_long, taken & beyond, self.clear)
 
     def _multiply(self, m, sram, full, last_index, last_count):
         c = self.config
@@ -207,13 +208,7 @@ class ScaleUnit(wiring.Component):
                 o.values[k].eq(multiply.o.as_value() & (late["count"] > k).replicate(c.values.width)),
             ]
             special.append(o.values[k].exponent == c.values.exponent_max)
-        self._flag(m, self.not_finite, valid & self.o.ready & Cat(*special).any())
-
-    def _flag(self, m, flag, cause):
-        with m.If(cause):
-            m.d.sync += flag.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += flag.eq(0)
+        sticky(m, self.not_finite, valid & self.o.ready & Cat(*special).any(), self.clear)
 
 
 #: Config of each preset; the first is the default.

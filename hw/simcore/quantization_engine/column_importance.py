@@ -30,6 +30,7 @@ from zoetrope.hw import checks
 from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.simcore.quantization_engine.reduced_product import ReducedProduct, ReducedProductConfig
 from zoetrope.hw.simcore.quantization_engine.reduction_tree import ReductionTree, ReductionTreeConfig
 from zoetrope.hw.simcore.quantization_engine.sort_select import SortSelect, SortSelectConfig
@@ -217,10 +218,7 @@ class ColumnImportance(wiring.Component):
             self.o.valid.eq(sort.o.valid),
             sort.o.ready.eq(self.o.ready),
         ]
-        with m.If(self.o.valid & self.o.payload.error):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, self.o.valid & self.o.payload.error, self.clear)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.i_job.ready.eq(1), tree.clear.eq(fresh)]

@@ -31,6 +31,7 @@ from amaranth.utils import ceil_log2
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.simcore.quantization_engine.reduced_product import ReducedProduct, ReducedProductConfig
 from zoetrope.hw.simcore.quantization_engine.reduction_tree import ReductionTree, ReductionTreeConfig
@@ -446,10 +447,7 @@ class PredictionUnit(wiring.Component):
             o.columns.eq(Mux(columns < c.max_tiles, columns, c.max_tiles)),
             o.error.eq(wrong | tree.error | sort.error | (columns > c.max_tiles)),
         ]
-        with m.If(self.o_map.valid & o.error):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, self.o_map.valid & o.error, self.clear)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.i_job.ready.eq(1), start.eq(self.i_job.valid)]

@@ -32,6 +32,7 @@ from amaranth.utils import ceil_log2
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, INT8, leading_zeros, shift_right_sticky
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import Pipeline, delayed, register
 
@@ -476,10 +477,7 @@ class QuantizationUnit(wiring.Component):
             m.d.comb += getattr(self.o.payload, name).eq(signal)
 
         for flag, cause in ((self.not_finite, Cat(*wrong).any()), (self.too_long, word.beyond)):
-            with m.If(word.taken & cause):
-                m.d.sync += flag.eq(1)
-            with m.Elif(self.clear):
-                m.d.sync += flag.eq(0)
+            sticky(m, flag, word.taken & cause, self.clear)
         return valid
 
     def _value(self, m, code, word, k):

@@ -32,6 +32,7 @@ from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.pe.fixed_accumulator import FixedToFloat, FixedToFloatConfig
 from zoetrope.hw.stream import check_parts, delayed, register
@@ -198,10 +199,7 @@ class ReductionTree(wiring.Component):
         word, flags = self._sequence(m, advance, issue, wrong)
         totals, late = self._accumulate(m, advance, issue, word, flags, wrong)
         self._send(m, advance, totals, late)
-        with m.If(wrong):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, wrong, self.clear)
         return m
 
     def _sequence(self, m, advance, issue, wrong):

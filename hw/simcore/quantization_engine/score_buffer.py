@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 
 
@@ -136,10 +137,7 @@ class ScoreBuffer(wiring.Component):
             ]
         with m.Elif(self.o.ready):
             m.d.sync += valid.eq(0)
-        with m.If(wrong_write | (take & (row_outside | column_outside))):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, wrong_write | (take & (row_outside | column_outside)), self.clear)
         outside = column >= c.columns
         m.d.comb += [
             self.o.valid.eq(valid),

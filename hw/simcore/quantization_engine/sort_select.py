@@ -31,6 +31,7 @@ from amaranth.utils import ceil_log2
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.simcore.quantization_engine.reduction_tree import MAGNITUDE_BITS, magnitude_of
 from zoetrope.hw.stream import delayed
@@ -170,10 +171,7 @@ class SortSelect(wiring.Component):
         m = Module()
         build = self._serial if self.config.build == "serial" else self._bitonic
         build(m)
-        with m.If(self.o.valid & self.o.payload.error):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, self.o.valid & self.o.payload.error, self.clear)
         return m
 
     # Serial: the greatest that is not yet taken, again and again.

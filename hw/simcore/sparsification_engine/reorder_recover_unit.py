@@ -26,7 +26,7 @@ Rejected:
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -34,6 +34,7 @@ from amaranth.utils import ceil_log2
 
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
+from zoetrope.hw.logic import exceeds
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import Pipeline, delayed, register
 
@@ -215,9 +216,9 @@ class ReorderRecoverUnit(wiring.Component):
         ranked = Signal(c.count_shape)
         m.d.comb += [
             refused.eq(
-                _exceeds(asked.count, c.max_rows)
-                | _exceeds(asked.rows, c.max_rows)
-                | _exceeds(asked.words, c.max_words)
+                exceeds(asked.count, c.max_rows)
+                | exceeds(asked.rows, c.max_rows)
+                | exceeds(asked.words, c.max_words)
                 | (asked.words == 0)
                 | ((asked.mode == Mode.EXPAND) & (asked.count != ranked))
             ),
@@ -443,11 +444,6 @@ class ReorderRecoverUnit(wiring.Component):
             m.d.sync += ending.eq(head.last)
         with m.Elif(finished):
             m.d.sync += ending.eq(0)
-
-
-def _exceeds(value, most):
-    """``value > most``, for a field that may have no code above it."""
-    return value > most if most + 1 < 1 << len(value) else Const(0)
 
 
 def _population(m, bits):
