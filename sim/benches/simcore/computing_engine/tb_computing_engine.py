@@ -9,7 +9,8 @@ from zoetrope.golden.simcore.computing_engine.computing_engine import A, Job, S,
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_a
 from zoetrope.golden.softmax.sfu import sfu
 from zoetrope.hw.formats import INT8
-from zoetrope.hw.simcore.computing_engine.computing_engine import ACTIVITIES, ARRAYS
+from zoetrope.hw.simcore.computing_engine.computing_engine import ARRAYS
+from zoetrope.hw.simcore.computing_engine.tile_array import ACTIVITIES
 from zoetrope.sim.benches.memory.tb_transpose_buffer import mask_bits
 from zoetrope.sim.inside.bench import bench_test
 from zoetrope.sim.model.computing_engine import JOB_CYCLES, Array, cost, engine_cycles
