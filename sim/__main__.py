@@ -1,5 +1,5 @@
-"""What `python -m sim` was is `zoetrope sim` now."""
+"""What `zoetrope sim` was is `zoetrope sim` now."""
 
 import sys
 
-sys.exit("error: `python -m sim` is now `zoetrope sim`, or `make sim`")
+sys.exit("error: `zoetrope sim` is now `zoetrope sim`, or `make sim`")

@@ -1,5 +1,5 @@
-"""What `python -m synth` was is `zoetrope synth` now."""
+"""What `zoetrope synth` was is `zoetrope synth` now."""
 
 import sys
 
-sys.exit("error: `python -m synth` is now `zoetrope synth`, or `make synth`")
+sys.exit("error: `zoetrope synth` is now `zoetrope synth`, or `make synth`")

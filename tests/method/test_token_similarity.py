@@ -63,6 +63,15 @@ def test_a_table_that_points_to_a_removed_token_is_refused(small):
         table_error(q, k, v, [0, 0, 1, *range(3, 18)])
 
 
+@pytest.mark.parametrize("which", range(3))
+def test_what_is_no_number_is_refused(small, which):
+    small[which][1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match=f"{'qkv'[which]}: 1 values are NaN or infinite"):
+        sweep(*small, (3, 2, 3), [1.0])
+    with pytest.raises(ValueError, match=f"{'qkv'[which]}: 1 values are NaN or infinite"):
+        table_error(*(x.reshape(18, 5) for x in small), np.arange(18))
+
+
 @pytest.mark.parametrize("tokens", [None, [0, 5, 16]])
 def test_sweep_is_the_error_of_each_table(small, tokens):
     q, k, v = small
