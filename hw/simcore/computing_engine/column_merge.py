@@ -40,7 +40,7 @@ from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import check_parts, delayed
+from zoetrope.hw.stream import check_parts, delayed, operator
 
 _ONE = 0x3F800000
 
@@ -307,10 +307,8 @@ class ColumnMerge(wiring.Component):
             o.count.eq(count),
         ]
         for k in range(c.lanes):
-            multiply = FloatMultiply(config=c.multiply)
-            m.submodules[f"multiply_{k}"] = emit_once(multiply)
+            multiply = operator(m, f"multiply_{k}", FloatMultiply, c.multiply, advance)
             m.d.comb += [
-                multiply.en.eq(advance),
                 multiply.i.a.eq(word.values[k]),
                 multiply.i.b.eq(Mux(word.scaled[k], sram.r_data[0].word_select(k, 32), _ONE)),
                 o.values[k].eq(multiply.o),

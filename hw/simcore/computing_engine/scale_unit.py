@@ -32,7 +32,7 @@ from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, Float
 from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import delayed, operator
 
 
 @dataclass(frozen=True)
@@ -198,11 +198,9 @@ class ScaleUnit(wiring.Component):
         m.d.comb += [o.last.eq(late["last"]), o.end.eq(late["end"])]
         special = []
         for k in range(c.lanes):
-            multiply = FloatMultiply(config=c.multiply)
-            m.submodules[f"multiply_{k}"] = emit_once(multiply)
+            multiply = operator(m, f"multiply_{k}", FloatMultiply, c.multiply, advance)
             value = i.values[k].as_value()
             m.d.comb += [
-                multiply.en.eq(advance),
                 multiply.i.a.eq(delayed(m, advance, value, 1, f"s1_value_{k}", reset_less=True)[-1]),
                 multiply.i.b.eq(sram.r_data[0].word_select(k, 32)),
                 o.values[k].eq(multiply.o.as_value() & (late["count"] > k).replicate(c.values.width)),

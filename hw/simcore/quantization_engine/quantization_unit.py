@@ -41,7 +41,7 @@ from zoetrope.hw.simcore.quantization_engine.quantization_lane import (
     QuantizationLaneConfig,
 )
 from zoetrope.hw.simcore.quantization_engine.scale_divider import ScaleDivider, ScaleDividerConfig
-from zoetrope.hw.stream import delayed, register
+from zoetrope.hw.stream import delayed, operator, register
 
 
 @dataclass(frozen=True)
@@ -232,10 +232,8 @@ class QuantizationUnit(wiring.Component):
         maxima, wrong = [], []
         for k in range(c.lanes):
             x, counts, bad = self._value(m, i.x[k], word, k)
-            lane = QuantizationLane(config=c.lane)
-            m.submodules[f"lane_{k}"] = emit_once(lane)
+            lane = operator(m, f"lane_{k}", QuantizationLane, c.lane, advance)
             m.d.comb += [
-                lane.en.eq(advance),
                 lane.x.as_value().eq(delayed(m, advance, x, 1, f"s1_x_{k}", reset_less=True)[-1]),
                 lane.sign.eq(delayed(m, advance, counts & i.x[k].sign, 1, f"s1_sign_{k}", reset_less=True)[-1]),
                 lane.stored.as_value().eq(sram.r_data[0].word_select(k, MAGNITUDE.size)),

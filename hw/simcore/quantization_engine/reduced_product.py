@@ -15,7 +15,7 @@ from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP29, FP32
 from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig
-from zoetrope.hw.stream import delayed, register
+from zoetrope.hw.stream import delayed, operator, register
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,8 @@ class ReducedProduct(wiring.Component):
             m.d.sync += first.eq(x.payload.last)
 
         for k in range(c.lanes):
-            multiply = FloatMultiply(config=c.multiply)
-            m.submodules[f"multiply_{k}"] = emit_once(multiply)
+            multiply = operator(m, f"multiply_{k}", FloatMultiply, c.multiply, advance)
             m.d.comb += [
-                multiply.en.eq(advance),
                 multiply.i.a.eq(x.payload.value),
                 multiply.i.b.eq(self.i_w.payload[k]),
                 sums.products[k].eq(multiply.o),

@@ -35,7 +35,7 @@ from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.pe.fixed_accumulator import FixedToFloat, FixedToFloatConfig
-from zoetrope.hw.stream import check_parts, delayed, register
+from zoetrope.hw.stream import check_parts, delayed, operator, register
 
 #: Bits of the magnitude of a finite FP16 in units of 2**-24.
 MAGNITUDE_BITS = 40
@@ -341,9 +341,7 @@ class ReductionTree(wiring.Component):
         last_part, part, late = self._parts(m, onward, late)
         m.d.comb += advance.eq(~late["valid"] | (onward & last_part))
 
-        convert = FixedToFloat(config=c.to_float)
-        m.submodules.to_float = emit_once(convert)
-        m.d.comb += convert.en.eq(onward)
+        convert = operator(m, "to_float", FixedToFloat, c.to_float, onward)
         words = Cat(*(total.as_value() for total in totals))
         m.d.comb += convert.i.sums.eq(words.word_select(part, len(words) * c.outputs // c.lanes))
         results = [convert.o[k].as_value() for k in range(c.outputs)]
@@ -389,17 +387,10 @@ class ReductionTree(wiring.Component):
 
     def _scaled(self, m, advance, k, value, factor):
         c = self.config
-        multiply = FloatMultiply(config=c.multiply)
-        convert = FloatConvert(config=c.convert)
-        m.submodules[f"multiply_{k}"] = emit_once(multiply)
-        m.submodules[f"convert_{k}"] = emit_once(convert)
-        m.d.comb += [
-            multiply.en.eq(advance),
-            multiply.i.a.eq(value),
-            multiply.i.b.eq(factor),
-            convert.en.eq(advance),
-            convert.i.eq(multiply.o),
-        ]
+        multiply = operator(m, f"multiply_{k}", FloatMultiply, c.multiply, advance)
+        m.d.comb += [multiply.i.a.eq(value), multiply.i.b.eq(factor)]
+        convert = operator(m, f"convert_{k}", FloatConvert, c.convert, advance)
+        m.d.comb += convert.i.eq(multiply.o)
         return convert.o.as_value()
 
 

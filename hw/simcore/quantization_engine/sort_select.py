@@ -34,7 +34,7 @@ from zoetrope.hw.formats import FP16
 from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.simcore.quantization_engine.reduction_tree import MAGNITUDE_BITS, magnitude_of
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import delayed, operator
 from zoetrope.hw.tree.bitonic_sorter import BitonicSorter, BitonicSorterConfig
 
 #: A key: the magnitude of a score, whose order as an integer is its order as a number.
@@ -348,9 +348,7 @@ class SortSelect(wiring.Component):
         c = self.config
         advance = Signal()
         row = self._collected(m, advance)
-        sorter = BitonicSorter(config=c.sorter)
-        m.submodules.sorter = emit_once(sorter)
-        m.d.comb += sorter.en.eq(advance)
+        sorter = operator(m, "sorter", BitonicSorter, c.sorter, advance)
         for k in range(c.max_scores):
             m.d.comb += [
                 sorter.i[k].key.eq(Cat(row.keys[k] & row.there[k].replicate(KEY.size), row.there[k])),

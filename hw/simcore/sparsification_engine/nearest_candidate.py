@@ -6,9 +6,8 @@ from typing import NamedTuple
 from amaranth import Mux, Signal, Value
 from amaranth.utils import ceil_log2
 
-from zoetrope.hw.emit import emit_once
 from zoetrope.hw.simcore.sparsification_engine.squared_distance import NONE, WIDTH, LaneGroup
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import delayed, operator
 from zoetrope.hw.tree.min_tree import MinTree
 
 
@@ -46,10 +45,8 @@ def measure(m, c, issue, tokens, lines):
                 for b in range(c.banks):
                     with m.Case(b):
                         m.d.comb += candidate.eq(lines.banks[b].r_data[0])
-        group = LaneGroup(config=c.group)
-        m.submodules[f"group_{k}"] = emit_once(group)
+        group = operator(m, f"group_{k}", LaneGroup, c.group, issue.advance)
         m.d.comb += [
-            group.en.eq(issue.advance),
             group.x.as_value().eq(token),
             group.y.as_value().eq(candidate),
             group.first.eq(first),
@@ -103,9 +100,7 @@ def compare(m, c, issue, distances, done):
 
 def _tree(m, c, issue, which, distances, outcome, late):
     """The comparison tree of a beat's ``first`` or ``second`` token: the least distance, the index of the nearest."""
-    tree = MinTree(config=c.tree)
-    m.submodules[f"{which}_tree"] = emit_once(tree)
-    m.d.comb += tree.en.eq(issue.advance)
+    tree = operator(m, f"{which}_tree", MinTree, c.tree, issue.advance)
     for k, distance in enumerate(distances):
         m.d.comb += tree.i[k].eq(Mux(outcome.jobs[k][which], distance, NONE))
     index = Signal(c.index.index_bits, name=f"{which}_index")
