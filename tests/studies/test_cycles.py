@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Geometry, Settings, simcore
-from zoetrope.golden.simcore.computing_engine.computing_engine import Array, Job, S, cost
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.golden.simcore.computing_engine.computing_engine import Job, S
+from zoetrope.hw import catalogue
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
 from zoetrope.hw.simcore.quantization_engine.sort_select import SortSelect
 from zoetrope.sim.host.simcore import settings_of
 from zoetrope.sim.model import cycles
+from zoetrope.sim.model.computing_engine import Array, cost
 from zoetrope.sim.model.cycles import Machine
 
 #: Tokens of a key tile: frames have 12, the text 5.
