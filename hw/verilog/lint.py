@@ -3,10 +3,10 @@
 import importlib.util
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
+from zoetrope.hw import processes
 from zoetrope.hw.errors import ToolError
 
 #: Verilator warnings that say nothing about this Verilog, each with its reason. All others fail the lint.
@@ -27,7 +27,7 @@ def lint(verilog, module):
         (Path(workdir) / f"{module}.v").write_text(verilog)
         flags = ["--lint-only", "-Wall", "--top-module", module, *(f"-Wno-{name}" for name in WAIVED)]
         command = [binary, *flags, f"{module}.v"]
-        done = subprocess.run(command, cwd=workdir, env=os.environ | environment, capture_output=True, text=True)
+        done = processes.run(command, cwd=workdir, env=os.environ | environment, capture_output=True)
     return [line for line in done.stderr.splitlines() if line.startswith("%")]
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from zoetrope.hw import cache
+from zoetrope.hw import cache, processes
 from zoetrope.hw.errors import ToolError
 from zoetrope.sim.run import toolchain
 
@@ -155,7 +155,7 @@ def _run(work, command, environment=None):
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
         env = {**os.environ, "MAKEFLAGS": "", **(environment or {})}
-        done = subprocess.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT)
+        done = processes.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT)
         log.seek(0)
         lines = [line.strip() for line in log if line.strip()]
     if done.returncode:

@@ -1,15 +1,13 @@
 """Several benches at once, each in a process of its own, and the file of their results."""
 
 import json
-import multiprocessing
-import signal
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import asdict
 
 from zoetrope.hw.errors import UserError
 from zoetrope.sim.run.harness import RESULTS, BenchFailed, simulate
+from zoetrope.sim.run.workers import workers
 
 RESULTS_FILE = RESULTS / "results.json"
 _MEASURED = ("vectors", "mismatches", "cycles", "latency", "interval", "utilisation")
@@ -25,23 +23,12 @@ def run_all(runs, settings, jobs, told):
     seconds = _earlier_seconds()
     longest_first = sorted(runs, key=lambda run: -seconds.get(run, float("inf")))
     results = {}
-    # Workers start afresh: a fork would take over the threads of NumPy and of the video decoder in an unknown state.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, jobs), spawn, initializer=die_of_interrupts)
-    try:
+    with workers(jobs, "a bench's process") as pool:
         for future in as_completed([pool.submit(_run, *run, settings) for run in longest_first]):
             result = future.result()
             results[result["block"], result["preset"]] = result
             told(result, len(results))
-    except BrokenProcessPool:
-        raise UserError("a bench's process was killed; if memory ran out, run fewer at once: --jobs 1") from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     return [results[run] for run in runs]
-
-
-def die_of_interrupts():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process; one message of it is enough
 
 
 def _run(block, preset, settings):

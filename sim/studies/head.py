@@ -13,11 +13,9 @@ of the tokens. ``make sim`` ends with it.
 import argparse
 import json
 import math
-import multiprocessing
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +35,7 @@ from zoetrope.sim.input import clips
 from zoetrope.sim.model import cycles
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.run.native import Native
-from zoetrope.sim.run.suite import die_of_interrupts
+from zoetrope.sim.run.workers import workers
 
 ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
@@ -202,11 +200,8 @@ def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[st
 
 def _run_all(preset, matrices, geometry, settings, results, jobs, told):
     """Configuration to ``Found``; those with the most to do first."""
-    # Workers start afresh: a fork would take over threads in an unknown state.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, jobs), spawn, initializer=die_of_interrupts)
     found = {}
-    try:
+    with workers(jobs, "a process of the head") as pool:
         futures = {
             pool.submit(run, name, preset, matrices, geometry, replace(settings, **ABLATIONS[name])): name
             for name in ("FP16 only", "+ speculation", "+ rows skipped", "all, not grouped", "all")
@@ -219,10 +214,6 @@ def _run_all(preset, matrices, geometry, settings, results, jobs, told):
                 f"head {len(found)}/{len(futures)} {name}: {rtl.counters['cycles']:,} cycles, "
                 f"{found[name].elements:,} elements of A equal to the golden's, {seconds:.1f} s"
             )
-    except BrokenProcessPool:
-        raise UserError("a process of the head was killed; if memory ran out, run fewer at once: --jobs 1") from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     return {name: found[name] for name in ABLATIONS}
 
 

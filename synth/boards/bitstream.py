@@ -9,8 +9,6 @@ import hashlib
 import importlib
 import json
 import resource
-import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -19,7 +17,7 @@ from pathlib import Path
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io
 
-from zoetrope.hw import cache, catalogue, emit
+from zoetrope.hw import cache, catalogue, emit, processes
 from zoetrope.hw.board.demonstrator import Demonstrator, version_of
 from zoetrope.hw.errors import ToolError, UnknownName, UserError, command_line
 from zoetrope.hw.files import table
@@ -227,12 +225,8 @@ def place(commands, workdir, design_clock):
 
 
 def run_tool(command, workdir):
-    name = f"yowasp-{command[0]}"
-    beside = Path(sys.executable).with_name(name)  # the environment need not be activated
-    program = str(beside) if beside.exists() else shutil.which(name)
-    if program is None:
-        raise ToolError(f"cannot run {name}: it is not installed in this environment: pip install 'zoetrope[board]'")
-    done = subprocess.run([program, *command[1:]], cwd=workdir, capture_output=True, text=True)
+    program = processes.program(f"yowasp-{command[0]}")
+    done = processes.run([*program, *command[1:]], cwd=workdir, capture_output=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
         raise ToolError(f"{command[0]} failed (exit {done.returncode}): {' | '.join(lines)}")

@@ -124,7 +124,7 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
 
 
 def test_a_tool_that_is_missing_or_fails():
-    with pytest.raises(ToolError, match="cannot run yowasp-nextpnr-none: it is not installed in this environment: pip"):
+    with pytest.raises(ToolError, match="cannot run yowasp-nextpnr-none: it is not installed in this environment"):
         bitstream.run_tool(["nextpnr-none"], ".")
     with pytest.raises(ToolError, match="nextpnr-ecp5 failed"):
         bitstream.run_tool(["nextpnr-ecp5", "--no-such-option"], ".")
