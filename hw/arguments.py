@@ -16,11 +16,12 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from zoetrope.hw.errors import ArgumentParser, whole
+from zoetrope.hw.errors import ArgumentParser, UserError, whole
 
 
 class Parser(ArgumentParser):
@@ -116,7 +117,12 @@ def _key(key):
 
 
 def folder(path):
-    """The folder ``path``, made if it is not there."""
+    """The folder ``path``, made if it is not there. ``UserError`` where nothing can be written to it."""
     path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK):
+        raise UserError(f"cannot write to {path}: it is read-only")
     return path
