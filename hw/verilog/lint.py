@@ -101,8 +101,8 @@ def _shell(text):
 def lint_all(files, told=lambda name, fresh: None):
     """The lines of ``lint`` by file, of those that have any. ``files`` yields (name, module, Verilog).
 
-    Each module is linted once, and not again until it changes. Few files are in memory at a time. ``told`` is called as a file begins, with the number of
-    its modules that no file before it had.
+    Each module is linted once, and not again until it changes. Few files are in memory at a time. ``told`` is called as a
+    file begins, with the number of its modules that no file before it had.
     """
     jobs, modules, found = os.cpu_count() or 1, Modules(), {}
     with ThreadPoolExecutor(jobs) as pool:
