@@ -32,6 +32,7 @@ COMMANDS = {
     "study similarity": ("sim.studies.similarity", "what skipping similar tokens saves and costs, over tau"),
     "study matching": ("sim.studies.matching", "quality of token pairs: DATM against Bipartite Soft Matching"),
     "heads": ("sim.studies.simcore_heads", "random heads through SIMCORE by the thousand, each against the golden"),
+    "campaign": ("command.campaign", "the long checks: run what is stale, and write its rows"),
     "expected": ("synth.costs.expectations", "measure and commit gate counts of presets"),
     "readme": ("synth.report.readme", "measure and commit all costs, and render the README from them"),
 }

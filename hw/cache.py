@@ -1,7 +1,7 @@
 """The one cache: what was made once is not made again until something that it depends on changes.
 
 A result is kept under a key of content: the text of all that it was made from, and the versions of the tools. Where it is
-made from a module, the key has the text of that module and of every module of the project that it imports, itself or by
+made from a module, the key has the code of that module and of every module of the project that it imports, itself or by
 others (``closure``): editing one block makes anew what contains that block, and nothing else.
 
 Results are in the user's cache folder, in ``zoetrope``; ``ZOETROPE_CACHE`` names another one. An entry has a digest of its
@@ -67,15 +67,18 @@ def _version(package):
 
 
 def closure(*modules):
-    """A digest of the text of ``modules`` and of all modules of the project that they import, themselves or by others."""
-    waiting, texts = list(modules), {}
+    """A digest of the code of ``modules`` and of all modules of the project that they import, themselves or by others.
+
+    Comments and docstrings are no part of it: who explains a block better measures nothing anew.
+    """
+    waiting, codes = list(modules), {}
     while waiting:
         module = waiting.pop()
-        if module not in texts:
+        if module not in codes:
             path = _file(module)
-            texts[module] = path.read_text() if path else ""
-            waiting += _imports(path) if path else ()
-    return digest(*(f"{name}\n{texts[name]}" for name in sorted(texts)))
+            codes[module], imported = _read(path, path.stat().st_mtime_ns) if path else ("", ())
+            waiting += imported
+    return digest(*(f"{name}\n{codes[name]}" for name in sorted(codes)))
 
 
 @functools.cache
@@ -85,21 +88,35 @@ def _file(module):
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _imports(path):
-    """The modules of the project that the file at ``path`` imports, and those in its own folder."""
-    return _parsed(path, path.stat().st_mtime_ns)
-
-
 @functools.cache
-def _parsed(path, _):
+def _read(path, _):
+    """(the code of the file at ``path``, the modules that it imports: the project's, and those in its own folder)."""
+    text = path.read_text()
+    tree = ast.parse(text)
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return tuple(name for name in sorted(found) if _ours(name, path))
+    return _code(text, tree), tuple(name for name in sorted(found) if _ours(name, path))
+
+
+def _code(text, tree):
+    """``text`` without docstrings, lines of comments and empty lines. The same in every version of Python."""
+    docstrings, strings = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            strings.update(range(node.lineno + 1, node.end_lineno + 1))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            docstrings.update(range(node.lineno, node.end_lineno + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return "\n".join(
+        line
+        for n, line in lines
+        if n not in docstrings and (n in strings or (line.strip() and line.lstrip()[0] != "#"))
+    )
 
 
 def _ours(name, path):

@@ -55,7 +55,8 @@ def snake_case(name):
 def module_name(component):
     """The name of the one module of all components equal to this one: its own ``module_name``, or class and config hash."""
     own = getattr(component, "module_name", None)
-    digest = hashlib.sha256(repr(component.config).encode()).hexdigest()[:8]
+    config = re.sub(r"<class '[\w.]*?(\w+)'>", r"\1", repr(component.config))  # a class without where its file stands
+    digest = hashlib.sha256(config.encode()).hexdigest()[:8]
     return own or f"{snake_case(type(component).__name__)}_{digest}"
 
 
