@@ -97,6 +97,8 @@ def simulate(
     netlist=None,
     glue="",
     bench=None,
+    again=None,
+    out=RESULTS,
 ):
     """Run the bench of ``block`` and return its ``Report``.
 
@@ -107,7 +109,7 @@ def simulate(
     config : a config outside the presets
     seed : of all random data; the environment's ``SEED``, else derived from block and preset
     waves : whether to write a trace and a GTKWave save file; or of which cycles, "1000:2000"; the environment's ``WAVES``
-        decides if it is set
+        if None
     tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
     testcase : run only this test of the bench, or those of a sequence
     stall : run only under this stall pattern
@@ -115,6 +117,8 @@ def simulate(
         or the path of Verilog with the same ports
     glue : C++ that this Verilog calls by DPI
     bench : module of the bench; the block's own by default
+    again : the command that runs it again, with ``{seed}`` and ``{waves}`` in it; that of `make sim` by default
+    out : folder of the results
 
     Raises
     ------
@@ -131,7 +135,9 @@ def simulate(
     if importlib.util.find_spec(bench) is None:
         raise UserError(f"block {block.name} has no bench: there is no module {bench}")
     gates = " NETLIST=1" if callable(netlist) else ""
-    rerun = "SEED={}" if config is not None else f"make sim BLOCK={block.name} PRESET={label}{gates} SEED={{}}"
+    rerun = "SEED={seed} WAVES={waves}"
+    if config is None:
+        rerun = again or f"make sim BLOCK={block.name} PRESET={label}{gates} {rerun}"
     config = block.config(preset) if config is None else config
     seed = _seed(seed, f"{block.name}/{label}")
     waves = window(os.environ.get("WAVES") or (waves and ("1" if waves is True else waves)))
@@ -142,7 +148,7 @@ def simulate(
     chosen = _filter(testcase, stall)
     names = testcase if isinstance(testcase, str) else "-".join(testcase or ())
     parts = [block.name, label, names, stall or "", "netlist" if netlist else ""]
-    with _folder("-".join(filter(None, parts))) as folder:
+    with _folder(Path(out), "-".join(filter(None, parts))) as folder:
         rows = str(folder / "rows.jsonl")
         context = Context(block.component, config, seed, clocked, rows, _tensors(tensors, folder))
         (folder / "context.pickle").write_bytes(pickle.dumps(context))
@@ -153,7 +159,7 @@ def simulate(
         report = Report(block.name, label, seed, rows, time.perf_counter() - start, folder)
         fault = _fault(rows, folder)
         if fault:
-            again = f"  again: {rerun.format(seed)} WAVES={_around(rows)}\n  log: {relative(folder / 'sim.log')}"
+            again = f"  again: {rerun.format(seed=seed, waves=_around(rows))}\n  log: {relative(folder / 'sim.log')}"
             raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
     return report
 
@@ -166,9 +172,9 @@ def _verilog(component, top, netlist):
 
 
 @contextlib.contextmanager
-def _folder(name):
+def _folder(out, name):
     """An empty folder of results that no other process uses meanwhile."""
-    folder = RESULTS.absolute() / name
+    folder = out.absolute() / name
     with cache.locked(folder.parent / "locks" / name):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
