@@ -19,7 +19,8 @@ help:  ## list every target
 	@printf '\nVariables:\n'
 	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog)' 'PRESET=name' 'its preset; the default one otherwise' \
 	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'NETLIST=1' 'on synthesised gates, main blocks or BLOCK= (sim)' \
-	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' \
+	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own in an .npz: q, k, v of shape (frames, tokens, d), if you like grid = (frames, height, width) (sim)' \
+	  'GRID=HxW' 'height and width in tokens of the frames of an .npz without a grid, else the most square (sim)' \
 	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim)' \
 	  'LIBERTY=path' 'a standard-cell library, for um2, delay and power: some 15 minutes more for all blocks (synth, lanes, report)' 'ROUTE=1' 'Fmax of the PEs and of larger units, too: some 10 minutes more (synth)' 'FPGA=all' 'counts for ice40 or xilinx7, of all ecp5 designs, or all of these (synth)' \
 	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TWICE=1' 'build it again and compare the files (bitstream)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
@@ -37,7 +38,7 @@ $(READY): pyproject.toml setup.py
 	@touch $(READY)
 
 sim: $(READY)  ## run the benches on the sample clip, then one head through SIMCORE; compare every output with the goldens
-	@$(ZOETROPE) sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(if $(NETLIST),--netlist) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,FRAMES,frames)
+	@$(ZOETROPE) sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(if $(NETLIST),--netlist) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,GRID,grid) $(call opt,FRAMES,frames)
 
 test: $(READY)  ## run the whole test suite
 	@$(RUN) -m pytest -n 2 $(TESTS)

@@ -1,6 +1,5 @@
 """``zoetrope sim``: run the benches of one block or of all, on the sample clip or your own input, and tabulate them."""
 
-import argparse
 import os
 import sys
 
@@ -8,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole
 from zoetrope.sim.input import clips
 from zoetrope.sim.run import toolchain
 from zoetrope.sim.run.harness import RESULTS
@@ -33,12 +32,12 @@ def main(argv=None):
     toolchain.libpython()
 
     RESULTS.mkdir(parents=True, exist_ok=True)
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
+    tensors = clips.chosen(options)
     path = RESULTS / f"tensors-{os.getpid()}.npz"
     clips.save(path, tensors)
     console = Console() if sys.stdout.isatty() else Console(width=110)
     settings = {"seed": options.seed, "waves": options.waves or None, "tensors": path}
-    settings |= {"netlist": netlist.verilog if options.netlist else None}
+    settings |= {"given": tensors.given, "netlist": netlist.verilog if options.netlist else None}
 
     def told(result, done):
         console.print(_line(result, done, len(runs)), highlight=False)
@@ -51,7 +50,8 @@ def main(argv=None):
 
     console.print(_table(results))
     frames, tokens, d = tensors.q.shape
-    console.print(f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}", highlight=False)
+    told = f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}"
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
     if options.netlist:
         console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
     elif not options.block:
@@ -80,20 +80,19 @@ def _head(tensors, options, console):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="zoetrope sim", description=__doc__.partition(": ")[2])
+    parser = ArgumentParser(prog="zoetrope sim", description=__doc__.partition(": ")[2])
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="a preset of the block; its default one otherwise")
-    parser.add_argument("--seed", type=int, help="seed of the random vectors; derived from block and preset otherwise")
+    parser.add_argument(
+        "--seed", type=whole(), help="seed of the random vectors; derived from block and preset otherwise"
+    )
     parser.add_argument("--waves", action="store_true", help="write waves and a prepared GTKWave view")
     parser.add_argument(
         "--netlist", action="store_true", help="on synthesised gates: the main blocks, or the one of --block"
     )
-    parser.add_argument("--clip", help="any video file instead of the sample clip")
-    parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
-    parser.add_argument(
-        "--frames", type=head.number("frames"), help="frames of the head that is run at the end (default: few)"
-    )
-    parser.add_argument("--jobs", type=int, default=2, help="benches run at once (default 2)")
+    clips.add_options(parser)
+    parser.add_argument("--frames", type=whole(1), help="frames of the head that is run at the end (default: few)")
+    parser.add_argument("--jobs", type=whole(1), default=2, help="benches run at once (default 2)")
     return parser
 
 

@@ -56,13 +56,6 @@ class Parser(ArgumentParser):
         )
         self.add_argument("--name", help="of the block so changed; made of the changes otherwise")
 
-    def input(self):
-        """``--clip`` and ``--tensors``: where Q, K and V are from."""
-        self.add_argument("--clip", metavar="FILE", help="any video file instead of the sample clip")
-        self.add_argument(
-            "--tensors", metavar="NPZ", help="your own q, k, v of shape (frames, tokens, d), and their grid, in an .npz"
-        )
-
     def jobs(self, meaning="tools that run at a time (default: one a core)", default=None):
         self.add_argument("--jobs", metavar="N", type=whole(1), default=default, help=meaning)
 

@@ -42,8 +42,8 @@ class AxiConfig:
         longest = min(LONGEST_BURST, BOUNDARY // self.word_bytes)
         if not _power_of_two(self.burst, longest):
             raise ValueError(f"burst must be a power of two from 1 to {longest}, not {self.burst!r}")
-        if not 13 <= self.address_bits <= 64:
-            raise ValueError(f"address_bits must be 13 to 64, not {self.address_bits!r}")
+        if not 16 <= self.address_bits <= 64:
+            raise ValueError(f"address_bits must be 16 to 64, not {self.address_bits!r}")
         if not 1 <= self.length_bits <= 32:
             raise ValueError(f"length_bits must be 1 to 32, not {self.length_bits!r}")
         if self.outstanding < 2:

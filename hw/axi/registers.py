@@ -159,6 +159,10 @@ EXAMPLE = (
 _TAKEN = {"clk", "rst", "config", "signature", "metadata", "elaborate", "latency", "initiation_interval"}
 _TAKEN |= set(lite_signatures(WORD_BITS, WORD_BITS))
 
+#: Of the pins of ``RegistersPins``.
+PREFIX = "s_axil"
+_TAKEN |= set(lite_pins(PREFIX, WORD_BITS, WORD_BITS))
+
 
 @dataclass(frozen=True)
 class RegistersConfig:
@@ -313,13 +317,13 @@ class RegistersPins(wiring.Component):
 
     def __init__(self, *, config):
         self.config = config
-        super().__init__(lite_pins("s_axil", config.address_bits, WORD_BITS) | dict(config.ports()))
+        super().__init__(lite_pins(PREFIX, config.address_bits, WORD_BITS) | dict(config.ports()))
 
     def elaborate(self, platform):
         m = Module()
         registers = Registers(config=self.config)
         m.submodules.registers = emit_once(registers)
-        connect_lite(m, self, "s_axil", registers)
+        connect_lite(m, self, PREFIX, registers)
         for name, member in self.config.ports():
             inner, outer = getattr(registers, name), getattr(self, name)
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)

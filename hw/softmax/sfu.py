@@ -381,8 +381,10 @@ class Sfu(wiring.Component):
     Published: 0.23 mm2 at 32 nm, 151 kGE, 11 mW, and what it is used for (SIMPICKER IV-C, V-A, Table II); not its lanes, nor
     its structure. Four lanes of 3-stage operators are 160 kGE here, 40 % of it FP32 multipliers, 25 % exponentials.
 
-    Accuracy: results of either mode within 0.51 ulp of FP16 of float64, 1 / s within 8 ulp of FP32, for rows of 26 to 17,550
-    elements; ``zoetrope study softmax`` measures it.
+    Accuracy: results of either mode within 0.51 ulp of FP16 of float64, 1 / s within 8 ulp of FP32, measured on normal
+    scores and on those of a clip, rows of 26 to 17,550 elements (``zoetrope study softmax``). Rows can be made in
+    which every addition rounds the same way, and ``scale`` times a score of 60,000 is rounded to 1/512: what holds for
+    every row is ``golden.reference.sfu_bounds``.
 
     Parameters
     ----------

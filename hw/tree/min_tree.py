@@ -31,6 +31,8 @@ class MinTreeConfig:
         for name in ("leaves", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        if self.width > 64:
+            raise ValueError(f"width must be at most 64, not {self.width!r}")
         if self.stages not in range(self.levels + 1):
             raise ValueError(f"stages must be 0 to {self.levels} for {self.leaves} leaves, not {self.stages!r}")
 

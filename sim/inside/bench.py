@@ -37,6 +37,7 @@ from cocotb.simtime import get_sim_time
 from cocotb.triggers import First, RisingEdge, Timer
 from cocotb.types import Logic
 
+from zoetrope.sim.input.tensor_files import guess
 from zoetrope.sim.payloads import as_rows, to_integers
 from zoetrope.sim.ports import interface
 from zoetrope.sim.record import CONTEXT, PERIOD, Row
@@ -60,7 +61,10 @@ def _context():
 @functools.cache
 def _tensors(path):
     with np.load(path) as arrays:
-        return MappingProxyType({name: arrays[name] for name in arrays.files})
+        found = {name: arrays[name] for name in arrays.files}
+    if "grid" not in found and "q" in found:
+        found["grid"] = np.array(guess(found["q"].shape))
+    return MappingProxyType(found)
 
 
 def bench_test(stalls=STALLS, **parameters):
@@ -121,7 +125,7 @@ class Bench:
     config, component : of the block under test; the component is only there to be asked, it is not elaborated
     stall : the stall pattern of this run
     rng : ``np.random.Generator``, seeded by the run's seed and the test's name
-    tensors : the harness's ``.npz`` as a mapping of arrays, or None
+    tensors : the harness's ``.npz`` as a mapping of arrays, with the grid guessed where it has none, or None
     dut : the simulator's handle of the block, for a model of a bus that drives pins of its own
     cycle : clock edges since the test began
     """

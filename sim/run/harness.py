@@ -20,6 +20,7 @@ from cocotb_tools.runner import get_runner
 
 from zoetrope.hw import cache, catalogue
 from zoetrope.hw.errors import UserError
+from zoetrope.sim.input.tensor_files import variables
 from zoetrope.sim.record import CONTEXT, Context, Row
 from zoetrope.sim.run import build, toolchain
 from zoetrope.sim.run.waves import environment as waves_environment
@@ -92,6 +93,7 @@ def simulate(
     seed=None,
     waves=None,
     tensors=None,
+    given=None,
     testcase=None,
     stall=None,
     netlist=None,
@@ -111,6 +113,8 @@ def simulate(
     waves : whether to write a trace and a GTKWave save file; or of which cycles, "1000:2000"; the environment's ``WAVES``
         if None
     tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
+    given : what the user gave for them, by the option's name, for the line that says how to run it again; ``tensors``
+        itself where it is a path
     testcase : run only this test of the bench, or those of a sequence
     stall : run only under this stall pattern
     netlist : what to simulate in place of the component's Verilog: a function of component and name that returns Verilog,
@@ -159,7 +163,9 @@ def simulate(
         report = Report(block.name, label, seed, rows, time.perf_counter() - start, folder)
         fault = _fault(rows, folder)
         if fault:
-            again = f"  again: {rerun.format(seed=seed, waves=_around(rows))}\n  log: {relative(folder / 'sim.log')}"
+            origin = variables(_given(tensors) if given is None else given) if rerun.startswith("make") else ""
+            rerun = rerun.format(seed=seed, waves=_around(rows)) + origin
+            again = f"  again: {rerun}\n  log: {relative(folder / 'sim.log')}"
             raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
     return report
 
@@ -274,6 +280,10 @@ def _tensors(tensors, folder):
         np.savez(folder / "tensors.npz", **tensors)
         return str(folder / "tensors.npz")
     return str(Path(tensors).resolve()) if tensors else None
+
+
+def _given(tensors):
+    return {} if tensors is None or isinstance(tensors, Mapping) else {"tensors": str(tensors)}
 
 
 def _seed(seed, name):

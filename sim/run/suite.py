@@ -16,7 +16,7 @@ _MEASURED = ("vectors", "mismatches", "cycles", "latency", "interval", "utilisat
 
 
 def run_all(runs, settings, jobs, told):
-    """Run the benches of ``runs``, pairs of a block's entry and a preset, ``jobs`` at a time, the longest of last time first.
+    """Run the benches of ``runs``, pairs of a block's entry and a preset, ``jobs`` at a time, the longest one first.
 
     ``settings`` are keywords of ``simulate``. Returns a dict for each, in the order of ``runs``: block, preset, sim, seed,
     what ``Report`` has (None if the bench did not start), ``error`` (None if it passed), ``seconds`` and ``rows``.

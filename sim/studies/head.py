@@ -10,7 +10,6 @@ the same machine and of the paper's size, which is not simulated. Frames are few
 of the tokens. ``make sim`` ends with it.
 """
 
-import argparse
 import json
 import math
 import sys
@@ -29,9 +28,11 @@ from zoetrope.golden.reference import attention
 from zoetrope.golden.simcore.chip.simcore import Geometry, Result, Settings, simcore
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, SPATIAL, TEMPORAL
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole
+from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
 from zoetrope.sim.host.simcore import Run, SimcoreError, on_native, settings_of, token_bytes
 from zoetrope.sim.input import clips
+from zoetrope.sim.input.tensor_files import options as options_of
 from zoetrope.sim.model import cycles
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.run.native import Native
@@ -96,7 +97,6 @@ class Head(NamedTuple):
     """What was found. ``found``, ``errors``, the rms of A's error over the rms of A, and ``models``, by configuration."""
 
     source: str
-    grid_known: bool
     preset: str
     clip_frames: int
     geometry: Geometry
@@ -131,7 +131,7 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     try:
         results = {each: goldens(matrices, geometry, own) for each, own in settings.items()}
     except ValueError as error:
-        raise HeadRefused(f"{tensors.source}: {error}") from error
+        raise HeadRefused(f"{_name(tensors)}: {error}") from error
     models = {each: modelled(results[each], geometry, own, each) for each, own in settings.items()}
     Native.build(block.component(config=config), block.name)
     found = _run_all(preset, matrices, geometry, settings[preset], results[preset], jobs, told)
@@ -141,7 +141,6 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     errors = {name: _rms(each.result.a[chosen].astype(np.float64) - exact, exact) for name, each in found.items()}
     return Head(
         tensors.source,
-        tensors.grid is not None,
         preset,
         len(tensors.q),
         geometry,
@@ -155,8 +154,8 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
 
 def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry:
     """Of the first ``frames``. ``HeadRefused`` names every size above the machine's, and says what would be right."""
-    most, tokens, d = tensors.q.shape
-    _, height, width = tensors.grid or (most, 1, tokens)
+    tokens, d = tensors.q.shape[1:]
+    most, height, width = tensors.grid
     fit = min(most, config.max_frames, config.max_tokens // tokens)
     count = min(frames, most) if frames else max(1, min(fit, TOKENS // tokens))
     limits = (
@@ -171,10 +170,24 @@ def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry
         return Geometry(count, height, width)
     advice = ""
     if height > config.max_height or width > config.max_width:
-        advice = "; `zoetrope clips --crop ROWS COLUMNS --save part.npz` keeps the centre of a video's frames"
-        if not tensors.grid:
-            advice = f"; without a `grid` in the .npz a frame is one row: add the integers {most}, height, width"
-    raise HeadRefused(f"{tensors.source}: simcore {preset} does not take {', '.join(wrong)}{advice}")
+        advice = _smaller(tensors, min(height, config.max_height), min(width, config.max_width))
+    raise HeadRefused(f"{_name(tensors)}: simcore {preset} does not take {', '.join(wrong)}{advice}")
+
+
+def _name(tensors: clips.Tensors) -> str:
+    """The name of the clip or file, without what else its source says."""
+    return tensors.source.partition(": ")[0]
+
+
+def _smaller(tensors: clips.Tensors, rows: int, columns: int) -> str:
+    """How to come to frames of ``rows`` x ``columns`` tokens of the same clip or file."""
+    if tensors.guessed:
+        return "; the height and width of its frames were guessed: GRID=HxW, or --grid HxW, gives them"
+    if "tensors" not in tensors.given:
+        command = f"zoetrope clips{options_of(tensors.given)} --crop {rows} {columns} --save part.npz"
+        return f"; `{command}` keeps the centre of a video's frames, and --tensors part.npz takes it"
+    most, height, width = tensors.grid
+    return f"; save a part: q.reshape({most}, {height}, {width}, -1)[:, :{rows}, :{columns}], and its grid"
 
 
 def goldens(matrices, geometry: Geometry, settings: Settings) -> dict[str, Result]:
@@ -192,9 +205,10 @@ def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[st
     """Modelled cycles, bound and fitted, of each configuration, in slices and key tiles as ``preset`` has them."""
     arrays = cycles.machine(_config(preset).engine)
     work = {name: cycles.work(result, geometry, settings.keys) for name, result in results.items()}
+    p_bits = {name: P_BITS if replace(settings, **ABLATIONS[name]).quantize else None for name in work}
     return {
         "bound": {name: cycles.bound(each, arrays) for name, each in work.items()},
-        "fitted": {name: cycles.fitted(each, arrays) for name, each in work.items()},
+        "fitted": {name: cycles.fitted(each, arrays, p_bits[name]) for name, each in work.items()},
     }
 
 
@@ -235,9 +249,10 @@ def run(name, preset, matrices, geometry, settings) -> tuple[Run, float]:
 
 
 def _patience(geometry, config):
-    """Cycles of a head that is taken to hang."""
+    """Cycles of a head that is taken to hang. A small slice and key tile take some 1,700 cycles, however few products."""
     products = 2 * geometry.tokens**2 * config.max_channels
-    return 1_000_000 + 5 * products // (config.engine.fp16.rows * config.engine.fp16.outputs)
+    slices, tiles = (geometry.frames * -(-geometry.rows // size) for size in (config.engine.fp16.rows, config.keys))
+    return 1_000_000 + 5 * products // (config.engine.fp16.rows * config.engine.fp16.outputs) + 10_000 * slices * tiles
 
 
 def compared(name, rtl: Run, result: Result, seconds=0.0) -> Found:
@@ -426,6 +441,9 @@ def _table(title, heads, rows, text=0):
     return shown
 
 
+_SMALL = f"Frames of fewer than {cycles.LEAST} tokens: what is around the arrays is not hidden, and fitted is too low."
+
+
 def notes(found: dict) -> str:
     """What the tables mean, and why ours are not the paper's."""
     everything, dense = found["runs"]["all"], found["runs"]["FP16 only"]
@@ -438,7 +456,9 @@ def notes(found: dict) -> str:
         f"{elements:,} elements of A compared, all equal to the golden's. Memory answers after {found['latency']} cycles.",
         f"error of A: {few}rms, against dense attention in float64. tiles: cycles between prologue and recovery.",
         "waiting: operands had not come; stalled: sums or slices were not ready; blocked: results were not taken.",
-        "bound, fitted: models, not measurements: products over multipliers, passes of the arrays (sim.model.cycles).",
+        "bound, fitted: models, not measurements: products over multipliers; passes of the arrays, and sorts "
+        "(sim.model.cycles).",
+        *([_SMALL] if found["geometry"]["height"] * found["geometry"]["width"] < cycles.LEAST else []),
         f"Arrays, FP16 and LUT, rows x multipliers: {preset} {arrays[preset]}; {paper} {arrays[paper]}.",
         "Why not the paper's figures:",
         "- It times whole models, with layers that no feature shortens; this is one head. Its baseline is not slow: "
@@ -470,8 +490,6 @@ def report(head: Head, console: Console, picture: Path = PICTURE):
     for table in tables(found):
         console.print(table)
     console.print(notes(found), highlight=False)
-    if not head.grid_known:
-        console.print(f"grid unknown: a frame is taken as one row of {head.geometry.rows} tokens", highlight=False)
     picture.parent.mkdir(parents=True, exist_ok=True)
     plot(head, picture)
     console.print(f"numbers: {relative(RESULTS_FILE)}, picture: {relative(picture)}", highlight=False)
@@ -528,16 +546,13 @@ def mosaic(kind: np.ndarray, g: Geometry) -> np.ndarray:
 
 
 def _options(argv):
-    parser = argparse.ArgumentParser(prog="zoetrope head", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
-    parser.add_argument(
-        "--frames", type=number("frames"), help=f"frames, from the first on (default: about {TOKENS} tokens)"
-    )
+    parser = ArgumentParser(prog="zoetrope head", description=__doc__.partition("\n")[0])
+    clips.add_options(parser)
+    parser.add_argument("--frames", type=whole(1), help=f"frames, from the first on (default: about {TOKENS} tokens)")
     parser.add_argument("--preset", default=PRESET, help=f"the machine (default {PRESET})")
     parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
     parser.add_argument("--tau", type=float, default=Settings.tau, help="threshold on the distance (default 2.5)")
-    parser.add_argument("--jobs", type=number("jobs"), default=2, help="configurations run at once (default 2)")
+    parser.add_argument("--jobs", type=whole(1), default=2, help="configurations run at once (default 2)")
     parser.add_argument("--out", type=Path, default=PICTURE, help="picture, .svg or .png")
     options = parser.parse_args(argv)
     if options.out.suffix not in (".svg", ".png"):
@@ -549,17 +564,6 @@ def _options(argv):
     return options
 
 
-def number(name):
-    """The type of an option that is a whole number of at least 1."""
-
-    def of(text):
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"{name} must be a whole number of at least 1, not {text}")
-        return int(text)
-
-    return of
-
-
 def say(line):
     print(line, flush=True)
 
@@ -567,10 +571,10 @@ def say(line):
 @command_line
 def main(argv=None):
     options = _options(argv)
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
+    tensors = clips.chosen(options)
     changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(f"input: {tensors.source}", highlight=False)
+    console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
     head = measured(tensors, options.preset, options.frames, options.jobs, say, **changes)
     report(head, console, options.out)
 

@@ -6,7 +6,6 @@ which: ``--first N`` begins with that one. A head's sizes, switches, numbers, ma
 follow from the seed and its number; with ``--faults`` every other head must end with an error.
 """
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from zoetrope.golden.formats import FP16, is_finite
 from zoetrope.golden.simcore.chip.simcore import Geometry, Settings, simcore
 from zoetrope.hw import catalogue
 from zoetrope.hw.axi.registers import describe
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.simcore.chip.simcore_registers import REGISTERS, Cause
 from zoetrope.sim.host.simcore import SWITCHES, Addresses, SimcoreError, on_native, settings_of, token_bytes
 from zoetrope.sim.run.native import Native, NativeError
@@ -356,7 +355,7 @@ def campaign(native, c, count, seed, *, first=0, faults=False, progress=None):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="zoetrope heads", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope heads", description=__doc__.partition("\n")[0])
     parser.add_argument("--preset", default="tiny", help="of simcore (default tiny)")
     parser.add_argument("--heads", type=int, default=1000, help="how many (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of all of them (default 0)")

@@ -5,8 +5,6 @@ last place of
 FP16 at the ideal value, 2**-24 where that is subnormal; half a unit is what any result rounded to FP16 may be off.
 """
 
-import argparse
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +12,7 @@ from rich.table import Table
 from zoetrope.golden import reference
 from zoetrope.golden.formats import FP16, FP32, fp32, to_float64
 from zoetrope.golden.softmax.sfu import sfu
-from zoetrope.hw.errors import command_line
+from zoetrope.hw.errors import ArgumentParser, command_line
 from zoetrope.sim.input import clips
 
 #: Elements and number of the rows of seeded scores: tokens of a frame's column, of a frame, and of thirteen frames.
@@ -73,11 +71,12 @@ def table(tensors):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="zoetrope study softmax", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
+    parser = ArgumentParser(prog="zoetrope study softmax", description=__doc__.partition("\n")[0])
+    clips.add_options(parser)
     options = parser.parse_args(argv)
-    rows = table(clips.load(clip=options.clip, tensors=options.tensors))
+    tensors = clips.chosen(options)
+    print(f"input: {tensors.source}")
+    rows = table(tensors)
     heads = ("data", "p max", "p mean", "p subnormal or 0", "e max", "e mean", "1/s max, ulp of FP32")
     shown = Table(*heads, title="softmax against float64; p and e in ulp of FP16")
     for name, f in rows.items():

@@ -11,18 +11,17 @@ whole job of a head, by its own formulas of cycles, and counted by the generic f
 the array's. What it is set against is the array, in FP16 lanes of this project and in those that SIMPICKER publishes.
 """
 
-import argparse
 import dataclasses
 import sys
 
 import numpy as np
 
-from zoetrope.golden.arith.channel_amax import channel_amax
 from zoetrope.golden.orbis.matching.datm import match, weights
 from zoetrope.golden.orbis.matching.dst_chooser import choose
 from zoetrope.golden.orbis.matching.quantization_engine import encode, quantize
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import channel_amax
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import table
 from zoetrope.hw.orbis.matching.datm import Datm
 from zoetrope.hw.orbis.matching.distance_accumulation_unit import FORMS, DistanceAccumulator
@@ -241,7 +240,7 @@ def _mean(x, run):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope matching-budget", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope matching-budget", description=__doc__.partition("\n")[0])
     parser.add_argument("--ratio", type=float, default=RATIO, help="K as a share of M (default: %(default)s)")
     parser.add_argument("--pairings", type=int, help="of a job; as many as the clip needs to 1 %% otherwise")
     parser.add_argument("--out", default="build/synth", help=f"folder of {RESULT} (default: %(default)s)")

@@ -14,13 +14,12 @@ Digests alone would not see a tool that counts otherwise under the same version;
 again, which is more than half an hour on one core.
 """
 
-import argparse
 import itertools
 import json
 import sys
 
 from zoetrope.hw import cache, catalogue, files
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.synth.costs import runs
 from zoetrope.synth.results import FOLDER
 
@@ -63,7 +62,7 @@ def _name(block, preset):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope expected", description=__doc__.partition(":")[0] + ".")
+    parser = ArgumentParser(prog="zoetrope expected", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="one preset instead of all but the default ones")
     parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")

@@ -6,7 +6,6 @@ share: the LUT buffer or the slice generator, the conversion of fixed-point sums
 that lanes are compared by their logic; Fmax is that of the default number of stages.
 """
 
-import argparse
 import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from zoetrope.golden.pe.lut_pe import lut_pe
 from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import dequantize, quantize
 from zoetrope.hw import cache, emit
-from zoetrope.hw.errors import command_line
+from zoetrope.hw.errors import ArgumentParser, command_line
 from zoetrope.hw.files import table
 from zoetrope.hw.pe.aligned_pe import AlignedPE, AlignedPEConfig
 from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
@@ -238,7 +237,7 @@ def plot(rows, path):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope lanes", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope lanes", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--out", default="build/synth", help="folder of lanes.json and lanes.svg (default: %(default)s)"
     )

@@ -8,7 +8,6 @@ alone; ``--machines`` the machines, the checks of their method and the matching 
 and fails where the README is not what that file renders to.
 """
 
-import argparse
 import functools
 import json
 import re
@@ -18,7 +17,7 @@ from pathlib import Path
 from zoetrope.golden.method.token_similarity import PAPER_TAU
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import overhead
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.sim.input import clips
 from zoetrope.sim.studies import accuracy, head, matching, similarity, softmax_accuracy, speculation
 from zoetrope.synth.boards import bitstream
@@ -391,7 +390,7 @@ def _made(command, results):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope readme", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope readme", description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="measure and change nothing; exit 1 where a table differs")
     parser.add_argument("--head", action="store_true", help="measure and render the head")
     parser.add_argument("--machines", action="store_true", help="measure and render the sums of modules, and checks")

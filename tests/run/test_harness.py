@@ -20,7 +20,7 @@ from zoetrope.hw.errors import ToolError, UnknownName, UserError
 from zoetrope.sim.inside import bench
 from zoetrope.sim.payloads import to_integers, to_rows
 from zoetrope.sim.ports import interface
-from zoetrope.sim.run import build, suite, toolchain
+from zoetrope.sim.run import build, harness, suite, toolchain
 from zoetrope.sim.run.harness import BenchFailed, simulate
 from zoetrope.sim.run.native import Native, NativeError
 
@@ -288,9 +288,7 @@ def test_missing_libpython(monkeypatch):
 def test_unknown_names():
     with pytest.raises(UnknownName, match=r"there is no block 'nope'; the blocks are: .*lut_pe"):
         simulate("nope")
-    with pytest.raises(
-        UnknownName, match="block adder has no preset 'nope'; did you mean none.; it has: none, changes"
-    ):
+    with pytest.raises(UnknownName, match=r"block adder has no preset 'nope'; did you mean none\?; it has: none, changes"):
         simulate(ADDER, "nope", bench="tb_harness_parts")
     with pytest.raises(UserError, match=r"block adder has no bench: there is no module zoetrope.sim.benches.*tb_adder"):
         simulate(ADDER)
@@ -434,3 +432,36 @@ def test_command_line_fails_with_the_reason(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(suite, "RESULTS_FILE", tmp_path / "results.json")
     assert command.main(["--block", "lut_pe"]) == 1
     assert re.search(r"FAIL.*failed: it is wrong", capsys.readouterr().out, re.S)
+
+
+# How to run it again
+
+
+@pytest.mark.parametrize(
+    "given, tail",
+    [
+        (None, " TENSORS='{}/my qkv.npz'"),
+        ({}, ""),
+        ({"clip": "a film.mp4"}, " CLIP='a film.mp4'"),
+        ({"tensors": "own.npz", "grid": "2x3"}, " TENSORS=own.npz GRID=2x3"),
+    ],
+)
+def test_how_to_run_it_again_has_the_input(monkeypatch, tmp_path, given, tail):
+    """Not the copy that the benches read, which is gone by then."""
+    monkeypatch.setattr(build, "for_cocotb", lambda *_: tmp_path)
+    monkeypatch.setattr(harness, "_launch", lambda *_: None)
+    monkeypatch.setattr(harness, "_fault", lambda *_: "wrong")
+    with pytest.raises(BenchFailed) as failed:
+        simulate("min_tree", seed=3, tensors=tmp_path / "my qkv.npz", given=given)
+    again = str(failed.value).splitlines()[1]
+    assert again == "  again: make sim BLOCK=min_tree PRESET=default SEED=3 WAVES=1" + tail.format(tmp_path)
+
+
+def test_a_bench_finds_a_grid(tmp_path):
+    q = np.zeros((2, 6, 4), np.float16)
+    np.savez(tmp_path / "own.npz", q=q, k=q, v=q, grid=np.array([2, 6, 1]))
+    np.savez(tmp_path / "guessed.npz", q=q, k=q, v=q)
+    np.savez(tmp_path / "other.npz", pairs=q)
+    grids = {"own": [2, 6, 1], "guessed": [2, 2, 3]}
+    assert {name: bench._tensors(tmp_path / f"{name}.npz")["grid"].tolist() for name in grids} == grids
+    assert set(bench._tensors(tmp_path / "other.npz")) == {"pairs"}

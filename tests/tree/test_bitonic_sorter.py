@@ -6,6 +6,7 @@ import pytest
 from zoetrope.golden.tree.bitonic_sorter import bitonic_sort, columns
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream, CompareExchangeConfig
+from zoetrope.sim.benches.tree import tb_bitonic_sorter as bench
 from zoetrope.sim.benches.tree.tb_bitonic_sorter import as_bitonic, indices, packed, random_rows, stable_order
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
@@ -130,6 +131,16 @@ def test_impossible_configs_are_refused_by_name(config, message):
     if not {"lanes", "columns_per_stage"} & set(config):
         with pytest.raises(ValueError, match=message):
             CompareExchangeConfig(**config)
+
+
+@pytest.mark.parametrize("bits", [(1, 2, 0), (63, 3, 1), (64, 64, 64)])
+def test_narrowest_and_widest_entries(bits):
+    """float64 has 53 bits: a ramp of wider keys made in it ended beyond the greatest."""
+    config = BitonicSorterConfig(4, *bits)
+    keys, names = bench.special_rows(config)
+    assert keys[names.index("in order")].tolist() == sorted(keys[names.index("in order")].tolist())
+    assert keys[names.index("in order"), -1] == (1 << bits[0]) - 1
+    assert simulate("bitonic_sorter", config=config).vectors > 300
 
 
 def test_golden_refuses_what_is_no_row():

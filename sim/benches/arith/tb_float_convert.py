@@ -33,17 +33,22 @@ def normal(codes, fmt):
 
 
 def random_integers(rng, source, count):
-    """Codes of all magnitudes alike, both signs, the extremes and zeros among them."""
+    """Codes of all magnitudes alike, both signs, the extremes and zeros among them; ``uint64``."""
     bits = source.width - 1
     magnitude = rng.integers(0, 1 << bits, count, dtype=np.uint64) >> rng.integers(0, bits, count, dtype=np.uint64)
-    top = 1 << bits
-    codes = np.where(rng.integers(0, 2, count) == 1, magnitude, (2 * top - magnitude) & np.uint64(2 * top - 1))
-    return np.concatenate([np.array([0, 1, top - 1, top, top + 1, 2 * top - 1], np.uint64), codes])
+    top, all_ones = np.uint64(1 << bits), np.uint64((1 << source.width) - 1)
+    # -magnitude modulo 2^64, cut to the width: as a sign and magnitude it is any code with the sign, but -0.
+    codes = np.where(rng.integers(0, 2, count) == 1, magnitude, (np.uint64(0) - magnitude) & all_ones)
+    one = np.uint64(1)
+    return np.concatenate([np.array([0, 1, top - one, top, top + one, all_ones], np.uint64), codes])
 
 
 def integers(codes, source):
     """The numbers that codes of an ``Integer`` stand for, ``int64``."""
-    codes = codes.astype(np.int64)
-    top = 1 << (source.width - 1)
-    negative = codes & top != 0
-    return np.where(negative, -(codes - top) if source.sign_magnitude else codes - 2 * top, codes)
+    codes = np.asarray(codes, np.uint64)
+    top = np.uint64(1 << (source.width - 1))
+    if source.sign_magnitude:
+        magnitude = (codes & (top - np.uint64(1))).astype(np.int64)
+        return np.where(codes & top != 0, -magnitude, magnitude)
+    unused = np.int64(64 - source.width)
+    return codes.view(np.int64) << unused >> unused

@@ -16,7 +16,7 @@ async def rows_of_keys(bench):
     keys = np.concatenate([keys, random, clip_rows(bench.tensors, c)])
     names += [f"random {k}" for k in range(len(random))]
     index = indices(bench.rng, c, len(keys))
-    payload = bench.rng.integers(0, 1 << min(c.payload_bits, 63), keys.shape, dtype=np.uint64)
+    payload = bench.rng.integers(0, (1 << c.payload_bits) - 1, keys.shape, dtype=np.uint64, endpoint=True)
     if c.bitonic:
         keys, index = as_bitonic(bench.rng, keys, index, c.descending)
     bench.send("i", packed(c, keys, index, payload))
@@ -29,16 +29,16 @@ async def rows_of_keys(bench):
 def special_rows(c):
     """(keys, names) of rows of a kind."""
     top = (1 << c.key_bits) - 1
-    ramp = np.linspace(0, top, c.lanes).astype(np.uint64)
+    ramp = np.array([top * k // max(1, c.lanes - 1) for k in range(c.lanes)], np.uint64)  # float64 has 53 bits
     rows = {
         "all zero": np.zeros(c.lanes, np.uint64),
         "all of the greatest": np.full(c.lanes, top, np.uint64),
         "in order": ramp,
         "in reverse": ramp[::-1],
-        "two keys in turn": np.where(np.arange(c.lanes) % 2, 0, top).astype(np.uint64),
-        "least key last": np.where(np.arange(c.lanes) == c.lanes - 1, 0, top).astype(np.uint64),
-        "greatest key first": np.where(np.arange(c.lanes) == 0, top, 0).astype(np.uint64),
-        "neighbours of a half": (np.arange(c.lanes) % 2 + (top >> 1)).astype(np.uint64),
+        "two keys in turn": np.where(np.arange(c.lanes) % 2, np.uint64(0), np.uint64(top)),
+        "least key last": np.where(np.arange(c.lanes) == c.lanes - 1, np.uint64(0), np.uint64(top)),
+        "greatest key first": np.where(np.arange(c.lanes) == 0, np.uint64(top), np.uint64(0)),
+        "neighbours of a half": np.arange(c.lanes, dtype=np.uint64) % np.uint64(2) + np.uint64(top >> 1),
     }
     return np.array(list(rows.values())), list(rows)
 

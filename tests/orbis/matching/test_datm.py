@@ -52,6 +52,14 @@ def problem(seed, tokens=None, channels=None, slots=None):
     return rng, tokens, channels, rng.permutation(tokens)[:slots]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_ideal_refuses_what_is_no_number(value):
+    x = np.ones((4, 2))
+    x[3, 1] = value
+    with pytest.raises(ValueError, match="x must be finite; 1 values are NaN or infinite"):
+        reference.match(x, [0], 1)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_medoids_are_those_of_k_medoids_in_float64(seed):
     """Unquantized, from the same start: the same medoids, pair by pair, and the loss never rises."""

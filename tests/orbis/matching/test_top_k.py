@@ -91,6 +91,11 @@ def native_config():
     return TopKConfig(max_entries=LONGEST, index_bits=15, payload_bits=12)
 
 
+@pytest.mark.parametrize("bits", [(1, 6, 0), (63, 64, 64)])
+def test_narrowest_and_widest_entries(bits):
+    assert simulate("top_k", config=TopKConfig(2, 32, *bits)).vectors > 500
+
+
 def test_the_published_cycles():
     """The figure in the unit's docstring."""
     c = TopKConfig(max_entries=LONGEST)

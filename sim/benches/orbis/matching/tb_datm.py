@@ -22,10 +22,11 @@ async def corners(bench):
 
 @bench_test()
 async def clip(bench):
-    """Tokens of V, of the clip where there is one, dst chosen by seed."""
+    """Tokens of V, of the clip where there is one, dst chosen by seed. A clip's only token has itself for a pair."""
     c = bench.config
     v = (bench.tensors or seeded_tensors(bench.rng))["v"]
     x = v.reshape(-1, v.shape[-1])[: c.max_tokens, : c.max_channels]
+    x = x.repeat(2, axis=0) if len(x) == 1 else x
     codes, amax = quantize(x)
     tokens = len(codes)
     slots = min(max(1, tokens // 8), c.max_slots)

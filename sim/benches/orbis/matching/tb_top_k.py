@@ -142,7 +142,7 @@ def kinds_of(c, n):
 def index_of(rng, c, n, name):
     """Tokens in ascending order as a matching gives them; in one kind the greatest index there is, as padding has."""
     if name == "all of the greatest":
-        return (1 << c.index_bits) - 1 - np.arange(n)
+        return np.uint64((1 << c.index_bits) - 1) - np.arange(n, dtype=np.uint64)
     return np.arange(n) if name != "two in turn" else rng.permutation(n)
 
 

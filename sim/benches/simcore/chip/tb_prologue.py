@@ -156,9 +156,9 @@ async def reset_within_a_head(bench):
 
 @bench_test(stalls=("none",))
 async def cycles(bench):
-    """On the clip: cycles from a job to its commands, of V alone, of K, and of all at once."""
+    """On the clip: cycles from a job to its commands, of V alone, of K, and of all at once; seeded if it is one token."""
     c, unit = bench.config, bench.component
-    tensors, geometry = real(bench, 5)
+    tensors, geometry = real(bench, 5, least=2)
     d = tensors[0].shape[1]
     only = NOTHING | {"quantize_v": True}
     head = Head(c, tensors, geometry, only)
@@ -252,15 +252,16 @@ def similar(rng, geometry, d):
     return [fp16(x).view(np.uint16) for x in (q, *(3 * rng.standard_normal((2, geometry.tokens, d))))]
 
 
-def real(bench, frames):
-    """The corner of frames of the clip, or seeded tokens."""
+def real(bench, frames, least=1):
+    """The corner of frames of the clip; or seeded tokens, also where the corner has fewer than ``least``."""
     c, given = bench.config, bench.tensors
     height, width = min(4, c.sparsification.max_height), min(6, c.sparsification.max_width)
     d = min(c.max_channels, 16)
-    if given is None:
+    if given is not None:
+        grid = tuple(given["grid"])
+        cut = [given[name].reshape(*grid, -1)[:frames, :height, :width, :d] for name in "qkv"]
+        geometry = Geometry(*cut[0].shape[:3])
+    if given is None or geometry.tokens < least:
         geometry = Geometry(frames, height, width)
         return similar(bench.rng, geometry, d), geometry
-    grid = tuple(given["grid"])
-    cut = [given[name].reshape(*grid, -1)[:frames, :height, :width, :d] for name in "qkv"]
-    geometry = Geometry(*cut[0].shape[:3])
     return [fp16(x).view(np.uint16).reshape(geometry.tokens, -1) for x in cut], geometry

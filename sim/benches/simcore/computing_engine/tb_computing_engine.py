@@ -212,7 +212,7 @@ def balanced_jobs(bench, name, kind):
 
 
 def clip_tiles(tensors, c, frames=3, slices=2):
-    """Slices of Q's last tokens and the tiles of K and V, of at most the size that the engine takes.
+    """Slices of Q's last tokens, as many as there are, and the tiles of K and V, of at most the size that the engine takes.
 
     Returns Q, K and V in the forms of both arrays, the rows of the slices, the tokens of the tiles, and which are important.
     """
@@ -222,7 +222,8 @@ def clip_tiles(tensors, c, frames=3, slices=2):
     tiles = len(found.p.map)
     rows = min(c.fp16.rows, c.lut.rows)
     short = min(1, rows - 1)  # the second slice is ragged
-    chosen = [slice(len(q) - (s + 1) * rows + s * short, len(q) - s * rows) for s in range(slices)]
+    ends = range(len(q), 0, -rows)[:slices]
+    chosen = [slice(max(0, end - rows + s * short), end) for s, end in enumerate(ends)]
     parts = [slice(g * n, (g + 1) * n) for g in range(tiles)]
     forms = {
         "fp16": (q.view(np.uint16), k.view(np.uint16), v.view(np.uint16)),

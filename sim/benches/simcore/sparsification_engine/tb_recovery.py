@@ -71,10 +71,9 @@ async def clip(bench):
     if bench.tensors is None:
         table = seeded(bench.rng, min(c.tokens, 60), 0.3)
     else:
-        q, (_, height, width) = bench.tensors["q"][:3], bench.tensors["grid"]
-        height, width = min(int(height), 4), min(int(width), 5)
-        q = q.reshape(3, *bench.tensors["grid"][1:], -1)[:, :height, :width]
-        table = sparsify(q.reshape(3, height * width, -1), (3, height, width), tau=2.5).table
+        q, (_, height, width) = bench.tensors["q"][:3], bench.tensors["grid"].tolist()
+        q = q.reshape(len(q), height, width, -1)[:, :4, :5]
+        table = sparsify(q.reshape(len(q), -1, q.shape[-1]), q.shape[:3], tau=2.5).table
     job = Job(c, table, values(bench.rng, len(table), min(c.max_channels, 64)))
     written = await check(bench, job)
     memory = job.rows.copy()
