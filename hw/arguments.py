@@ -14,6 +14,7 @@ A command's ``main`` makes a ``Parser``, adds the shared options by its methods 
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import json
 import math
 import os
@@ -36,7 +37,23 @@ class Parser(ArgumentParser):
             description=what,
             epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
+
+    def add_argument(self, *names, **settings):
+        self.__dict__.setdefault("options", []).extend(name for name in names if name.startswith("--"))
+        return super().add_argument(*names, **settings)
+
+    def parse_args(self, arguments=None, namespace=None):
+        options, rest = self.parse_known_args(arguments, namespace)
+        for word in rest:
+            name = word.partition("=")[0]
+            if not name.startswith("-"):
+                self.exit(2, f"error: there is no argument {word!r}; see --help\n")
+            close = difflib.get_close_matches(name, self.options, 2, 0.6)
+            meant = f"did you mean {' or '.join(close)}?" if close else "see --help"
+            self.exit(2, f"error: there is no option {name}; {meant}\n")
+        return options
 
     def block(self, meaning="one block instead of all", **more):
         self.add_argument("--block", metavar="NAME", help=meaning, **more)
@@ -118,4 +135,12 @@ def folder(path):
         raise UserError(f"cannot write to {path}: {error.strerror}") from None
     if not os.access(path, os.W_OK):
         raise UserError(f"cannot write to {path}: it is read-only")
+    return path
+
+
+def picture(path):
+    """The path of a picture to be written. ``UserError`` for what is neither SVG nor PNG."""
+    path = Path(path)
+    if path.suffix not in (".svg", ".png"):
+        raise UserError(f"--out must end in .svg or .png, not {path.name}")
     return path

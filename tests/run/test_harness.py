@@ -288,7 +288,9 @@ def test_missing_libpython(monkeypatch):
 def test_unknown_names():
     with pytest.raises(UnknownName, match=r"there is no block 'nope'; the blocks are: .*lut_pe"):
         simulate("nope")
-    with pytest.raises(UnknownName, match=r"block adder has no preset 'nope'; did you mean none\?; it has: none, changes"):
+    with pytest.raises(
+        UnknownName, match=r"block adder has no preset 'nope'; did you mean none\?; it has: none, changes"
+    ):
         simulate(ADDER, "nope", bench="tb_harness_parts")
     with pytest.raises(UserError, match=r"block adder has no bench: there is no module zoetrope.sim.benches.*tb_adder"):
         simulate(ADDER)
