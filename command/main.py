@@ -6,10 +6,10 @@ So a subcommand needs only what it uses: ``zoetrope verilog`` runs without a sim
 import importlib
 import sys
 
-from zoetrope.hw import processes
+from zoetrope.hw import tools
 from zoetrope.hw.catalogue import unknown
 from zoetrope.hw.errors import UserError, command_line
-from zoetrope.hw.processes import DISTRIBUTION
+from zoetrope.hw.tools import DISTRIBUTION
 
 #: Name, of one word or two, to the module of its ``main`` below ``zoetrope``, and what it does.
 COMMANDS = {
@@ -98,7 +98,7 @@ def main(arguments=None):
         print(f"zoetrope {version(DISTRIBUTION)}")
         return 0
     name, rest = chosen(arguments)
-    with processes.ended_in_order():
+    with tools.ended_in_order():
         return _module(name).main(rest)
 
 

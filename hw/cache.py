@@ -32,7 +32,7 @@ import platformdirs
 from zoetrope.hw import emit
 from zoetrope.hw.errors import UserError
 from zoetrope.hw.files import write_if_changed
-from zoetrope.hw.processes import DISTRIBUTION
+from zoetrope.hw.tools import DISTRIBUTION
 
 UNUSED_DAYS = 14
 

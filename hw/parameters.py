@@ -49,7 +49,9 @@ def parameters_of(config, above=()):
 
 
 def variant(block, preset, changes, name=None):
-    """``(block, preset)`` with ``changes``, texts ``path=value``: the block with one more preset, and that preset's name.
+    """``(block, preset)`` with ``changes``: the block with one more preset, and that preset's name.
+
+    A change is ``path=value``, or several of them with blanks between.
 
     ``name`` is its name, else one is made of the changes. Without changes it is ``block`` itself and its preset. Errors:
     ``UnknownName`` for a parameter that is not there, ``UserError`` for a value that is not of its type or that the config
@@ -64,6 +66,7 @@ def variant(block, preset, changes, name=None):
             raise UserError("--name is of a block that --set changes: there is no --set")
         return block, preset
     chosen = {}
+    changes = [each for text in changes for each in re.split(r"\s+(?=[\w.]+=)", text.strip())]
     for change in changes:
         parameter, value = _parsed(block, config, change)
         chosen[parameter.path] = value

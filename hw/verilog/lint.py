@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
-from zoetrope.hw import cache, processes
+from zoetrope.hw import cache, tools
 from zoetrope.hw.errors import ToolError
 
 #: Verilator warnings that say nothing about this Verilog, each with its reason. All others fail the lint.
@@ -32,7 +32,7 @@ def lint(verilog, module):
         (Path(workdir) / f"{module}.v").write_text(verilog)
         flags = ["--lint-only", "-Wall", "--top-module", module, *(f"-Wno-{name}" for name in WAIVED)]
         command = [binary, *flags, f"{module}.v"]
-        done = processes.run(command, cwd=workdir, env=os.environ | environment, capture_output=True)
+        done = tools.run(command, cwd=workdir, env=os.environ | environment, capture_output=True)
     return [line for line in done.stderr.splitlines() if line.startswith("%")]
 
 
@@ -122,9 +122,7 @@ def lint_all(files, told=lambda name, fresh: None):
 def _kept(text, module):
     binary, environment = _verilator()
     version = (
-        metadata.version("verilator")
-        if environment
-        else processes.run([binary, "--version"], capture_output=True).stdout
+        metadata.version("verilator") if environment else tools.run([binary, "--version"], capture_output=True).stdout
     )
     return cache.kept(lambda: lint(text, module), "lint", version, *WAIVED, module, text)
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from zoetrope.hw import cache, processes
+from zoetrope.hw import cache, tools
 from zoetrope.hw.errors import ToolError
 from zoetrope.sim.run import toolchain
 
@@ -170,7 +170,7 @@ def _run(work, command, environment=None):
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
         env = {**os.environ, "MAKEFLAGS": "", **(environment or {})}
-        done = processes.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT)
+        done = tools.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT)
         log.seek(0)
         lines = [line.strip() for line in log if line.strip()]
     if done.returncode:

@@ -16,7 +16,7 @@ from pathlib import Path
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io
 
-from zoetrope.hw import cache, catalogue, emit, processes
+from zoetrope.hw import cache, catalogue, emit, tools
 from zoetrope.hw.arguments import Parser, answer, folder
 from zoetrope.hw.board.demonstrator import Demonstrator, version_of
 from zoetrope.hw.errors import ToolError, UserError, command_line, whole
@@ -258,8 +258,8 @@ def place(commands, workdir, design_clock):
 
 
 def run_tool(command, workdir):
-    program = processes.program(f"yowasp-{command[0]}")
-    done = processes.run([*program, *command[1:]], cwd=workdir, capture_output=True)
+    program = tools.command(f"yowasp-{command[0]}", "board")
+    done = tools.run([*program, *command[1:]], cwd=workdir, capture_output=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
         raise ToolError(f"{command[0]} failed (exit {done.returncode}): {' | '.join(lines)}")

