@@ -7,11 +7,12 @@ it serves.
 from dataclasses import dataclass, field
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class WordFifoConfig:
     width: int = field(metadata={"doc": "bits a word"})
 
 
-class WordFifo(wiring.Component):
+class WordFifo(FullyPipelined):
     """A queue of ``depth`` words in one memory, and one more in the memory's output register.
 
     Members
@@ -32,17 +33,11 @@ class WordFifo(wiring.Component):
     Latency: 2 cycles from ``w_en``. Initiation interval: 1. Backpressure: none, see ``w_en``.
     """
 
+    latency = 2
+
     def __init__(self, *, config):
         self.config = config
         super().__init__({"w_en": In(1), "w_data": In(config.width), "o": Out(stream.Signature(config.width))})
-
-    @property
-    def latency(self):
-        return 2
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()
@@ -50,7 +45,7 @@ class WordFifo(wiring.Component):
         return m
 
 
-class StreamFifo(wiring.Component):
+class StreamFifo(FullyPipelined):
     """The same queue between two streams: it counts its words itself, and takes one where there is room.
 
     Members
@@ -69,10 +64,6 @@ class StreamFifo(wiring.Component):
     @property
     def latency(self):
         return 2
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -28,6 +28,7 @@ from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
 from zoetrope.hw.pe.plain_pe import PlainPE, PlainPEConfig
 from zoetrope.hw.pe.split_pe import SplitPE, SplitPEConfig
 from zoetrope.sim.input import clips
+from zoetrope.sim.model.pe import schedule_of
 from zoetrope.synth.costs import power
 from zoetrope.synth.flows import fpga
 from zoetrope.synth.flows import modules as flows
@@ -123,7 +124,7 @@ def stalls(lane):
     """Share of cycles lost in stalls by a long run of operands of random fractions, nothing outside stalling."""
     operands = np.random.default_rng(0).integers(0x3C00, 0x4000, (4 * OPERANDS, 1))
     last = np.arange(1, len(operands) + 1) % OPERANDS == 0
-    starts = lane.pe(config=lane.config).schedule(operands, last)
+    starts, _ = schedule_of(lane.pe(config=lane.config), operands, last)
     span = starts[-1] - starts[len(starts) // 2]
     return 1 - lane.config.words * (len(starts) - 1 - len(starts) // 2) / span
 

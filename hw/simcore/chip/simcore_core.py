@@ -37,9 +37,10 @@ from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.hw.simcore.chip.tile_schedule import TileSchedule
 from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeeder
 from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMerge
-from zoetrope.hw.simcore.computing_engine.computing_engine import ACTIVITIES, ComputingEngine, Kind
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngine
 from zoetrope.hw.simcore.computing_engine.key_stream import KeyStream
 from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcher
+from zoetrope.hw.simcore.computing_engine.tile_array import ACTIVITIES, Kind
 from zoetrope.hw.simcore.computing_engine.value_buffer import ValueBuffer
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit
 from zoetrope.hw.simcore.sparsification_engine.recovery import Recovery

@@ -23,7 +23,7 @@ from zoetrope.hw.memory.ports import Reading, read_port
 from zoetrope.hw.pe.fp16_pe import FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPEConfig
 from zoetrope.hw.simcore import layouts
-from zoetrope.hw.simcore.computing_engine.computing_engine import Kind, TileArrayConfig
+from zoetrope.hw.simcore.computing_engine.tile_array import Kind, TileArrayConfig
 from zoetrope.hw.simcore.computing_engine.tokens import ask_for_tile
 
 

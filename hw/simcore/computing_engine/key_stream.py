@@ -11,7 +11,7 @@ the array takes L.
 from dataclasses import dataclass, field
 
 from amaranth import Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw import checks
@@ -20,6 +20,7 @@ from zoetrope.hw.formats import FP16, INT8
 from zoetrope.hw.memory.word_fifo import StreamFifo, WordFifoConfig
 from zoetrope.hw.simcore import layouts
 from zoetrope.hw.simcore.computing_engine.tokens import encode, token_words
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class KeyStreamConfig:
         return data.ArrayLayout(INT8 if self.codes else FP16.layout, self.load_lanes)
 
 
-class KeyStream(wiring.Component):
+class KeyStream(FullyPipelined):
     """Words of B channels become words of L; a token begins with a new word.
 
     Parameters
@@ -97,10 +98,6 @@ class KeyStream(wiring.Component):
     def latency(self):
         """From the last word of B of a word of L, or its codes, to that."""
         return 1 + StreamFifo(config=self.config.queue).latency
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()
