@@ -29,6 +29,13 @@ BLOCKS = (
         "from scores to e, row maxima and sums, and masks of the columns of A",
     ),
     Block(
+        "simcore_core",
+        "SimcoreCore",
+        Source("SIMPICKER", "IV, V-A"),
+        "one head of attention, from commands to the memory of Q, K and V to rows of A",
+        golden="simcore.chip.simcore.simcore",
+    ),
+    Block(
         "prologue",
         "Prologue",
         Source("SIMPICKER", "V-A"),

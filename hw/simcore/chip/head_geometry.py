@@ -67,12 +67,6 @@ class HeadGeometryConfig:
         }
         return data.StructLayout({name: range(value + 1) for name, value in most.items()})
 
-    def cycles(self, frames, width, text, frame_tokens, words):
-        """From ``start`` to ``done``: of each product the bits of a factor, and 2; of each part its key tiles, and 2."""
-        factors = (width, frames, words, words, words, words)
-        tiles = sum(-(-tokens // self.keys) + 2 for tokens in (frame_tokens, text))
-        return 1 + sum(2 + factor.bit_length() for factor in factors) + tiles
-
 
 class HeadGeometry(wiring.Component):
     """Tokens, words and key tiles of a head, by one adder.
@@ -88,7 +82,7 @@ class HeadGeometry(wiring.Component):
     o : Out, what follows from them; it stays until the next ``start``
     done : Out(1), for a cycle: all is there
 
-    Cycles: ``HeadGeometryConfig.cycles`` from ``start`` to ``done``; for sizes that are not above the largest.
+    Cycles: ``sim.model.simcore.geometry_cycles`` from ``start`` to ``done``, for sizes that are not above the largest.
     Golden: ``golden.simcore.chip.head_geometry.head_geometry``.
     """
 

@@ -34,6 +34,7 @@ from zoetrope.hw.simcore.chip.head_geometry import HeadGeometry
 from zoetrope.hw.simcore.chip.row_writer import RowWriter
 from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreConfig
 from zoetrope.hw.simcore.chip.simcore_core import CORE_COUNTERS, SimcoreCore
+from zoetrope.hw.simcore.chip.simcore_core import PRESETS as CORES
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS, REGISTERS, VERSION, Cause
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
 from zoetrope.hw.stream import connect
@@ -72,7 +73,7 @@ class Simcore(wiring.Component):
     Golden: ``golden.simcore.chip.simcore.simcore``.
     """
 
-    def __init__(self, *, config: SimcoreConfig):
+    def __init__(self, *, config):
         self.config = config
         self._registers = RegistersConfig(registers=REGISTERS)
         super().__init__(
@@ -104,7 +105,7 @@ class Simcore(wiring.Component):
             ClockSignal("readers").eq(ClockSignal("sync")),
             ResetSignal("readers").eq(ResetSignal("sync") | forget),
         ]
-        core = SimcoreCore(config=c)
+        core = SimcoreCore(config=c.core)
         m.submodules.core = DomainRenamer("core")(emit_once(core))
         bus = self._bus(m, core, restart, stopping, forget)
         self._control(m, registers, core, bus, restart, stopping)
@@ -151,11 +152,25 @@ class Simcore(wiring.Component):
         connect_read(m, self, "m_axi", ar, arbiter.i_r)
         connect_write(m, self, "m_axi", writer.o_aw, writer.o_w, writer.i_b)
 
-        # Rows of results while tiles are computed, rows of recovery after them; the rest of a packet that nobody ends.
+        self._write(m, core, writer, rows, restart)
+        under_way.append(self._under_way(m, "writer", writer.i_command, writer.o_status))
+        m.d.comb += [bus.reads_pending.eq(reads_pending), bus.writes_pending.eq(under_way[-1])]
+        m.d.comb += [
+            core.quiet.eq(bus.quiet),
+            bus.read_error.eq(Cat(*read_errors).any()),
+            bus.write_error.eq(_failed(writer.o_status)),
+            bus.word_read.eq(arbiter.i_r.valid & arbiter.i_r.ready),
+            bus.word_written.eq(writer.o_w.valid & writer.o_w.ready),
+        ]
+        self._settle(m, bus, Cat(*under_way, *showing, rows.pending).any())
+        return bus
+
+    def _write(self, m, core, writer, rows, restart):
+        """Rows of results while tiles are computed, rows of recovery after them; the rest of a packet that nobody ends."""
         connect_unless(m, restart, core.o_place, rows.i_place)
         connect_unless(m, restart, core.o_results, rows.i)
         command, packet = writer.i_command, writer.i_data
-        owed = Signal(range(c.axi.commands + 2))
+        owed = Signal(range(self.config.axi.commands + 2))
         finishing = Signal()
         m.d.comb += [
             rows.channels.eq(core.head.channels),
@@ -185,17 +200,6 @@ class Simcore(wiring.Component):
             core.i_write_status.payload.eq(writer.o_status.payload),
             writer.o_status.ready.eq(1),
         ]
-        under_way.append(self._under_way(m, "writer", command, writer.o_status))
-        m.d.comb += [bus.reads_pending.eq(reads_pending), bus.writes_pending.eq(under_way[-1])]
-        m.d.comb += [
-            core.quiet.eq(bus.quiet),
-            bus.read_error.eq(Cat(*read_errors).any()),
-            bus.write_error.eq(_failed(writer.o_status)),
-            bus.word_read.eq(arbiter.i_r.valid & arbiter.i_r.ready),
-            bus.word_written.eq(writer.o_w.valid & writer.o_w.ready),
-        ]
-        self._settle(m, bus, Cat(*under_way, *showing, rows.pending).any())
-        return bus
 
     def _settle(self, m, bus, anything):
         """The bus is quiet when nothing has been under way for a while."""
@@ -475,58 +479,10 @@ def _failed(status):
     return status.valid & status.ready & (status.payload.cause != BusCause.OKAY)
 
 
-#: The SIMCORE that fits an ECP5 85F beside the link: words of two elements, one lane in most units.
-_SIMCORE_BOARD = SimcoreConfig(
-    engine=ComputingEngineConfig(
-        fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
-        lut=LutPEConfig(rows=2, columns=1, lanes=2, words=4, copy_width=8, slices="generator", ragged=True),
-        max_channels=8,
-        max_tokens=6,
-        load_lanes=2,
-    ),
-    slices=2,
-    tiles=2,
-    max_frames=4,
-    max_height=4,
-    max_width=4,
-    max_tokens=64,
-    max_text=8,
-    data_bits=32,
-    address_bits=16,
-    burst=4,
-    outstanding=2,
-    sfu_lanes=1,
-    merge_lanes=1,
-    importance_lanes=2,
-    candidates=1,
-    slots=64,
-)
-
 #: Config of each preset; the first is the default.
 PRESETS = {
-    "tiny": SimcoreConfig(
-        engine=ComputingEngineConfig(
-            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
-            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
-            max_channels=16,
-            max_tokens=6,
-            load_lanes=8,
-        ),
-        slices=2,
-        tiles=2,
-        max_frames=4,
-        max_height=4,
-        max_width=4,
-        max_tokens=64,
-        max_text=8,
-        data_bits=64,
-        burst=4,
-        sfu_lanes=2,
-        merge_lanes=2,
-        importance_lanes=4,
-        slots=64,
-    ),
-    "board": _SIMCORE_BOARD,
+    "tiny": SimcoreConfig.of(CORES["tiny"], burst=4),
+    "board": SimcoreConfig.of(CORES["board"], burst=4, outstanding=2),
     "small": SimcoreConfig(),
     "paper": SimcoreConfig(
         engine=ComputingEngineConfig(

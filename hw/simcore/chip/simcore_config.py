@@ -1,6 +1,7 @@
 """The sizes of a SIMCORE, and the configs of its parts that follow from them (SIMPICKER IV, V-A)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 from amaranth.lib import data
 from amaranth.utils import ceil_log2, exact_log2
@@ -32,14 +33,11 @@ from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnitConfig
 #: Readers of the bus.
 READERS = ("q", "k_fp16", "k_lut", "v")
 
-_PARTS = (
-    *("sfu", "merge", "prediction", "sparsification", "quantization", "prologue"),
-    *("recovery", "columns", "writer", "arbiter", "geometry", "fetcher", "schedule", "values", "scores"),
-)
-
 
 @dataclass(frozen=True)
-class SimcoreConfig:
+class SimcoreCoreConfig:
+    """Of the core: its sizes, and as properties the configs of its parts."""
+
     engine: ComputingEngineConfig = field(
         default=ComputingEngineConfig(
             fp16=FP16PEConfig(rows=8, columns=1, lanes=4, words=32, add_stages=2, ragged=True),
@@ -64,10 +62,6 @@ class SimcoreConfig:
     max_text: int = field(default=256, metadata={"doc": "most text tokens"})
     data_bits: int = field(default=128, metadata={"doc": "of the AXI4 bus"})
     address_bits: int = field(default=32, metadata={"doc": "of the AXI4 bus"})
-    burst: int = field(default=16, metadata={"doc": "words of the longest burst"})
-    outstanding: int = field(
-        default=4, metadata={"doc": "bursts of each reader, and of the writer, that are not ended"}
-    )
     sfu_lanes: int = field(default=4, metadata={"doc": "scores a cycle of the SFU; a power of two"})
     merge_lanes: int = field(default=4, metadata={"doc": "channels a cycle of the tile merge unit; a power of two"})
     importance_lanes: int = field(
@@ -75,6 +69,11 @@ class SimcoreConfig:
     )
     candidates: int = field(default=4, metadata={"doc": "lane groups of the sparsification unit"})
     slots: int = field(default=256, metadata={"doc": "tokens in the line store of the sparsification unit"})
+
+    _PARTS: ClassVar = (
+        *("sfu", "merge", "prediction", "sparsification", "quantization", "prologue"),
+        *("recovery", "columns", "geometry", "fetcher", "schedule", "values", "scores"),
+    )
 
     def __post_init__(self):
         for name in ("slices", "tiles"):
@@ -111,7 +110,7 @@ class SimcoreConfig:
                 raise ValueError(
                     f"{name} must divide the outputs of both arrays, {outputs[0]} and {outputs[1]}, not {value}"
                 )
-        for name in _PARTS:
+        for name in self._PARTS:
             self._check_part(name)
         if self.slots < self.line_slots:
             raise ValueError(
@@ -182,9 +181,8 @@ class SimcoreConfig:
 
     @property
     def axi(self):
-        return AxiConfig(
-            data_bits=self.data_bits, address_bits=self.address_bits, burst=self.burst, outstanding=self.outstanding
-        )
+        """The bus, as far as the core sees it: layouts of commands and words."""
+        return AxiConfig(data_bits=self.data_bits, address_bits=self.address_bits)
 
     @property
     def sfu(self):
@@ -237,15 +235,6 @@ class SimcoreConfig:
         return QuantizationUnitConfig(lanes=self.lanes, max_channels=self.max_channels)
 
     @property
-    def arbiter(self):
-        return AxiReadArbiterConfig(
-            readers=len(READERS),
-            outstanding=len(READERS) * self.outstanding,
-            data_bits=self.data_bits,
-            address_bits=self.address_bits,
-        )
-
-    @property
     def prologue(self):
         return PrologueConfig(
             lanes=self.lanes,
@@ -274,17 +263,6 @@ class SimcoreConfig:
             lut_outputs=self.engine.lut.outputs,
             lanes=self.merge_lanes,
             max_channels=self.max_channels,
-        )
-
-    @property
-    def writer(self):
-        return RowWriterConfig(
-            lanes=self.merge_lanes,
-            elements=self.lanes,
-            rows=2 * self.slices * self.rows,
-            max_channels=self.max_channels,
-            address_bits=self.address_bits,
-            length_bits=self.axi.length_bits,
         )
 
     @property
@@ -399,4 +377,51 @@ class SimcoreConfig:
                 "score_scale": 32,
                 **{name: self.address_bits for name in ("q", "k", "v", "a")},
             }
+        )
+
+
+@dataclass(frozen=True)
+class SimcoreConfig(SimcoreCoreConfig):
+    """Of the machine: the core's sizes, and what its masters have on the bus at one time."""
+
+    burst: int = field(default=16, metadata={"doc": "words of the longest burst"})
+    outstanding: int = field(
+        default=4, metadata={"doc": "bursts of each reader, and of the writer, that are not ended"}
+    )
+
+    _PARTS: ClassVar = (*SimcoreCoreConfig._PARTS, "writer", "arbiter")
+
+    @classmethod
+    def of(cls, core, **bus):
+        """The machine around a ``core``."""
+        return cls(**{part.name: getattr(core, part.name) for part in fields(SimcoreCoreConfig)}, **bus)
+
+    @property
+    def core(self):
+        return SimcoreCoreConfig(**{part.name: getattr(self, part.name) for part in fields(SimcoreCoreConfig)})
+
+    @property
+    def axi(self):
+        return AxiConfig(
+            data_bits=self.data_bits, address_bits=self.address_bits, burst=self.burst, outstanding=self.outstanding
+        )
+
+    @property
+    def arbiter(self):
+        return AxiReadArbiterConfig(
+            readers=len(READERS),
+            outstanding=len(READERS) * self.outstanding,
+            data_bits=self.data_bits,
+            address_bits=self.address_bits,
+        )
+
+    @property
+    def writer(self):
+        return RowWriterConfig(
+            lanes=self.merge_lanes,
+            elements=self.lanes,
+            rows=2 * self.slices * self.rows,
+            max_channels=self.max_channels,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
         )

@@ -30,14 +30,16 @@ from zoetrope.hw.axi.channels import STATUS_LAYOUT
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.ports import join_ports
 from zoetrope.hw.memory.word_fifo import StreamFifo, WordFifoConfig
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPEConfig
 from zoetrope.hw.simcore.chip.prologue import Prologue
 from zoetrope.hw.simcore.chip.score_path import ScorePath
-from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreConfig
+from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreCoreConfig
 from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.hw.simcore.chip.tile_schedule import TileSchedule
 from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeeder
 from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMerge
-from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngine
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngine, ComputingEngineConfig
 from zoetrope.hw.simcore.computing_engine.key_stream import KeyStream
 from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcher
 from zoetrope.hw.simcore.computing_engine.tile_array import ACTIVITIES, Kind
@@ -67,7 +69,7 @@ class SimcoreCore(wiring.Component):
 
     Parameters
     ----------
-    config : SimcoreConfig
+    config : SimcoreCoreConfig
 
     Members
     -------
@@ -81,9 +83,12 @@ class SimcoreCore(wiring.Component):
     done : Out(1), the head is complete
     cause : Out, of the first error, else ``Cause.NONE``
     counters : those of ``CORE_COUNTERS``, and ``fp16_busy`` and so on, Out(32)
+
+    There is no ``latency`` or ``initiation_interval``: the counters say what a head took.
+    Golden: ``golden.simcore.chip.simcore.simcore``.
     """
 
-    def __init__(self, *, config: SimcoreConfig):
+    def __init__(self, *, config):
         self.config = config
         c = config
         members = {"go": In(1), "head": In(c.head_layout)}
@@ -91,7 +96,7 @@ class SimcoreCore(wiring.Component):
             members[f"o_command_{name}"] = Out(stream.Signature(c.axi.command_layout))
             members[f"i_data_{name}"] = In(stream.Signature(c.axi.data_layout))
         members |= {
-            "o_place": Out(stream.Signature(c.writer.place_layout)),
+            "o_place": Out(stream.Signature(c.fetcher.place_layout)),
             "o_results": Out(stream.Signature(c.merge.o_layout)),
             "quiet": In(1),
             "o_write_command": Out(stream.Signature(c.axi.command_layout)),
@@ -190,6 +195,7 @@ class SimcoreCore(wiring.Component):
             prologue.i_job.valid.eq(phase.prologue & ~given),
             prologue.o_done.ready.eq(1),
         ]
+        m.d.comb += [prologue.sizes[name].eq(head[name]) for name in c.prologue.sizes_layout.members]
         video = Signal(c.address_bits)  # the row of A of the first video token
         m.d.comb += video.eq(head.a + Mux(head.text_first, head.text_words << c.word_shift, 0))
         job = recovery.i_job.payload
@@ -429,3 +435,53 @@ class SimcoreCore(wiring.Component):
         for name in ARRAYS:
             for activity in ACTIVITIES:
                 m.d.comb += getattr(self, f"{name}_{activity}").eq(getattr(engine, f"{activity}_{name}"))
+
+
+#: Config of each preset; the first is the default. Those of ``hw.simcore.chip.simcore`` are made of these.
+PRESETS = {
+    "tiny": SimcoreCoreConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
+            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+            max_channels=16,
+            max_tokens=6,
+            load_lanes=8,
+        ),
+        slices=2,
+        tiles=2,
+        max_frames=4,
+        max_height=4,
+        max_width=4,
+        max_tokens=64,
+        max_text=8,
+        data_bits=64,
+        sfu_lanes=2,
+        merge_lanes=2,
+        importance_lanes=4,
+        slots=64,
+    ),
+    # It fits an ECP5 85F beside the link: words of two elements, one lane in most units.
+    "board": SimcoreCoreConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
+            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=4, copy_width=8, slices="generator", ragged=True),
+            max_channels=8,
+            max_tokens=6,
+            load_lanes=2,
+        ),
+        slices=2,
+        tiles=2,
+        max_frames=4,
+        max_height=4,
+        max_width=4,
+        max_tokens=64,
+        max_text=8,
+        data_bits=32,
+        address_bits=16,
+        sfu_lanes=1,
+        merge_lanes=1,
+        importance_lanes=2,
+        candidates=1,
+        slots=64,
+    ),
+}

@@ -100,6 +100,10 @@ class RowFetcherConfig:
         return layouts.block_layout(self.max_frames, self.rows, self.slices)
 
     @property
+    def place_layout(self):
+        return layouts.place_layout(self.rows, self.slices, self.address_bits)
+
+    @property
     def address_layout(self):
         """Of a word of L channels."""
         return layouts.q_address(self.channel_words, self.rows, self.slices)
@@ -150,7 +154,7 @@ class RowFetcher(wiring.Component):
                 "o_command": Out(stream.Signature(layouts.command_layout(c.address_bits, c.length_bits))),
                 "i_data": In(stream.Signature(layouts.word_layout(c.lanes))),
                 "i_scale": In(stream.Signature(layouts.scale_layout())),
-                "o_place": Out(stream.Signature(layouts.place_layout(c.rows, c.slices, c.address_bits))),
+                "o_place": Out(stream.Signature(c.place_layout)),
                 "o_block": Out(stream.Signature(c.block_layout)),
                 "written": In(1),
                 "written_bank": In(1),

@@ -25,7 +25,7 @@ def token_words(m, i, head, not_finite, *, lanes, words, name):
     word = Signal(range(max(2, words)), name=f"{name}_word")
     last = Signal(name=f"{name}_last")
     taken = Signal(name=f"{name}_taken")
-    values, wrong = mask_tail(m, i.payload.data, head.channels, last, lanes, name)
+    values, wrong = mask_tail(m, i.payload.data, tail_of(head.channels, lanes), last, lanes, name)
     m.d.comb += [last.eq(word + 1 == head.words), taken.eq(i.valid & i.ready)]
     with m.If(taken):
         m.d.sync += [word.eq(Mux(last, 0, word + 1)), not_finite.eq(not_finite | wrong)]

@@ -6,6 +6,7 @@ from zoetrope.golden.simcore.chip.head_geometry import head_geometry
 from zoetrope.golden.simcore.geometry import Geometry, key_tiles
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.chip.head_geometry import HeadGeometryConfig
+from zoetrope.sim.model.simcore import geometry_cycles
 from zoetrope.sim.run.harness import simulate
 
 
@@ -25,6 +26,12 @@ def test_sizes_are_those_of_tokens_counted_one_by_one(geometry, keys):
         cut = key_tiles(geometry, keys)
         assert found.text_tiles == sum(key.tile == geometry.text_tile for key in cut)
         assert found.frame_tiles * geometry.frames == len(cut) - found.text_tiles
+
+
+def test_it_takes_about_60_cycles():
+    """30 frames of 9 x 11 tokens in one key tile each, and 12 of text; 64 channels in words of 4."""
+    taken = geometry_cycles(Geometry(30, 9, 11, 12), 64, lanes=4, keys=128)
+    assert taken == 1 + (2 + 4) + (2 + 5) + 4 * (2 + 5) + (1 + 2) + (1 + 2)
 
 
 @pytest.mark.parametrize("preset", find("head_geometry").presets)

@@ -4,6 +4,7 @@ import numpy as np
 
 from zoetrope.golden.simcore.chip.head_geometry import head_geometry
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.simcore import geometry_cycles
 from zoetrope.sim.packing import integer
 from zoetrope.sim.stimulus.heads import geometries
 
@@ -50,7 +51,7 @@ async def check(bench, geometry, channels):
     await bench.cycles(1)
     bench.set("start", 0)
     want = head_geometry(geometry, channels, c.lanes, c.keys)
-    taken = c.cycles(geometry.frames, geometry.width, geometry.text, want.frame_tokens, want.words)
+    taken = geometry_cycles(geometry, channels, lanes=c.lanes, keys=c.keys)
     await bench.cycles(taken - 1)
     bench.equal(f"done before {taken} cycles, {geometry}", bench.get("done"), 0)
     await bench.cycles(1)
