@@ -139,7 +139,8 @@ class ArrayFeeder(wiring.Component):
     q, e, v : Out(read ports) of the rows of Q (the LUT array: folded), of e, of V (the LUT array: codes)
     o_job, o_x, o_w : Out(streams), the array's
 
-    Cycles of a job: the most of its words of x and of w, and 4. A slice whose mask leaves this array no column is skipped.
+    Cycles of a job of scores: its words of x and 4, or of K and 3, the larger number; of products the most of its words of x
+    and of V, and 5. A slice whose mask leaves this array no column is skipped.
     Golden: ``golden.simcore.computing_engine.array_feeder.array_feeder``.
     """
 

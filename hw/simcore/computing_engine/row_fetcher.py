@@ -301,7 +301,8 @@ class RowFetcher(wiring.Component):
             done_place.eq(b.placed | self.o_place.ready),
         ]
         with m.State("ROW"):
-            with m.If(b.asked.any() | ~b.busy):
+            # The bank is free, or the row is not its first, or has its place already: that it has one is not to stop it.
+            with m.If(b.asked.any() | b.placed | ~b.busy):
                 m.d.comb += [self.o_command.valid.eq(~b.commanded), self.o_place.valid.eq(~b.placed)]
                 m.d.sync += [b.commanded.eq(done_command & ~done_place), b.placed.eq(done_place & ~done_command)]
                 with m.If(done_command & done_place):

@@ -58,19 +58,22 @@ async def products_first(bench):
 
 @bench_test(stalls=("none",))
 async def cycles(bench):
-    """A job of scores takes as many cycles as its words of x, or of w, the larger number, and 4."""
+    """From job to job: of scores the words of x and 4, or of K and 3; of products those of x or of V and 5."""
     c = bench.config
     channels = c.array.max_channels
     given = draw(bench, channels, min(c.array.max_tokens, 5), 1.0, own=True)
-    await check(bench, given, channels, products=False)
-    starts = np.diff(bench.transfers("o_job"))
     per_token = -(-channels // c.load_lanes)
+    await check(bench, given, channels, products=False)
     jobs = array_feeder(given.scores)
-    want = []
-    for before, job in zip([None, *jobs], jobs):
-        loads = 0 if before is not None and before.keep_w else len(job.w) * per_token
-        want.append(max(len(job.x) * per_token, loads) + 4)
-    bench.equal("cycles from job to job", starts.tolist(), want[:-1])
+    first = [before is None or not before.keep_w for before in [None, *jobs]]
+    loads = [len(job.w) * per_token if loaded else 0 for job, loaded in zip(jobs, first)]
+    want = [max(len(job.x) * per_token + 4, load + 3) for job, load in zip(jobs, loads)]
+    bench.equal("cycles of scores", np.diff(bench.transfers("o_job")).tolist(), want[:-1])
+    await check(bench, given._replace(important=[not c.fp16] * c.tiles), channels)
+    jobs = array_feeder(given.products)
+    loads = [words(job.x, c.load_lanes).shape[:2] for job in jobs]
+    want = [max(rows * each, len(job.w) * per_token) + 5 for (rows, each), job in zip(loads, jobs)]
+    bench.equal("cycles of products", np.diff(bench.transfers("o_job")).tolist(), want[:-1])
 
 
 async def check(bench, given, channels, ready=(-1, -1), products=True):
@@ -129,7 +132,7 @@ async def compare_operands(bench, kinds, expected):
         if not (kind == S and kept):
             w += [*words(job.w, c.load_lanes).reshape(-1, c.load_lanes)]
         kept = job.keep_w if kind == S else kept
-    for name, rows, width in (("o_x", x, 16), ("o_w", w, c.array.weight_bits)):
+    for name, rows, width in (("o_x", x, 16), ("o_w", w, c.array.weight_bits)) if kinds else ():
         want = pack(*np.array(rows).T, widths=[width] * c.load_lanes)
         bench.compare(await bench.collect(name, len(want), more=True), want, unit=f"words of {name}")
 
