@@ -7,12 +7,12 @@ settings). So a machine of millions of gates costs the time of some dozen module
 
 What the sum does not see: constants, equal bits and unused ports that one instance has and another has not, and gates that
 two modules could share across their border. ``--check`` synthesises the same design flattened, memories apart in the same
-way, and prints both. The sum is mostly the larger one: by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``; those of
-``CHECKS`` are in ``synth/results/expected.json``.
+way, and prints both. The sum is mostly the larger one: by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``; those that
+the catalogue says are checked are in ``synth/results``.
 
 ``BOUND`` does not hold everywhere: 9.2 % for ``distance_accumulation_unit``, 8.4 % for ``matching_engine``, 7.4 % for
-``datm`` at preset ``small``, 6.3 % for ``sfu``; and 6.9 % for ``simcore`` at ``tiny``, whose 7 minutes are too many for
-``CHECKS``. The lanes of the first pick from multiples of a weight by odd squares, whose three lowest bits are the same ones
+``datm`` at preset ``small``, 6.3 % for ``sfu``; and 6.9 % for ``simcore`` at ``tiny``, whose 7 minutes are too many to
+be committed. The lanes of the first pick from multiples of a weight by odd squares, whose three lowest bits are the same ones
 (k^2 = 1 modulo 8): a lane alone cannot know that, and keeps their multiplexers. Half of ``datm`` at ``small`` is memories of
 less than a kilobit, in flip-flops that are used in part.
 Below ``LEAST_GE`` a few dozen gates are more than the bound: 70 of the 418 of ``lut_multiplier``.
@@ -36,21 +36,21 @@ from zoetrope.synth.technologies.sram import NAND2_UM2
 BOUND = 0.06
 LEAST_GE = 2000
 
-#: Without a block: the machines, block and preset of each. ``synth/results/expected.json`` has their sums.
-MACHINES = (("simcore", "paper"), ("computing_engine", "paper"), ("datm", "paper"), ("matching_engine", "default"))
-
-#: What is synthesised flattened, too, each time that the README is measured. ``--block .. --preset .. --check`` is the way
-#: for any other.
-CHECKS = (
-    ("computing_engine", "tiny"),
-    ("datm", "small"),
-    ("distance_accumulation_unit", "default"),
-    ("matching_engine", "default"),
-    ("sfu", "default"),
-)
-
 #: Rows shown without ``--all``.
 SHOWN = 16
+
+
+def machines(broken=None):
+    """(block, preset) of what is costed as a sum of modules without being named: ``composed`` of the catalogue.
+
+    ``broken`` is that of ``catalogue.select``.
+    """
+    return [(name, preset) for name, block in catalogue.usable(broken).items() for preset in block.composed]
+
+
+def checks(broken=None):
+    """(block, preset) of what is synthesised flattened too whenever all is measured: ``checked`` of the catalogue."""
+    return [(name, preset) for name, block in catalogue.usable(broken).items() for preset in block.checked]
 
 
 def compose(block, preset=None, check=False):
@@ -218,13 +218,15 @@ def main(arguments=None):
         raise UserError("--preset needs --block")
     if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {options.jobs}")
-    pairs = [(options.block, options.preset)] if options.block else MACHINES
+    broken = []
+    pairs = [(options.block, options.preset)] if options.block else machines(broken)
     with runs.progress_bar() as progress:
         results = compose_all(pairs, options.check, options.jobs, progress)
     for result in results:
         runs.write_json(f"{result['block']}.{result['preset']}.composition.json", result, options.out)
         print(text(result, len(result["modules"]) if options.all else SHOWN), end="\n\n")
     print(f"GE: transistors / 4, a module without its parts. SRAM: {settings()} As GE: {NAND2_UM2} um2, at 32 nm, too.")
+    return catalogue.told(broken)
 
 
 if __name__ == "__main__":

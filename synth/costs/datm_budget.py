@@ -30,12 +30,12 @@ from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
 from zoetrope.sim.input import clips
 from zoetrope.synth.costs import runs
 from zoetrope.synth.flows import modules as flows
-from zoetrope.synth.papers import paper
+from zoetrope.synth.papers import orbis, simpicker
 
-INSTANCES, ARRAY = paper.ORBIS.instances, 64 * 64
+INSTANCES, ARRAY = orbis.CHIP.instances, 64 * 64
 
 #: Share of an instance that ORBIS states for its matching engine with the quantization engine.
-PAPER_SHARE = paper.ORBIS.share
+PAPER_SHARE = orbis.CHIP.share
 
 #: K as a share of M.
 RATIO = 0.1
@@ -162,7 +162,7 @@ def shares(ratio, pairings, own, jobs=None, progress=None):
     ``needed`` lanes by the formula, ``lanes`` built, ``busy``, ``ge``, ``control``, ``bits``; ``share`` of engine and array
     by ``own``, GE of an array of this project's lanes, and ``share_published`` by an array of SIMPICKER's.
     """
-    published = paper.row("fp16_pe").ge * ARRAY
+    published = simpicker.TABLE_II["fp16_pes"].ge * ARRAY
     forms = (("table", 8), ("table", 4), ("word", 8), ("word", 4))
     cases = [(model, *form, hiding_config(model, ratio, pairings, *form)) for model in MODELS for form in forms]
     found = []

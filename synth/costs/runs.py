@@ -26,7 +26,7 @@ from zoetrope.hw.errors import UserError
 from zoetrope.hw.verilog import sidecar
 from zoetrope.synth.flows import fpga
 from zoetrope.synth.flows import modules as flows
-from zoetrope.synth.papers import paper
+from zoetrope.synth.papers import figures
 from zoetrope.synth.technologies import sram
 from zoetrope.synth.technologies.libraries import Library, find_library
 
@@ -64,7 +64,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
     ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None
     without any, or above ``IN_FLOPS_BITS`` together);
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
-    ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` (``fpga.ecp5``, or ``fpga.counts``
+    ``beside_paper`` (``figures.beside``, None where the paper has no figure); ``ecp5`` (``fpga.ecp5``, or ``fpga.counts``
     where the design is larger than ``route_ge``: its ``method`` says which), ``ice40``, ``xilinx7`` (``fpga.counts``) and
     ``liberty`` if asked for, with what ``power.attempted`` returns.
 
@@ -186,7 +186,7 @@ class _Design:
             "ge_per_lane": round(generic["ge"] / lanes, 2) if lanes else None,
             "sram": sram.total(generic["memories"])
             | {"memories": [memory | {"price": sram.price_of(memory)} for memory in generic["memories"]]},
-            "beside_paper": paper.beside(self.block.name, generic["ge"], lanes),
+            "beside_paper": figures.beside(self.block.name, generic["ge"], lanes),
         }
         result |= {target: fpga.counts(self.text, self.top, target) for target in self._counted()}
         found = {flow: found for (label, flow), found in runs.results.items() if label == self.label}
