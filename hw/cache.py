@@ -97,7 +97,9 @@ def _code(path, _):
         if kind in (tokenize.COMMENT, tokenize.NL) and not lines[row - 1].strip():
             left_out.add(row)
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
+            node
+        ):
             string = node.body[0]
             if not lines[string.lineno - 1][: string.col_offset].strip():  # nothing else stands on its lines
                 left_out.update(range(string.lineno, string.end_lineno + 1))
@@ -180,9 +182,17 @@ def _checked(path):
 
 def rtlil(component, top):
     """``emit.rtlil``, kept by the text of the component's modules: elaboration of a machine takes many seconds."""
+    return kept(lambda: emit.rtlil(component, top), "rtlil", *_made_from(component, top))
+
+
+def design(component, top):
+    """A digest of what ``rtlil`` of ``component`` follows from: its config, the code of its modules, Amaranth's version."""
+    return digest(*_made_from(component, top), str(_version("amaranth")))
+
+
+def _made_from(component, top):
     what = f"{type(component).__qualname__} {component.config!r}"
-    sources = closure(type(component).__module__, "zoetrope.hw.emit")
-    return kept(lambda: emit.rtlil(component, top), "rtlil", what, top, sources)
+    return what, top, closure(type(component).__module__, "zoetrope.hw.emit")
 
 
 def verilog(component, top):

@@ -80,6 +80,7 @@ class Block:
     beside : the paper's figure that its cost stands beside, ``<paper>.<name>`` of ``synth.papers.figures``; "" for none
     counted : whether it does, alone or with others beside the same figure, what that figure is of; an alternative does not
     room : the room, set by the catalogue; empty for a block that is in none
+    key : what it is called in the catalogue, and so in results: ``name``, qualified where two rooms have that name
     """
 
     name: str
@@ -94,6 +95,11 @@ class Block:
     beside: str = ""
     counted: bool = True
     room: str = field(default="", compare=False)
+    key: str = field(default="", compare=False)
+
+    def __post_init__(self):
+        if not self.key:
+            object.__setattr__(self, "key", self.name)
 
     #: The preset of the size that the paper builds: generated and linted; too large to be simulated or synthesised whole.
     PAPER_SIZE = "paper"
@@ -226,7 +232,8 @@ class _Catalogue(Mapping):
             except BrokenBlock as error:
                 broken.append(str(error))
         names = [block.name for block in entries]
-        return {block.name if names.count(block.name) == 1 else block.id: block for block in entries}, tuple(broken)
+        keyed = [replace(block, key=block.name if names.count(block.name) == 1 else block.id) for block in entries]
+        return {block.key: block for block in keyed}, tuple(broken)
 
     @property
     def broken(self):

@@ -12,9 +12,9 @@ the catalogue says are checked are in ``synth/results``.
 
 ``BOUND`` does not hold everywhere: 9.2 % for ``distance_accumulation_unit``, 8.4 % for ``matching_engine``, 7.4 % for
 ``datm`` at preset ``small``, 6.3 % for ``sfu``; and 6.9 % for ``simcore`` at ``tiny``, whose 7 minutes are too many to
-be committed. The lanes of the first pick from multiples of a weight by odd squares, whose three lowest bits are the same ones
-(k^2 = 1 modulo 8): a lane alone cannot know that, and keeps their multiplexers. Half of ``datm`` at ``small`` is memories of
-less than a kilobit, in flip-flops that are used in part.
+be committed. The lanes of the first pick from multiples of a weight by odd squares, whose three lowest bits are the
+same ones (k^2 = 1 modulo 8): a lane alone cannot know that, and keeps their multiplexers. Half of ``datm`` at ``small`` is
+memories of less than a kilobit, in flip-flops that are used in part.
 Below ``LEAST_GE`` a few dozen gates are more than the bound: 70 of the 418 of ``lut_multiplier``.
 """
 
@@ -78,7 +78,7 @@ def compose_all(pairs, check=False, jobs=None, progress=None):
         block.config(preset)
     designs = runs.keep_modules(map(_design, chosen), check, jobs, progress)
     return [
-        composed(design.text, design.top, check) | {"block": block.name, "preset": preset}
+        composed(design.text, design.top, check) | {"block": block.key, "preset": preset}
         for (block, preset), design in zip(chosen, designs)
     ]
 
@@ -86,7 +86,7 @@ def compose_all(pairs, check=False, jobs=None, progress=None):
 def _design(pair):
     block, preset = pair
     top = block.stem(preset, "_")
-    return runs.Text(f"{block.name}.{preset}", top, cache.rtlil(block.build(preset), top))
+    return runs.Text(f"{block.key}.{preset}", top, cache.rtlil(block.build(preset), top))
 
 
 def composed(text, top, check=False):

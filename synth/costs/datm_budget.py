@@ -103,9 +103,8 @@ def hiding_config(model, ratio, pairings, form="table", weight_bits=8):
 
 
 def cost(component, name):
-    """``flows.generic`` of a component, kept by its content."""
-    text = cache.rtlil(component, name)
-    return cache.kept(lambda: flows.generic(text, name), "generic", flows.scripts(), name, text)
+    """``flows.generic`` of a component."""
+    return flows.generic(cache.rtlil(component, name), name)
 
 
 def lane(form="table", weight_bits=8):
@@ -302,7 +301,7 @@ def main(arguments=None):
         f"\nbusy: cycles of the whole job over those of SDPA. kGE: of the engine, memories apart; KiB: of these, for"
         f"\n{preset.max_tokens:,} tokens of {preset.max_channels} channels, {preset.max_slots:,} dst (a head of CogVideoX)."
         f"\nshare: of engine and array, {own / 1e6:.1f} MGE of this project's FP16 lanes; (3,470): of the lanes that"
-        f"\nSIMPICKER publishes, {paper.row('fp16_pe').ge * ARRAY / 1e6:.1f} MGE."
+        f"\nSIMPICKER publishes, {simpicker.TABLE_II['fp16_pes'].ge * ARRAY / 1e6:.1f} MGE."
         f" ORBIS: {PAPER_SHARE:.1%}, quantization included."
     )
     runs.write_json(RESULT, found, options.out)

@@ -24,10 +24,10 @@ from zoetrope.hw.files import table
 from zoetrope.hw.formats import INT8
 from zoetrope.sim.input import clips
 from zoetrope.sim.stimulus.outer_product import golden_of
-from zoetrope.synth.costs import power
+from zoetrope.synth.costs import lane_plot, power
 from zoetrope.synth.flows import fpga
 from zoetrope.synth.flows import modules as flows
-from zoetrope.synth.papers import simpicker
+from zoetrope.synth.papers import figures, simpicker
 from zoetrope.synth.technologies import sram
 from zoetrope.synth.technologies.libraries import find_library
 
@@ -51,11 +51,21 @@ class Lane:
     def fp16(self):
         return self.config.weight is not INT8
 
+    @property
+    def counted(self):
+        """The PE whose gates are counted."""
+        return self.block.component(config=dataclasses.replace(self.config, add_stages=0))
+
 
 def ways():
     """Every way that a PE of the catalogue has, the FP16 lane first: the others are to replace it."""
     found = [Lane(name, block, way) for block in catalogue.usable([]).values() for name, way in block.ways.items()]
     return sorted(found, key=lambda lane: not lane.fp16)
+
+
+def compared():
+    """Names of the PEs beside the paper's LUT PEs: the LUT PE, and the plain one that it is measured by."""
+    return [name for name in figures.blocks("simpicker.lut_pes") if catalogue.BLOCKS[name].ways]
 
 
 def area(lane):
@@ -64,10 +74,7 @@ def area(lane):
     ``table_bits`` and ``table_ge`` are the local tables of a lane as SRAM (CACTI, 32 nm), a lower bound where ``at_least``.
     Memories of sums are left out: they are the same for all FP32 sums, and a matter of D.
     """
-    config = dataclasses.replace(lane.config, add_stages=0)
-    text = cache.rtlil(lane.block.component(config=config), "pe")
-    result = cache.kept(lambda: flows.generic(text, "pe"), "generic", flows.scripts(), "pe", text)
-    modules, lanes = result["modules"], config.lanes
+    modules, lanes = flows.generic(cache.rtlil(lane.counted, "pe"), "pe")["modules"], lane.config.lanes
 
     def total(chosen):
         return sum(part["count"] * part["ge"] for name, part in modules.items() if chosen(name))
@@ -195,29 +202,6 @@ def _cells(row, yardstick):
     )
 
 
-def plot(rows, path):
-    """Area of a lane with its table against its error, one point a way, as an SVG or PNG by the name of ``path``."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "zoetrope"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    for row in rows:
-        gates = row["area"]
-        x, y = gates["lane"] + gates["table_ge"], max(row["error"], 1e-9)
-        axes.plot(x, y, "o", color="tab:gray" if row is rows[0] else "tab:blue")
-        axes.annotate(row["name"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7)
-    axes.axvline(simpicker.TABLE_II["lut_pes"].ge, linestyle=":", color="tab:red")
-    axes.annotate("the paper's LUT lane", (simpicker.TABLE_II["lut_pes"].ge, 1e-6), rotation=90, fontsize=7, color="tab:red")
-    axes.set(
-        yscale="log", xlabel="GE of a lane with its table, FP32 or fixed sums", ylabel="rms error of a dot product"
-    )
-    figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    pyplot.close(figure)
-
-
 @command_line
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="zoetrope lanes", description=__doc__.partition("\n")[0])
@@ -231,7 +215,7 @@ def main(arguments=None):
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "lanes.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
-    plot(rows, out / "lanes.svg")
+    lane_plot.write(rows, out / "lanes.svg")
     print(table(HEADER, cells(rows)))
     lut, fp16 = simpicker.TABLE_II["lut_pes"].ge, simpicker.TABLE_II["fp16_pes"].ge
     print(f"\nSIMPICKER Table II: LUT lane {lut:,.0f} GE, FP16 lane {fp16:,.0f} GE: {lut / fp16:.2f}.")

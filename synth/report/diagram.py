@@ -1,8 +1,12 @@
-"""The blocks of the catalogue as a drawing: grouped by room, a line from each block to the blocks that it instantiates.
+"""The blocks of the catalogue as drawings, one a machine: grouped by room, a line from each block to its parts.
 
 Which block instantiates which is found from the modules: a component that a block's module imports, itself or by a module
 that is no block (the engine of outer products, say), is a part of the block. The emitted hierarchy was the alternative; its
 instances carry a name in the parent, not always that of their class, and all blocks would have to be elaborated.
+
+A machine's drawing has its own rooms, the chip at the top, and below them the shared blocks that they are made of. A line
+that others already lead along (a chip's to a part of its part) is left out until the block is pointed at: with all of them
+the drawing of SIMCORE is a tangle.
 """
 
 import ast
@@ -15,33 +19,50 @@ from amaranth.hdl import Elaboratable
 
 from zoetrope.hw import catalogue
 
-#: Rooms from the top of the drawing to its foot, and what is in them; a room that is not named comes first.
-ROOMS = {
-    "board": "on a board",
-    "axi": "AXI",
-    "orbis": "ORBIS",
-    "simcore": "SIMCORE, the chip of SIMPICKER",
-    "memory": "memories",
-    "tree": "trees",
-    "arith": "arithmetic",
-}
+#: What the drawing is called whose blocks are of no machine.
+SHARED = "shared"
 
 #: Sizes in pixels: a box's height, its least gap to the next, from row to row, around a room, its title, all of it.
-_BOX, _GAP, _ROW, _MARGIN, _HEAD, _WIDTH = 28, 14, 54, 14, 30, 1200
+_BOX, _GAP, _ROW, _MARGIN, _HEAD, _WIDTH = 28, 14, 54, 14, 30, 1000
 _CHARACTER = 7.3
 
 
-def room(block):
-    """The folder of ``hw`` that ``block`` is in."""
-    return block.room.partition(".")[0]
+def drawings(blocks):
+    """Names of the drawings of ``blocks``: each machine that has one, and ``SHARED``."""
+    found = {block.machine for block in blocks.values()}
+    return [*(name for name in catalogue.MACHINES if name in found), *([SHARED] if "" in found else [])]
+
+
+def members(drawing, blocks, uses):
+    """Names of the blocks in a drawing: those of the machine, and the shared ones that they are made of."""
+    machine = "" if drawing == SHARED else drawing
+    own = [name for name, block in blocks.items() if block.machine == machine]
+    parts = {part for name in own for part in uses[name]} if machine else set()
+    return [name for name in blocks if name in own or name in parts]
 
 
 def edges(blocks=None):
     """Block name to the names of the blocks that it instantiates, in the order of the catalogue."""
-    blocks = catalogue.BLOCKS if blocks is None else blocks
+    blocks = catalogue.usable([]) if blocks is None else blocks
     homes = {block.component.__module__: name for name, block in blocks.items()}
     found = {name: _parts(block.component.__module__, tuple(homes)) for name, block in blocks.items()}
     return {name: [other for module, other in homes.items() if module in found[name]] for name in blocks}
+
+
+def needed(uses):
+    """``uses`` without what other lines already lead to."""
+    below = {}
+
+    def reached(name):
+        if name not in below:
+            below[name] = set()  # a circle would end here
+            below[name] = set(uses[name]).union(*(reached(part) for part in uses[name]))
+        return below[name]
+
+    return {
+        name: [part for part in parts if not any(part in reached(other) for other in parts if other != part)]
+        for name, parts in uses.items()
+    }
 
 
 @functools.cache
@@ -63,19 +84,19 @@ def _parts(name, homes):
 def layout(blocks, uses):
     """(bands, places, height): (room, top, height) of each room, block name to the (x, y) of its box's upper left corner.
 
-    In a room, a block stands below those of the room that instantiate it; within a row it stands near its users.
+    Rooms stand as in the catalogue, what is made of others at the top. In a room, a block stands below those of the room
+    that instantiate it; within a row it stands near its users.
     """
-    rooms = sorted(
-        {room(block) for block in blocks.values()}, key=lambda r: (list(ROOMS).index(r) if r in ROOMS else -1, r)
-    )
+    rooms = [room for room in reversed(catalogue.ROOMS) if any(block.room == room for block in blocks.values())]
+    rooms.sort(key=lambda room: room.partition(".")[0] not in catalogue.MACHINES)
     users = _users(uses)
     bands, places, y = [], {}, _MARGIN
     for each in rooms:
-        members = [name for name in blocks if room(blocks[name]) == each]
-        depths = _depths(members, users)
+        inside = [name for name in blocks if blocks[name].room == each]
+        depths = _depths(inside, users)
         rows = []
         for depth in sorted(set(depths.values())):
-            rows += _wrapped([name for name in members if depths[name] == depth])
+            rows += _wrapped([name for name in inside if depths[name] == depth])
         top = y
         y += _HEAD
         for row in rows:
@@ -130,22 +151,27 @@ def _place(row, users, places, y):
         x += _width(name) + gap
 
 
-def svg(blocks=None):
-    """The drawing as an SVG element for a page that styles it; a box under the pointer shows its own lines."""
-    blocks = catalogue.BLOCKS if blocks is None else blocks
-    uses = edges(blocks)
+def svg(drawing, blocks=None):
+    """A drawing as an SVG element for a page that styles it; a box under the pointer shows all of its own lines."""
+    every = catalogue.usable([]) if blocks is None else blocks
+    uses = edges(every)
+    shown = members(drawing, every, uses)
+    blocks = {name: every[name] for name in shown}
+    uses = {name: [part for part in uses[name] if part in blocks] for name in shown}
     bands, places, height = layout(blocks, uses)
+    title = f"diagram-{drawing}"
     lines = [
         f'<svg class="diagram" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
-        'aria-labelledby="diagram-title">',
-        '<title id="diagram-title">Blocks by room; a line leads from a block to each block that it instantiates</title>',
+        f'aria-labelledby="{title}">',
+        f'<title id="{title}">Blocks by room; a line leads from a block to each block that it instantiates</title>',
     ]
     for each, top, tall in bands:
         lines.append(
             f'<rect class="room" x="2" y="{top}" width="{_WIDTH - 4}" height="{tall}" rx="6"/>'
-            f'<text class="room-name" x="{_MARGIN}" y="{top + 18}">hw/{each}: {escape(ROOMS.get(each, each))}</text>'
+            f'<text class="room-name" x="{_MARGIN}" y="{top + 18}">{escape(catalogue.ROOMS[each])}</text>'
         )
-    lines += [f'<path class="line" d="{_line(user, part, places)}"/>' for user in uses for part in uses[user]]
+    few = needed(uses)
+    lines += [f'<path class="line" d="{_line(user, part, places)}"/>' for user in few for part in few[user]]
     # Boxes hide the lines behind them. Each brings its own lines again, which show while it is pointed at.
     users = _users(uses)
     for name, (x, y) in places.items():
@@ -161,7 +187,7 @@ def svg(blocks=None):
 
 
 def _relation(block, parts, users):
-    lines = [f"{block.name}: {block.summary}"]
+    lines = [f"{block.key}: {block.summary}"]
     lines += [f"made of: {', '.join(parts)}"] if parts else []
     lines += [f"in: {', '.join(users)}"] if users else []
     return "\n".join(lines)
