@@ -87,6 +87,15 @@ def code(path):
     return _code(path, path.stat().st_mtime_ns)
 
 
+#: Python 3.11 fails when two threads parse at once.
+_parsing = threading.Lock()
+
+
+def _tree(text):
+    with _parsing:
+        return ast.parse(text)
+
+
 @functools.cache
 def _code(path, _):
     text = path.read_text()
@@ -96,7 +105,7 @@ def _code(path, _):
             lines[row - 1] = lines[row - 1][:column].rstrip()
         if kind in (tokenize.COMMENT, tokenize.NL) and not lines[row - 1].strip():
             left_out.add(row)
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(_tree(text)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
             node
         ):
@@ -121,7 +130,7 @@ def _imports(path):
 @functools.cache
 def _parsed(path, _):
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -4,9 +4,9 @@ Which block instantiates which is found from the modules: a component that a blo
 that is no block (the engine of outer products, say), is a part of the block. The emitted hierarchy was the alternative; its
 instances carry a name in the parent, not always that of their class, and all blocks would have to be elaborated.
 
-A machine's drawing has its own rooms, the chip at the top, and below them the shared blocks that they are made of. A line
-that others already lead along (a chip's to a part of its part) is left out until the block is pointed at: with all of them
-the drawing of SIMCORE is a tangle.
+A machine's drawing has its own rooms, the chip at the top, and below them the shared blocks that they are made of. Lines to
+shared blocks, and lines that others already lead along (a chip's to a part of its part), show while a block is pointed at:
+with all of them at once the drawing of SIMCORE is a tangle.
 """
 
 import ast
@@ -21,6 +21,9 @@ from zoetrope.hw import catalogue
 
 #: What the drawing is called whose blocks are of no machine.
 SHARED = "shared"
+
+#: The title of the band of a machine's drawing that has what other machines may use, too.
+_OTHERS = "shared parts (point at a block for the lines to them)"
 
 #: Sizes in pixels: a box's height, its least gap to the next, from row to row, around a room, its title, all of it.
 _BOX, _GAP, _ROW, _MARGIN, _HEAD, _WIDTH = 28, 14, 54, 14, 30, 1000
@@ -81,19 +84,27 @@ def _parts(name, homes):
     return frozenset(found - {name})
 
 
-def layout(blocks, uses):
-    """(bands, places, height): (room, top, height) of each room, block name to the (x, y) of its box's upper left corner.
+def bands_of(drawing, blocks):
+    """Title to the names of the blocks in each band of a drawing: its rooms, what is made of others at the top."""
+    found = {}
+    for room in reversed(catalogue.ROOMS):
+        inside = [name for name, block in blocks.items() if block.room == room]
+        own = drawing == SHARED or room.partition(".")[0] == drawing
+        found.setdefault(catalogue.ROOMS[room] if own else _OTHERS, []).extend(inside)
+    found[_OTHERS] = found.pop(_OTHERS, [])
+    return {title: names for title, names in found.items() if names}
 
-    Rooms stand as in the catalogue, what is made of others at the top. In a room, a block stands below those of the room
-    that instantiate it; within a row it stands near its users.
+
+def layout(bands, uses):
+    """(bands, places, height): (title, top, height) of each band, block name to the (x, y) of its box's upper left corner.
+
+    In a band, a block stands below those of the band that instantiate it; within a row it stands near its users. Shared
+    blocks of a machine stand in rows, one beside the other.
     """
-    rooms = [room for room in reversed(catalogue.ROOMS) if any(block.room == room for block in blocks.values())]
-    rooms.sort(key=lambda room: room.partition(".")[0] not in catalogue.MACHINES)
-    users = _users(uses)
+    users, named = _users(uses), bands
     bands, places, y = [], {}, _MARGIN
-    for each in rooms:
-        inside = [name for name in blocks if blocks[name].room == each]
-        depths = _depths(inside, users)
+    for each, inside in named.items():
+        depths = dict.fromkeys(inside, 0) if each == _OTHERS else _depths(inside, users)
         rows = []
         for depth in sorted(set(depths.values())):
             rows += _wrapped([name for name in inside if depths[name] == depth])
@@ -158,7 +169,7 @@ def svg(drawing, blocks=None):
     shown = members(drawing, every, uses)
     blocks = {name: every[name] for name in shown}
     uses = {name: [part for part in uses[name] if part in blocks] for name in shown}
-    bands, places, height = layout(blocks, uses)
+    bands, places, height = layout(bands_of(drawing, blocks), uses)
     title = f"diagram-{drawing}"
     lines = [
         f'<svg class="diagram" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
@@ -168,9 +179,9 @@ def svg(drawing, blocks=None):
     for each, top, tall in bands:
         lines.append(
             f'<rect class="room" x="2" y="{top}" width="{_WIDTH - 4}" height="{tall}" rx="6"/>'
-            f'<text class="room-name" x="{_MARGIN}" y="{top + 18}">{escape(catalogue.ROOMS[each])}</text>'
+            f'<text class="room-name" x="{_MARGIN}" y="{top + 18}">{escape(each)}</text>'
         )
-    few = needed(uses)
+    few = needed({name: [part for part in uses[name] if _at_rest(blocks[name], blocks[part])] for name in shown})
     lines += [f'<path class="line" d="{_line(user, part, places)}"/>' for user in few for part in few[user]]
     # Boxes hide the lines behind them. Each brings its own lines again, which show while it is pointed at.
     users = _users(uses)
@@ -184,6 +195,11 @@ def svg(drawing, blocks=None):
             + f"<title>{escape(_relation(blocks[name], uses[name], users[name]))}</title></g>"
         )
     return "\n".join([*lines, "</svg>"])
+
+
+def _at_rest(user, part):
+    """Whether a line between two blocks is there before one is pointed at: within a machine, or a room that is shared."""
+    return user.machine == part.machine if user.machine else user.room == part.room
 
 
 def _relation(block, parts, users):
