@@ -19,6 +19,7 @@ Below ``LEAST_GE`` a few dozen gates are more than the bound: 70 of the 418 of `
 """
 
 import argparse
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -120,6 +121,21 @@ def composed(text, top, check=False):
         "settings": settings(),
         "flat": flat,
     }
+
+
+def kinds(modules):
+    """Modules of a result by kind, the most gates first: dicts of ``kind``, its instances ``count``, ``ge`` and ``flops``.
+
+    A kind is a component, whatever its configs, with what is in it and has no name of its own.
+    """
+    found = {}
+    for module in modules:
+        kind = re.sub(r"(_\d+x\d+.*|_[0-9a-f]{8})$", "", module["module"].partition(".")[0])
+        row = found.setdefault(kind, {"kind": kind, "count": 0, "ge": 0.0, "flops": 0})
+        row["count"] += module["count"] * ("." not in module["module"])
+        row["ge"] += module["count"] * module["ge"]
+        row["flops"] += module["count"] * module["flops"]
+    return sorted(found.values(), key=lambda row: (-row["ge"], row["kind"]))
 
 
 def checked(result):

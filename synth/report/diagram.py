@@ -36,12 +36,17 @@ def drawings(blocks):
     return [*(name for name in catalogue.MACHINES if name in found), *([SHARED] if "" in found else [])]
 
 
-def members(drawing, blocks, uses):
-    """Names of the blocks in a drawing: those of the machine, and the shared ones that they are made of."""
+def own(drawing, blocks):
+    """Names of the blocks of a drawing's machine, or of those that are of none."""
     machine = "" if drawing == SHARED else drawing
-    own = [name for name, block in blocks.items() if block.machine == machine]
-    parts = {part for name in own for part in uses[name]} if machine else set()
-    return [name for name in blocks if name in own or name in parts]
+    return [name for name, block in blocks.items() if block.machine == machine]
+
+
+def members(drawing, blocks, uses):
+    """Names of the blocks in a drawing: ``own`` and the shared ones that they are made of."""
+    mine = own(drawing, blocks)
+    parts = {part for name in mine for part in uses[name]}
+    return [name for name in blocks if name in mine or name in parts]
 
 
 def edges(blocks=None):

@@ -17,6 +17,26 @@ _INK, _POINT, _MARK, _PALE = "#010203", "#010204", "#010205", "#010206"
 _COLOURS = {_INK: "var(--ink)", _POINT: "var(--accent)", _MARK: "var(--mark)", _PALE: "var(--muted)"}
 
 
+def lane_costs(rows):
+    """GE of the LUT lane, of the multiplier lane, of the FP16 lane and of the least mixed one, as dicts."""
+    by_name = {row["name"]: row for row in rows}
+    found = []
+    least = min((name for name in by_name if name != FP16_LANE), key=lambda name: whole(by_name[name]))
+    for name in dict.fromkeys((FIVE[0], FIVE[3], FP16_LANE, least)):
+        area = by_name[name]["area"]
+        found.append(
+            {
+                "name": name,
+                "bound": "≥ " if area["at_least"] and area["table_ge"] else "",
+                "multiplier": area["multiplier"],
+                "table": area["table_ge"],
+                "sums": area["sums"],
+                "whole": whole(by_name[name]),
+            }
+        )
+    return found
+
+
 def pareto(rows, key, title, up=False, log=False):
     """GE of a lane with its table against ``key``, as an SVG element; None where a lane of the five has no number.
 

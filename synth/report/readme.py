@@ -87,22 +87,35 @@ def blocks(results):
         component = block.build(result["preset"])
         beside = result["beside_paper"]
         figure = f"{beside['paper_ge']:,.0f} GE a {beside['unit']}; ours {beside['ge']:,.0f}" if beside else "-"
-        fmax = result["ecp5"]["fmax_mhz"] if "ecp5" in result else None
         rows.append(
             (
-                f"[`{block.name}`]({block.file('hw')})",
+                f"[`{block.key}`]({block.file('hw')}){_preset(result)}",
                 block.summary,
                 _cycles(component, "latency"),
                 _cycles(component, "initiation_interval"),
                 f"[golden]({block.file('golden')}), [bench]({block.file('sim')})",
                 f"{result['generic']['ge']:,.0f}",
                 f"{result['generic']['memory_bits']:,}",
-                f"{fmax:.0f}" if fmax else "-",
+                _fmax(result.get("ecp5")),
                 str(block.source),
                 figure,
             )
         )
     return markdown(header, rows) + made("make synth ROUTE=1 FPGA=ecp5", results)
+
+
+def _preset(result):
+    """The preset, where it is called otherwise than ``default``: its numbers are of that size."""
+    return "" if result["preset"] == "default" else f", preset {result['preset']}"
+
+
+def _fmax(ecp5):
+    """Fmax, or why there is none."""
+    if not ecp5:
+        return "not counted"
+    if ecp5["fmax_mhz"]:
+        return f"{ecp5['fmax_mhz']:.0f}"
+    return "no register path" if ecp5["method"] == "flat" else "not routed"
 
 
 def _cycles(component, name):
@@ -168,18 +181,15 @@ def machine_rows(machines, matching):
             figures = (memories["area_um2"], memories["ge"], machine["ge"] + memories["ge"])
             row += tuple(f"{bound}{figure:,.0f}" for figure in figures)
         cells.append((_machine(machine), *row, *_beside(beside, bound)))
-    parts = f"Of the logic of {_machine(machines[0])}: {_largest(machines[0])}."
+    largest = max(machines, key=lambda machine: machine["ge"])
+    parts = f"Of the logic of {_machine(largest)}: {_largest(largest)}."
     return markdown(header, cells) + f"\n\n{parts}" + made("zoetrope compose", machines)
 
 
 def _largest(machine, shown=6):
     """The kinds of modules that most of its logic is in."""
-    shares = {}
-    for module in machine["modules"]:
-        kind = re.sub(r"(_\d+x\d+.*|_[0-9a-f]{8})$", "", module["module"].partition(".")[0])
-        shares[kind] = shares.get(kind, 0) + module["count"] * module["ge"] / machine["ge"]
-    largest = sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:shown]
-    return ", ".join(f"`{kind}` {share:.0%}" for kind, share in largest)
+    largest = composition.kinds(machine["modules"])[:shown]
+    return ", ".join(f"`{row['kind']}` {row['ge'] / machine['ge']:.0%}" for row in largest)
 
 
 def check_rows(checks):

@@ -1,7 +1,8 @@
 """Results of ``synth.costs.runs`` as tables: LUT PE against plain PE first, then every block beside the paper."""
 
 from zoetrope.hw.files import table
-from zoetrope.synth.costs import lanes, power
+from zoetrope.synth.costs import power
+from zoetrope.synth.costs.lanes import MULTIPLIER, compared
 from zoetrope.synth.flows.fpga import TARGETS
 from zoetrope.synth.flows.modules import FLOPS_BITS
 from zoetrope.synth.papers import simpicker
@@ -21,10 +22,10 @@ def comparison(results):
     by_name = {}
     for result in results:
         by_name.setdefault(result["block"], result)
-    compared = lanes.compared()
-    if not set(compared) <= set(by_name):
+    names = compared()
+    if not set(names) <= set(by_name):
         return []
-    measured = [by_name[name] for name in compared]
+    measured = [by_name[name] for name in names]
     rows = []
     for memories, flow in (("SRAM", "generic"), ("flip-flops", "generic_flops")):
         if all(result[flow] for result in measured):
@@ -38,7 +39,7 @@ def comparison(results):
 
 def _compared(result, memories, flow):
     lanes, generic, reference = result["lanes"], result[flow], simpicker.TABLE_II["lut_pes"]
-    logic, tables = _products(generic["modules"], lanes.MULTIPLIER)
+    logic, tables = _products(generic["modules"], MULTIPLIER)
     buffers = [memory for memory in generic["memories"] if memory["bits"] > FLOPS_BITS]
     table, buffer = sram.total(tables), sram.total(buffers)
     ge = logic / lanes + (table["ge"] or 0) / lanes + (buffer["ge"] or 0) / reference.units
