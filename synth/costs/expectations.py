@@ -80,6 +80,7 @@ def studies(progress=None):
     found = head.document(head.measured(clips.load(), told=head.say))
     for each in found["runs"].values():
         del each["seconds"]
+    found["design"] = runs.design(catalogue.find("simcore"), found["preset"])
     mixed = lanes.measure(lambda text: print(text, "...", file=sys.stderr, flush=True))
     return {"lanes": mixed, "matching": datm_budget.budget(progress=progress), "head": found}
 

@@ -24,7 +24,7 @@ from zoetrope.hw.files import table
 from zoetrope.hw.formats import INT8
 from zoetrope.sim.input import clips
 from zoetrope.sim.stimulus.outer_product import golden_of
-from zoetrope.synth.costs import lane_plot, power
+from zoetrope.synth.costs import lane_plot, power, runs
 from zoetrope.synth.flows import fpga
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.papers import figures, simpicker
@@ -134,7 +134,8 @@ def error(lane, tensors):
 
 
 def measure(progress=lambda text: None, route=True, library=None):
-    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz``, ``pj``, ``library``.
+    """A dict a lane: ``name``, ``design`` (``runs.digest`` of what is counted), ``area``, ``stalls``, ``error``,
+    ``fmax_mhz``, ``pj``, ``library``.
 
     ``fmax_mhz`` is None unless ``route``: it takes minutes. ``pj``, None without a Liberty ``library``, is the energy of a
     product in the logic of the whole PE, on the clip's vectors (``power.energy``: glitch-free, no wires, no memories).
@@ -153,6 +154,7 @@ def measure(progress=lambda text: None, route=True, library=None):
     for lane, gates, fmax in zip(ways(), areas, speeds):
         row = {
             "name": lane.name,
+            "design": runs.design_of(lane.counted, "pe"),
             "area": gates,
             "fmax_mhz": fmax,
             "stalls": stalls(lane),

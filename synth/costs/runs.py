@@ -209,8 +209,12 @@ def digest(text):
 
 
 def design(block, preset):
-    """``digest`` of a block's preset: looked up in the committed table, or of the design elaborated anew."""
-    component, top = block.build(preset), block.stem(preset, "_")
+    """``digest`` of a block's preset."""
+    return design_of(block.build(preset), block.stem(preset, "_"))
+
+
+def design_of(component, top):
+    """``digest`` of ``component``: looked up in the committed table, or of the design elaborated anew."""
     return table.DESIGNS.get(cache.design(component, top)) or digest(cache.rtlil(component, top))
 
 

@@ -34,16 +34,23 @@ def built():
         mine = [block for block in catalogue.BLOCKS.values() if block.machine == name]
         if mine:
             whole = next((block for block in reversed(mine) if block.composed), mine[-1])
-            rows.append((name.upper(), paper, len(mine), f"{whole.key}: {whole.summary}"))
+            rows.append(
+                (name.upper(), "" if paper == name.upper() else paper, len(mine), f"{whole.key}: {whole.summary}")
+            )
     shared = sum(not block.machine for block in catalogue.BLOCKS.values())
     rows.append(
-        ("shared", "several", shared, "arithmetic, trees, memories, AXI, processing elements, softmax, a board's parts")
+        (
+            "shared by machines",
+            "",
+            shared,
+            "arithmetic, trees, memories, AXI, processing elements, softmax, a board's parts",
+        )
     )
     return rows
 
 
 def bridge(rows, machine):
-    """From the units of Table II to the whole chip: (what, ours in GE, the paper's in GE, a lower bound or not) of each step.
+    """From the units of Table II to the whole chip: (what, ours and the paper's GE, a lower bound or not) of each step.
 
     ``rows`` are those of ``side_by_side.table_ii``, ``machine`` is SIMCORE at the paper's size as the page has it; [] unless
     all of it is measured.
@@ -102,7 +109,8 @@ def _lane(found, rows):
         f"A mixed lane takes {published:.2f} of an FP16 lane.",
         "SIMPICKER, Table II",
         HOLDS if ratio <= published else PARTLY if least["whole"] < fp16["whole"] else NOT,
-        f"the LUT lane {lut['bound']}{ratio:.2f}, the least one ({least['name']}) {least['whole'] / fp16['whole']:.2f}",
+        f"the LUT lane {lut['bound']}{ratio:.2f}, the least one ({least['name']}) {least['whole'] / fp16['whole']:.2f}; "
+        "without what a row of lanes shares",
         "lanes",
     )
 
