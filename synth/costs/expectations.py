@@ -27,6 +27,9 @@ from zoetrope.synth.costs import composition, datm_budget, lanes, runs
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.results import rows, table
 
+#: The technologies of a whole result; of PEs that are compared their tables in flip-flops besides.
+WHOLE = ("generic", "ecp5")
+
 #: What counts of a preset consist of.
 COUNTS = ("ge", "cells", "flops", "memory_bits")
 
@@ -69,7 +72,7 @@ def whole(pairs, jobs=None, progress=None):
     their tables in flip-flops, too."""
     found = {}
     for compared, group in itertools.groupby(pairs, key=lambda pair: pair[0].key in lanes.compared()):
-        technologies = runs.TECHNOLOGIES if compared else ("generic", "ecp5")
+        technologies = (*WHOLE, "flops") if compared else WHOLE
         results = runs.measure_all(group, technologies, jobs=jobs, progress=progress, route_ge=runs.FPGA_GE)
         found |= {_name(result): result for result in results}
     return found
@@ -139,7 +142,16 @@ def checked(pairs, progress=lambda label: None):
         row = found["counts"].get(name) or _counts_of(found["blocks"].get(name))
         if row != {key: generic[key] for key in COUNTS} | {"design": runs.digest(text)}:
             wrong.append(f"{name} is not as committed: `zoetrope expected --block {block.key}` measures it")
+        if not _known_rightly(block.build(preset), top, text, costs):
+            wrong.append(f"{name}: what is looked up is not what the tools count; remove its line of the table")
     return wrong
+
+
+def _known_rightly(component, top, text, costs):
+    """Whether the tables say of a design what was found, ``costs`` of its modules, or nothing."""
+    found = {flows.module_digest(module): cost for module, cost in costs.items()}
+    right = all(table.MODULES.get(digest) in (None, cost) for digest, cost in found.items())
+    return right and table.DESIGNS.get(cache.design(component, top)) in (None, runs.digest(text))
 
 
 def _counts_of(result):
