@@ -10,13 +10,14 @@ def geometry_cycles(geometry, channels, *, lanes, keys):
     """Cycles until the geometry of a head is there, ``golden.simcore.geometry.Geometry``, before anything else begins.
 
     One adder makes six products of sizes in turn, height x width, x frames, and four by the W = ceil(d / ``lanes``) words
-    of a token; each takes 2 cycles and one for each bit of its second factor. Then the key tiles of at most ``keys`` tokens
-    of a frame and of the text are counted, a cycle each, and 2.
+    of a token; each takes a cycle and one for each bit of its second factor. Beside it the key tiles of at most ``keys``
+    tokens are counted, of the text and then, once its tokens are known, of a frame, each a cycle, and 2.
     """
     words = -(-channels // lanes)
     factors = (geometry.width, geometry.frames, words, words, words, words)
-    tiles = sum(-(-tokens // keys) + 2 for tokens in (geometry.rows, geometry.text))
-    return 1 + sum(2 + factor.bit_length() for factor in factors) + tiles
+    products = [1 + factor.bit_length() for factor in factors]
+    text, frame = (-(-tokens // keys) for tokens in (geometry.text, geometry.rows))
+    return max(1 + sum(products), max(1 + products[0], text + 2) + frame + 2)
 
 
 def measure_cycles(tokens, channels, *, lanes):

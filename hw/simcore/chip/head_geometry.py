@@ -2,7 +2,8 @@
 
 ::
 
-    start, sizes --> one adder, product after product --> tokens and words --> one subtractor --> key tiles --> done
+    start, sizes --+--> one adder, product after product --> tokens and words --+--> done
+                   +--> one subtractor, tile after tile --> key tiles ----------+
 
 Rejected: multipliers. Sizes are those of a head, and there is time before the first word of memory comes; five products
 of 16 bits by 16 would be 10 kGE.
@@ -69,7 +70,7 @@ class HeadGeometryConfig:
 
 
 class HeadGeometry(wiring.Component):
-    """Tokens, words and key tiles of a head, by one adder.
+    """Tokens, words and key tiles of a head, by one adder and one subtractor.
 
     Parameters
     ----------
@@ -107,23 +108,28 @@ class HeadGeometry(wiring.Component):
             (i.text, r.words, r.text_words),
             (Const(c.keys), r.words, r.tile_words),
         )
+        known = Signal(name="frame_known")
+        ended = self._divide(m, ((self.start, i.text, r.text_tiles), (known, r.frame_tokens, r.frame_tiles)))
         with m.FSM():
             with m.State("WAIT"):
                 with m.If(self.start):
+                    m.d.sync += known.eq(0)
                     m.next = "LOAD"
-            self._multiply(m, products, "TILES")
-            self._divide(m, ((r.frame_tokens, r.frame_tiles), (i.text, r.text_tiles)), "DONE")
-            with m.State("DONE"):
-                m.d.comb += self.done.eq(1)
-                m.next = "WAIT"
+            self._multiply(m, products, known, "TILES")
+            with m.State("TILES"):
+                m.d.comb += self.done.eq(ended)
+                with m.If(ended):
+                    m.next = "WAIT"
         return m
 
-    def _multiply(self, m, products, following):
-        """States LOAD and ADD: of each product a bit of the right factor a cycle."""
+    def _multiply(self, m, products, known, following):
+        """States LOAD and ADD: of each product a bit of the right factor a cycle. The first one is ``known`` then."""
         step = Signal(range(len(products)))
         shifted = Signal(max(len(result) for _, _, result in products))
         total = Signal(len(shifted))
+        added = Signal(len(shifted))
         factor = Signal(max(len(right) for _, right, _ in products))
+        m.d.comb += added.eq(total + (shifted & factor[0].replicate(len(shifted))))
         with m.State("LOAD"):
             m.d.sync += total.eq(0)
             with m.Switch(step):
@@ -132,45 +138,40 @@ class HeadGeometry(wiring.Component):
                         m.d.sync += [shifted.eq(left), factor.eq(right)]
             m.next = "ADD"
         with m.State("ADD"):
-            m.d.sync += [shifted.eq(shifted << 1), factor.eq(factor >> 1)]
-            with m.If(factor[0]):
-                m.d.sync += total.eq(total + shifted)
-            with m.If(~factor.any()):
+            m.d.sync += [shifted.eq(shifted << 1), factor.eq(factor >> 1), total.eq(added)]
+            with m.If(~factor[1:].any()):
                 with m.Switch(step):
                     for k, (_, _, result) in enumerate(products):
                         with m.Case(k):
-                            m.d.sync += result.eq(total)
-                m.d.sync += step.eq(step + 1)
+                            m.d.sync += result.eq(added)
+                m.d.sync += [step.eq(step + 1), known.eq(1)]
                 m.next = "LOAD"
                 with m.If(step == len(products) - 1):
                     m.d.sync += step.eq(0)
                     m.next = following
 
-    def _divide(self, m, parts, following):
-        """States TILES and COUNT: of each part a key tile a cycle."""
+    def _divide(self, m, parts):
+        """Beside it the key tiles of each part, one a cycle, once its tokens are known. Returns when all are there."""
         keys = self.config.keys
-        part = Signal(range(len(parts)))
-        left = Signal(max(len(tokens) for tokens, _ in parts))
-        tiles = Signal(max(len(result) for _, result in parts))
-        with m.State("TILES"):
-            m.d.sync += tiles.eq(0)
-            with m.Switch(part):
-                for k, (tokens, _) in enumerate(parts):
-                    with m.Case(k):
-                        m.d.sync += left.eq(tokens)
-            m.next = "COUNT"
-        with m.State("COUNT"):
-            m.d.sync += [left.eq(Mux(left > keys, left - keys, 0)), tiles.eq(tiles + 1)]
-            with m.If(~left.any()):
-                with m.Switch(part):
-                    for k, (_, result) in enumerate(parts):
-                        with m.Case(k):
-                            m.d.sync += result.eq(tiles)
-                m.d.sync += part.eq(part + 1)
-                m.next = "TILES"
-                with m.If(part == len(parts) - 1):
-                    m.d.sync += part.eq(0)
-                    m.next = following
+        left = Signal(max(len(tokens) for _, tokens, _ in parts))
+        tiles = Signal(max(len(result) for _, _, result in parts))
+        ended = Signal(name="tiles_ended")
+        with m.FSM(name="tiles"):
+            for k, (known, tokens, result) in enumerate(parts):
+                with m.State(f"LOAD {k}"):
+                    m.d.sync += [left.eq(tokens), tiles.eq(0)]
+                    with m.If(known):
+                        m.next = f"COUNT {k}"
+                with m.State(f"COUNT {k}"):
+                    m.d.sync += [left.eq(Mux(left > keys, left - keys, 0)), tiles.eq(tiles + 1)]
+                    with m.If(~left.any()):
+                        m.d.sync += result.eq(tiles)
+                        m.next = f"LOAD {k + 1}" if k + 1 < len(parts) else "ENDED"
+            with m.State("ENDED"):
+                m.d.comb += ended.eq(1)
+                with m.If(self.done):
+                    m.next = "LOAD 0"
+        return ended
 
 
 #: Config of each preset; the first is the default.

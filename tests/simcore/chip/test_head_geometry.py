@@ -28,10 +28,12 @@ def test_sizes_are_those_of_tokens_counted_one_by_one(geometry, keys):
         assert found.frame_tiles * geometry.frames == len(cut) - found.text_tiles
 
 
-def test_it_takes_about_60_cycles():
+def test_it_takes_about_40_cycles():
     """30 frames of 9 x 11 tokens in one key tile each, and 12 of text; 64 channels in words of 4."""
     taken = geometry_cycles(Geometry(30, 9, 11, 12), 64, lanes=4, keys=128)
-    assert taken == 1 + (2 + 4) + (2 + 5) + 4 * (2 + 5) + (1 + 2) + (1 + 2)
+    assert taken == 1 + (1 + 4) + (1 + 5) + 4 * (1 + 5)
+    # Key tiles of a token each: 12 of the text, then 99 of the frame.
+    assert geometry_cycles(Geometry(30, 9, 11, 12), 64, lanes=4, keys=1) == 14 + 99 + 2
 
 
 @pytest.mark.parametrize("preset", find("head_geometry").presets)
