@@ -6,6 +6,7 @@ from typing import ClassVar
 from amaranth.lib import data
 from amaranth.utils import ceil_log2, exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiterConfig
 from zoetrope.hw.formats import FP16
@@ -76,17 +77,11 @@ class SimcoreCoreConfig:
     )
 
     def __post_init__(self):
-        for name in ("slices", "tiles"):
-            value = getattr(self, name)
-            if value < 2 or value & (value - 1):
-                raise ValueError(f"{name} must be a power of two of at least 2, not {value!r}")
+        checks.power_of_two(self, "slices", "tiles", least=2)
         # A size that a register says or takes fits into it.
-        most = {name: 0xFFFF for name in ("max_frames", "max_height", "max_width", "max_text")} | {"max_window": 0xFF}
-        for name in (*most, "max_tokens"):
-            value = getattr(self, name)
-            if not 1 <= value <= most.get(name, value):
-                upper = f" and at most {most[name]}" if name in most else ""
-                raise ValueError(f"{name} must be at least 1{upper}, not {value!r}")
+        checks.between(self, 1, 0xFFFF, "max_frames", "max_height", "max_width", "max_text")
+        checks.between(self, 1, 0xFF, "max_window")
+        checks.at_least(self, 1, "max_tokens")
         self._check_engine()
         self._check_part("axi")
         engine = self.engine

@@ -42,7 +42,7 @@ async def clip(bench):
     """The corner of two frames of the clip; without a clip, of seeded tensors."""
     c = bench.config
     tensors = bench.tensors or seeded_tensors(bench.rng)
-    geometry = Geometry(2, 2, 3)
+    geometry = Geometry(2, 2, 2)
     d = min(c.max_channels, tensors["q"].shape[-1])
     q, k, v = (tensors[n].reshape(-1, tensors[n].shape[-1])[: geometry.tokens, :d].astype(np.float16) for n in "qkv")
     await check(bench, q, k, v, geometry, {})
