@@ -49,7 +49,7 @@ class Cost(NamedTuple):
     results: int
 
 
-def prepared(job: Job, array: Array) -> list[int]:
+def preparation(job: Job, array: Array) -> list[int]:
     """C of each operand of a job: the copies of its slices."""
     return copies(np.asarray(job.x).T, array.beats)
 
@@ -60,7 +60,7 @@ def cost(job: Job, array: Array) -> Cost:
     chunks = -(-operands // array.lanes)
     load_w = len(job.w) * (chunks if job.kind == S else -(-np.shape(job.w)[1] // array.lanes))
     words = -(-job.weights.shape[1] // array.outputs)
-    slots = np.maximum(prepared(job, array), max(words, array.turnaround)) if words else np.zeros(1, int)
+    slots = np.maximum(preparation(job, array), max(words, array.turnaround)) if words else np.zeros(1, int)
     return Cost(rows * chunks, load_w, operands * words, int(slots.sum()), array.rows * words)
 
 
@@ -87,7 +87,7 @@ def engine_cycles(jobs: Sequence[Job], array: Array) -> int:
         if words:
             free = max(free, loaded["w"][-1])
             prepared = max(prepared, loaded["x"][-1])
-            for beats in prepared(job, array):
+            for beats in preparation(job, array):
                 prepared = max(prepared, left[-2]) + beats
                 start = max(free, prepared)
                 free = start + max(words, array.turnaround)

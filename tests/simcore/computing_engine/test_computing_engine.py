@@ -14,7 +14,7 @@ from zoetrope.hw.pe.fp16_pe import FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPEConfig
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
 from zoetrope.sim.input import clips
-from zoetrope.sim.model.computing_engine import Array, cost, engine_cycles, prepared
+from zoetrope.sim.model.computing_engine import Array, cost, engine_cycles, preparation
 from zoetrope.sim.run.harness import simulate
 
 TINY = find("computing_engine").config("tiny")
@@ -38,8 +38,8 @@ def test_golden_against_float64():
 
 def test_preparation_counts_distinct_fractions():
     x = fp16(np.array([[1.0, 1.5, 3.0], [2.0, 1.25, -1.5], [-4.0, 0.0, 2.0**-20 * 1.5]]))
-    assert prepared(Job(S, x, x), Array(3, 1, 1, turnaround=3, beats=2)) == [2, 6, 2]
-    assert prepared(Job(S, x, x), Array(3, 1, 1, turnaround=3)) == [0, 0, 0]
+    assert preparation(Job(S, x, x), Array(3, 1, 1, turnaround=3, beats=2)) == [2, 6, 2]
+    assert preparation(Job(S, x, x), Array(3, 1, 1, turnaround=3)) == [0, 0, 0]
 
 
 def test_cycles_by_hand():
