@@ -9,8 +9,8 @@
     run = board.simcore.run(q, k, v, Geometry(4, 4, 4), settings_of(board.simcore_config))    # see ``sim.host.simcore``
 
 ``zoetrope board`` (``sim.host.command``) runs the tests of ``sim.host.selftest`` on it. Nothing here knows what the port is:
-anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of ``serial.Serial`` will do, and the benches put the
-pins of a simulated board in its place.
+anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of ``serial.Serial`` will do, and the benches put
+the pins of a simulated board in its place.
 """
 
 import contextlib
