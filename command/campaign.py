@@ -2,12 +2,7 @@
 
 What takes longer than a suite should is run here, and its result is committed in ``synth/results/campaigns.json`` with the
 digest of all that it was run on. The suite fails when a digest no longer fits: then this command runs what is stale, and
-nothing else::
-
-    zoetrope campaign                      # all that is stale
-    zoetrope campaign benches netlists     # of two campaigns
-    zoetrope campaign --check              # say what is stale, and run nothing
-    zoetrope campaign heads --all          # also what is not
+nothing else.
 
 A row is written as soon as it is there, so a run that was interrupted goes on from what it has.
 """
@@ -16,12 +11,12 @@ import inspect
 import json
 import sys
 import time
-from argparse import RawDescriptionHelpFormatter
 from dataclasses import dataclass
 from functools import partial
 
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw.arguments import Parser
+from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.synth.costs import designs
 from zoetrope.synth.results import FOLDER
@@ -116,11 +111,13 @@ def record(name, job, jobs, found):
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(
-        prog="zoetrope campaign",
-        description=__doc__.partition(":")[0] + ".",
-        epilog="examples:\n" + __doc__.partition("::\n\n")[2].partition("\n\nA row")[0],
-        formatter_class=RawDescriptionHelpFormatter,
+    parser = Parser(
+        "campaign",
+        "The long checks, run where something changed and kept as rows.",
+        "zoetrope campaign                      # all that is stale",
+        "zoetrope campaign benches netlists     # of two campaigns",
+        "zoetrope campaign --check              # say what is stale, and run nothing",
+        "zoetrope campaign heads --all          # also what is not",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CAMPAIGNS)}; all of them otherwise")
     parser.add_argument(

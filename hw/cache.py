@@ -32,11 +32,9 @@ import platformdirs
 from zoetrope.hw import emit
 from zoetrope.hw.errors import UserError
 from zoetrope.hw.files import write_if_changed
+from zoetrope.hw.tools import DISTRIBUTION
 
 UNUSED_DAYS = 14
-
-#: The name under which this project is installed.
-DISTRIBUTION = "zoetrope-rtl"
 
 _PACKAGE = "zoetrope."
 

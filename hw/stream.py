@@ -6,6 +6,8 @@ from amaranth import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw.emit import emit_once
+
 
 def connect(m, source, sink):
     """Join stream ``source`` to stream ``sink``; ``TypeError`` when their payload layouts differ.
@@ -99,6 +101,14 @@ class Operator(FullyPipelined):
     @property
     def latency(self):
         return self.config.stages
+
+
+def operator(m, name, kind, config, en=1):
+    """The operator ``kind`` of ``config`` as submodule ``name`` of ``m``, which moves when ``en`` is high."""
+    component = kind(config=config)
+    m.submodules[name] = emit_once(component)
+    m.d.comb += component.en.eq(en)
+    return component
 
 
 def check_stages(stages, deepest):

@@ -22,8 +22,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from zoetrope.hw import cache
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import cache, catalogue
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import table
 from zoetrope.synth.costs import runs

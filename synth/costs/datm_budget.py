@@ -20,8 +20,7 @@ from zoetrope.golden.orbis.matching.datm import match, weights
 from zoetrope.golden.orbis.matching.dst_chooser import choose
 from zoetrope.golden.orbis.matching.quantization_engine import encode, quantize
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import channel_amax
-from zoetrope.hw import cache
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import cache, catalogue
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import table
 from zoetrope.hw.orbis.matching.datm import Datm

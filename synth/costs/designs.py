@@ -1,10 +1,9 @@
 """The designs of all presets by digest: what a committed result belongs to, known without elaborating again.
 
 ``synth/results/designs.json`` has two digests for every block and preset: ``sources``, of the code of the component's
-modules, its config and Amaranth's version (``hw.cache.closure``), and ``design``, of the RTLIL that followed from
-them. While
-the first one fits, the second is what elaboration would give; where it does not, the design is elaborated. A change of code
-that leaves the hardware as it is so leaves every committed result valid.
+modules, its config and Amaranth's version (``hw.cache.closure``), and ``design``, of the RTLIL that followed from them.
+While the first one fits, the second is what elaboration would give; where it does not, the design is elaborated. A change
+of code that leaves the hardware as it is so leaves every committed result valid.
 
 Elaborating all presets takes minutes of a core, the largest SIMCORE alone one; reading their sources takes a second.
 """

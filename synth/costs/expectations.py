@@ -18,8 +18,7 @@ import itertools
 import json
 import sys
 
-from zoetrope.hw import cache, files
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import cache, catalogue, files
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.synth.costs import runs
 from zoetrope.synth.results import FOLDER

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import catalogue
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.synth.costs import datm_budget, runs

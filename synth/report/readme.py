@@ -16,7 +16,7 @@ from pathlib import Path
 
 from zoetrope.golden.method.token_similarity import PAPER_TAU
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import overhead
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import catalogue
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.sim.input import clips
 from zoetrope.sim.studies import accuracy, head, matching, similarity, softmax_accuracy, speculation
