@@ -317,7 +317,7 @@ def test_the_command_on_a_simulated_board(tmp_path, capsys):
         ),
         ({"units": ("sfu",)}, "units must be different ones"),
         ({"units": ("min_tree", "min_tree")}, "units must be different ones"),
-        ({"version": 1 << 32}, "version must have 32 bits"),
+        ({"version": 1 << 32}, "version must be 0 to 4294967295"),
         ({"divisor": 3}, "divisor must be at least 8, not 3"),
         ({"max_payload": 130}, "max_payload must be at least 131 for lut_pe, not 130"),
         ({"max_answer": 511}, "max_answer must be at least 512 for lut_pe, not 511"),
