@@ -301,3 +301,8 @@ PRESETS = {
     "small": AlignedPEConfig(bits=12, max_operands=5, product_stages=2, digits=()),
     "wide": AlignedPEConfig(bits=41, add_stages=2),
 }
+
+#: The ways to multiply that `zoetrope lanes` sets side by side, by their printed names.
+WAYS = {
+    "aligned integer": AlignedPEConfig(),
+}

@@ -320,3 +320,11 @@ PRESETS = {
     "array": LutPEConfig(rows=3, columns=2, lanes=4, words=16, copy_width=32),
     "paper": LutPEConfig(rows=16, columns=8, words=32, copy_width=32),
 }
+
+#: The ways to multiply that `zoetrope lanes` sets side by side, by their printed names.
+WAYS = {
+    "buffered LUT (the paper's)": LutPEConfig(),
+    "buffered LUT, W = 1": LutPEConfig(copy_width=1, words=64),
+    "buffered LUT, byte128": LutPEConfig(reading="byte128", copy_width=16),
+    "generated LUT": LutPEConfig(slices="generator"),
+}
