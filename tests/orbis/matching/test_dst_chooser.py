@@ -42,7 +42,7 @@ def test_the_generator_by_hand():
         state = xorshift(state)
         assert 0 < state < 1 << 32
     np.testing.assert_array_equal(choose(50, 9, 0), choose(50, 9, ZERO_SEED))
-    assert (WARM_UP, ZERO_SEED) == (hardware.WARM_UP, hardware.ZERO_SEED)
+    assert (hardware.DstChooserConfig.warm_up, hardware.ZERO_SEED) == (WARM_UP, ZERO_SEED)
 
 
 @pytest.mark.parametrize("tokens, count", [(40, 10), (33, 1), (17, 16)])
