@@ -15,6 +15,7 @@ from zoetrope.hw.tools import DISTRIBUTION
 COMMANDS = {
     "sim": ("command.sim", "run the benches, then one head through SIMCORE; compare every output with the goldens"),
     "head": ("sim.studies.head", "one head through SIMCORE, with each of the paper's ablations"),
+    "blocks": ("command.blocks", "list the blocks with their presets, or the parameters of one"),
     "verilog": ("hw.verilog.write", "write the Verilog of blocks, with a description of their ports; or lint it"),
     "registers": ("command.registers", "print SIMCORE's register map"),
     "synth": ("command.synth", "cost of blocks: gate equivalents, FPGA resources, Fmax, um2, delay and power"),

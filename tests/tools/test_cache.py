@@ -60,7 +60,7 @@ def test_a_damaged_folder_heals_and_says_so(damage, capsys):
     else:
         DAMAGE.get(damage, DAMAGE["cut"])(folder / (".manifest" if damage == "manifest" else "program"))
     assert cache.kept_folder("sim", "some", "label", made.files) == folder
-    assert (folder / "program").read_text() .startswith("made 2 times") and (folder / "deep" / "data").exists()
+    assert (folder / "program").read_text().startswith("made 2 times") and (folder / "deep" / "data").exists()
     assert f"{folder} is damaged: made again\n" in capsys.readouterr().err
     assert cache.kept_folder("sim", "some", "label", made.files) and made.times == 2
     assert not capsys.readouterr().err
