@@ -10,7 +10,7 @@ that lanes are compared by their logic; Fmax is that of the default number of st
 import dataclasses
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 
@@ -133,6 +133,23 @@ def error(lane, tensors):
     return float(np.sqrt(((got - ideal) ** 2).mean() / (ideal**2).mean()))
 
 
+def routed(lanes, progress):
+    """``speed`` of each lane, two at a time; ``progress`` says what was routed: some minutes a lane the first time."""
+    progress(f"{len(lanes)} datapaths: routing, some minutes each the first time")
+    with ThreadPoolExecutor(2) as pool:
+        waiting = {pool.submit(speed, lane): k for k, lane in enumerate(lanes)}
+        found = [None] * len(lanes)
+        for done, future in enumerate(as_completed(waiting), 1):
+            lane = lanes[waiting[future]]
+            found[waiting[future]] = future.result()
+            progress(f"routed {done}/{len(lanes)}, {lane.name}: {_mhz(found[waiting[future]])}")
+    return found
+
+
+def _mhz(fmax):
+    return f"{fmax:.0f} MHz" if fmax else "no path between registers"
+
+
 def measure(progress=lambda text: None, route=True, library=None):
     """A dict a lane: ``name``, ``design`` (``runs.digest`` of what is counted), ``area``, ``stalls``, ``error``,
     ``fmax_mhz``, ``pj``, ``library``.
@@ -147,9 +164,7 @@ def measure(progress=lambda text: None, route=True, library=None):
         areas.append(area(lane))
     speeds = [None] * len(ways())
     if route:
-        progress("routing the datapaths (some minutes the first time)")
-        with ThreadPoolExecutor(2) as pool:
-            speeds = list(pool.map(speed, ways()))
+        speeds = routed(ways(), progress)
     rows = []
     for lane, gates, fmax in zip(ways(), areas, speeds):
         row = {
