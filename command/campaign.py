@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.arguments import Parser
+from zoetrope.hw.arguments import Parser, repository
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.sim.run.workers import workers
@@ -132,6 +132,7 @@ def main(arguments=None):
     for name in options.names:
         if name not in CAMPAIGNS:
             raise catalogue.unknown("there is no campaign", name, CAMPAIGNS, "the campaigns are")
+    repository()
     failed = 0
     for name in options.names or CAMPAIGNS:
         jobs = list(CAMPAIGNS[name]())

@@ -15,8 +15,9 @@ from zoetrope.hw.tools import DISTRIBUTION
 COMMANDS = {
     "sim": ("command.sim", "run the benches, then one head through SIMCORE; compare every output with the goldens"),
     "head": ("sim.studies.head", "one head through SIMCORE, with each of the paper's ablations"),
+    "blocks": ("command.blocks", "list the blocks with their presets, or the parameters of one"),
     "verilog": ("hw.verilog.write", "write the Verilog of blocks, with a description of their ports; or lint it"),
-    "registers": ("hw.simcore.chip.simcore_registers", "print SIMCORE's register map"),
+    "registers": ("command.registers", "print SIMCORE's register map"),
     "synth": ("command.synth", "cost of blocks: gate equivalents, FPGA resources, Fmax, um2, delay and power"),
     "compose": ("synth.costs.composition", "cost of a machine as the sum of its modules"),
     "power": ("synth.costs.power", "power of a block from the switching of its own bench on its netlist"),

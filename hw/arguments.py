@@ -144,3 +144,14 @@ def picture(path):
     if path.suffix not in (".svg", ".png"):
         raise UserError(f"--out must end in .svg or .png, not {path.name}")
     return path
+
+
+def repository():
+    """The folder of the repository that this runs from. ``UserError`` for an installed package, which has none."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "pyproject.toml").exists():
+        raise UserError(
+            "this command changes files of the repository, and Zoetrope is an installed package here: run it in a clone, "
+            "after `make setup`"
+        )
+    return root

@@ -2,7 +2,6 @@
 
 import dataclasses
 import enum
-import inspect
 import re
 
 from amaranth import Shape
@@ -10,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 
 from zoetrope.hw import cache
 from zoetrope.hw.errors import ToolError
+from zoetrope.hw.verilog.docstrings import docstring, inherited
 
 _CLOCKING = {"clk": "clock of domain sync, rising edge", "rst": "reset of domain sync, synchronous, active high"}
 
@@ -20,7 +20,7 @@ def describe(block, preset, component, text):
         "block": block.name,
         "preset": preset,
         "module": block.stem(preset, "_"),
-        "summary": (inspect.getdoc(type(component)) or "").partition("\n")[0],
+        "summary": inherited(type(component)).partition("\n")[0],
         "paper": str(block.source),
         "parameters": parameters(component.config),
         "ports": _ports(component, text, block.stem(preset, "_")),
@@ -117,9 +117,7 @@ def _meanings(component):
     """Member name to its line of the ``Members`` sections of the component's docstring and those of its bases."""
     meanings = {}
     for base in reversed(component.__mro__):
-        section = re.search(
-            r"^Members[^\n]*\n-+\n(.*?)(?:\n\s*\n|\Z)", inspect.cleandoc(base.__doc__ or ""), re.M | re.S
-        )
+        section = re.search(r"^Members[^\n]*\n-+\n(.*?)(?:\n\s*\n|\Z)", docstring(base), re.M | re.S)
         joined = re.sub(r"\n\s+", " ", section[1]) if section else ""
         for names, meaning in re.findall(r"^(\w+(?:, \w+)*) : (.*)$", joined, re.M):
             meanings.update(dict.fromkeys(names.split(", "), meaning))

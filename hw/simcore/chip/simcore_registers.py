@@ -9,7 +9,6 @@ reads before it writes. Counters of 64 bits: at 400 MHz those of 32 last for ten
 import enum
 
 from zoetrope.hw.axi.registers import Field, Register, markdown, register
-from zoetrope.hw.errors import ArgumentParser, command_line
 
 #: Of this register map; it changes when something in it moves or means something else.
 VERSION = 2
@@ -220,10 +219,3 @@ def document():
     causes = [f"| {cause.value} | `{cause.name}` | {cause.doc} |" for cause in Cause]
     table = "\n".join(["| cause | name | meaning |", "|---|---|---|", *causes])
     return _PAGE.format(registers=markdown(REGISTERS), causes=table)
-
-
-@command_line
-def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope registers", description=__doc__.partition("\n")[0])
-    parser.parse_args(arguments)
-    print(document(), end="")
