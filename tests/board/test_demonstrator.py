@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.board import link
 from zoetrope.golden.formats import fp16
@@ -24,7 +25,6 @@ from zoetrope.sim.host.line import Decoder, sampled
 from zoetrope.sim.host.pins import Pins
 from zoetrope.sim.host.selftest import selftest, table
 from zoetrope.sim.input import clips
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.stimulus.outer_product import clip_tiles
 
 serial = pytest.importorskip("serial")
@@ -56,7 +56,7 @@ def assert_right(board, rows=3, seed=1):
 
 @pytest.mark.parametrize("preset", [name for name, c in find("demonstrator").presets.items() if c.machine is None])
 def test_rtl(preset):
-    assert simulate("demonstrator", preset).vectors > 5
+    assert vectors("demonstrator", preset) > 5
 
 
 def test_levels_are_decoded_piece_by_piece():
