@@ -25,7 +25,7 @@ COMMANDS = {
     "matching-budget": ("synth.costs.datm_budget", "what it takes to hide the matching of ORBIS under attention"),
     "report": ("synth.report.page", "all costs beside the papers' on one HTML page"),
     "bitstream": ("synth.boards.bitstream", "the demonstrator for a board, by open tools"),
-    "board": ("sim.host.board", "check a board that runs the demonstrator against the goldens"),
+    "board": ("sim.host.command", "check a board that runs the demonstrator against the goldens"),
     "clips": ("sim.input.clips", "make Q, K and V of a video file, and show what they are"),
     "study accuracy": ("sim.studies.accuracy", "error of each way to multiply FP16 by INT8"),
     "study softmax": ("sim.studies.softmax_accuracy", "error of the softmax unit against float64"),
