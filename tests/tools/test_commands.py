@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zoetrope.command import synth
 from zoetrope.command.main import COMMANDS
 from zoetrope.command.main import main as zoetrope
 from zoetrope.hw.arguments import Parser, answer, folder, plain
@@ -192,6 +193,22 @@ def test_lists_answer_in_json(capsys):
     assert {"engine.fp16.rows", "burst"} <= {row["name"] for row in found["parameters"]}
     assert answered(["registers", "--json"], capsys)["control"]["offset"] == 0
     assert zoetrope(["blocks", "--block", "exp"]) == 0 and "preset default" in capsys.readouterr().out
+
+
+def test_costs_of_parameters_of_ones_own(monkeypatch, elsewhere, capsys):
+    arguments = ["--block", "local_table", "--set", "read_ports=2", "--json"]
+    (found,) = answered(["compose", *arguments], capsys)
+    assert (found["block"], found["preset"]) == ("local_table", "read_ports_2") and found["ge"] > 0
+    assert (elsewhere / "build" / "synth" / "local_table.read_ports_2.composition.json").exists()
+
+    def measured(pairs, *_, **__):
+        ((block, preset),) = pairs
+        return [{"block": block.name, "preset": preset, "ports": block.config(preset).read_ports}]
+
+    monkeypatch.setattr(synth.runs, "measure_all", measured)
+    monkeypatch.setattr(synth.report, "comparison", lambda results: None)
+    monkeypatch.setattr(synth.report, "rows_text", lambda results: "the table")
+    assert answered(["synth", *arguments], capsys)[0]["ports"] == 2
 
 
 def test_only_the_answer_is_on_stdout(capsys):
