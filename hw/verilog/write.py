@@ -1,9 +1,18 @@
-"""Verilog of every block of the catalogue, a description of its ports beside it, and lint.
+"""Verilog of every block of the catalogue with all that is needed to use it elsewhere, and lint.
 
-Writes ``<block>.v`` for the default preset and ``<block>.<preset>.v`` for the others, each with a ``.json`` of the same
-name: parameters, ports, stream payload layouts, latency, initiation interval, tool versions. Names of modules follow:
-``<block>`` and ``<block>_<preset>``, so that two presets can live in one design. A named block means its default preset,
-or every one with ``--preset all``; with nothing named every preset of every block is written.
+Writes ``<block>.v`` for the default preset and ``<block>.<preset>.v`` for the others, and beside each, under the same name:
+
+=========  =======================================================================================================
+``.json``  parameters, ports, stream payload layouts, memories, registers, latency, initiation interval, tool versions
+``.vh``    a template of its instantiation
+``.core``  a FuseSoC core
+``.h``     a C header, for a block with registers
+=========  =======================================================================================================
+
+``--aresetn`` adds a module around it, ``<block>_axi.v``: see ``hw.verilog.wrapper``. Names of modules follow: ``<block>``
+and ``<block>_<preset>``, and ``<block>__<part>`` for what is in them, so that any two files can live in one design;
+``--prefix`` stands before all of them where even that is not enough, as for two versions of one block. A named block means
+its default preset, or every one with ``--preset all``; with nothing named every preset of every block is written.
 
 The text depends on the sources and the tool versions only, and a file is touched only when its text changes: a build that
 has these files as prerequisites does not run again for nothing.
@@ -15,54 +24,110 @@ import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from zoetrope.hw import catalogue, emit
+from zoetrope.hw import cache, catalogue, emit
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import table, write_if_changed
+from zoetrope.hw.verilog import comments, companions, design, wrapper
 from zoetrope.hw.verilog.lint import WAIVED, lint
+from zoetrope.hw.verilog.memories import memories
+from zoetrope.hw.verilog.names import renamed
 from zoetrope.hw.verilog.sidecar import describe
 
 
-def translated(pairs):
-    """Yield (block, preset, component, RTLIL, Verilog) of each pair, in order.
+@dataclass(frozen=True)
+class Generated:
+    """One preset of a block: its component, and the text of it as RTLIL and as Verilog under Yosys' names."""
+
+    block: Any
+    preset: str
+    component: Any
+    rtlil: str
+    verilog: str
+
+    @property
+    def top(self):
+        return self.block.stem(self.preset, "_")
+
+
+def generated(pairs):
+    """Yield ``Generated`` of each (block, preset), in order; what was generated before comes from the cache.
 
     Amaranth runs here and Yosys, a process of its own, beside it on the other cores. A pool of Python processes would
     elaborate in parallel too, but would need every config and component to be importable by name.
     """
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, emit.sharing():
         waiting = []
         for block, preset in pairs:
-            module = block.stem(preset, "_")
+            top = block.stem(preset, "_")
             component = block.build(preset)
-            text = emit.rtlil(component, module)
-            waiting.append((block, preset, component, text, pool.submit(emit.verilog_of, text, module)))
-        for *pair, verilog in waiting:
-            yield *pair, verilog.result()
+            text = cache.rtlil(component, top)
+            waiting.append((block, preset, component, text, pool.submit(cache.verilog_of, text, top)))
+        for *known, verilog in waiting:
+            yield Generated(*known, verilog.result())
 
 
-def write(pairs, out):
-    """Write Verilog and sidecar of each pair into folder ``out``. Returns a row of the printed table for each."""
+def files(made, prefix="", aresetn=False):
+    """What is written of a ``Generated``: file name to text, and the sidecar as a dict."""
+    stem = prefix + made.block.stem(made.preset)
+    sidecar = describe(made.block, made.preset, made.component, made.rtlil)
+    sidecar |= {"module": prefix + made.top, "memories": memories(made.rtlil, made.verilog, made.top, prefix)}
+    sidecar["wrapper"] = wrapper.name(sidecar) if aresetn else None
+    ports = wrapper.ports(sidecar) if aresetn else sidecar["ports"]
+    texts = {f"{stem}.v": _commented(renamed(made.verilog, made.top, prefix), sidecar, stem)}
+    if aresetn:
+        texts[f"{stem}_axi.v"] = wrapper.wrapper(sidecar)
+    module, sources = sidecar["wrapper"] or sidecar["module"], list(texts)
+    texts[f"{stem}.json"] = json.dumps(sidecar, indent=2) + "\n"
+    texts[f"{stem}.vh"] = companions.template(sidecar, module, ports)
+    if "registers" in sidecar:
+        texts[f"{stem}.h"] = companions.c_header(sidecar)
+    others = [name for name in texts if name not in sources]
+    texts[f"{stem}.core"] = companions.core(sidecar, module, sources, others)
+    return texts, sidecar
+
+
+def _commented(text, sidecar, stem):
+    """The text of a file: the header, and each port of the top module with its meaning."""
+    more = [f"Ports, layouts of payloads, memories: {stem}.json. To instantiate it: {stem}.vh."]
+    if "registers" in sidecar:
+        more.append(f'Registers: {stem}.h, and "registers" in {stem}.json.')
+    modules = design.split(text)
+    modules[sidecar["module"]] = comments.with_port_comments(modules[sidecar["module"]], sidecar)
+    return "\n".join([comments.header(sidecar, more), *modules.values()])
+
+
+def write(pairs, out, prefix="", aresetn=False):
+    """Write all files of each pair into folder ``out``. Returns a row of the printed table for each."""
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from None
     rows = []
-    for block, preset, component, text, verilog in translated(pairs):
-        sidecar = describe(block, preset, component, text)
-        write_if_changed(out / f"{block.stem(preset)}.v", verilog)
-        write_if_changed(out / f"{block.stem(preset)}.json", json.dumps(sidecar, indent=2) + "\n")
-        modules = len(re.findall(r"^module ", verilog, re.M))
-        rows.append((block.name, preset, len(verilog.splitlines()), modules, len(sidecar["ports"])))
+    for made in generated(pairs):
+        texts, sidecar = files(made, prefix, aresetn)
+        for name, text in texts.items():
+            write_if_changed(out / name, text)
+        lines, modules = made.verilog.count("\n"), len(re.findall(r"^module ", made.verilog, re.M))
+        rows.append((made.block.name, made.preset, lines, modules, len(sidecar["ports"])))
     return rows
+
+
+def _prefix(text):
+    if not re.fullmatch(r"[A-Za-z_]\w*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be letters, digits and underscores, and begin with no digit")
+    return text
 
 
 def _lint_all(pairs):
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         waiting = []
-        for block, preset, *_, verilog in translated(pairs):
-            waiting.append((block.stem(preset), pool.submit(lint, verilog, block.stem(preset, "_"))))
+        for made in generated(pairs):
+            waiting.append((made.block.stem(made.preset), pool.submit(lint, made.verilog, made.top)))
         found = {name: result.result() for name, result in waiting}
     dirty = {name: lines for name, lines in found.items() if lines}
     for name, lines in dirty.items():
@@ -78,6 +143,8 @@ def main(arguments=None):
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
     parser.add_argument("--out", default="build/verilog", help="folder of the files (default: %(default)s)")
+    parser.add_argument("--prefix", type=_prefix, help="stands before the names of all modules and files")
+    parser.add_argument("--aresetn", action="store_true", help="add a module with aclk, aresetn and AXI4-Stream names")
     parser.add_argument("--lint", action="store_true", help="check the Verilog with Verilator instead of writing it")
     options = parser.parse_args(arguments)
     everything = options.block is None and options.preset is None
@@ -85,9 +152,11 @@ def main(arguments=None):
     if options.lint:
         _lint_all(pairs)
         return
-    rows = write(pairs, options.out)
+    rows = write(pairs, options.out, options.prefix or "", options.aresetn)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
-    print(f"{len(rows)} Verilog files and their .json in {options.out}")
+    print(
+        f"{len(rows)} Verilog files in {options.out}, each with .json, .vh and .core, and .h where there are registers"
+    )
 
 
 if __name__ == "__main__":

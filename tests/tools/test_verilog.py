@@ -35,7 +35,7 @@ def _contents(folder):
 
 def test_every_preset_is_written_with_a_sidecar(written):
     names = {"register", "register.wide", "product_row", "product_row.four", "store", "store.small"}
-    assert set(_contents(written)) == {f"{name}.{kind}" for name in names for kind in ("v", "json")}
+    assert set(_contents(written)) == {f"{name}.{kind}" for name in names for kind in ("v", "json", "vh", "core")}
 
 
 def test_a_second_run_is_byte_identical_and_touches_no_file(written):

@@ -77,7 +77,7 @@ _STATUS = Register(
         Field("done", 1, "w1c", doc="a head ended without error: A is in memory"),
         Field("error", 1, "w1c", doc="a head ended with an error: what A holds is undefined, see cause"),
         Field("refused", 1, "w1c", doc="start was written while busy; nothing else came of it"),
-        Field("cause", 8, "ro", doc="of the last head, see below", bit=8),
+        Field("cause", 8, "ro", doc="of the last head, see below", bit=8, values=Cause),
     ),
 )
 
