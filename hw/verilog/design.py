@@ -1,4 +1,4 @@
-"""Verilog as Yosys writes it, taken apart: modules, their ports, what they instantiate, and how often a design has each.
+"""Verilog as Yosys writes it, taken apart: modules, their ports, what they instantiate, and how often.
 
 Not a parser of Verilog. What Yosys writes has one declaration a line and one port of an instance a line, and an escaped name
 ends with a blank.
@@ -21,6 +21,11 @@ def split(text):
     found = re.findall(r"^module (\\\S+|\w+).*?^endmodule\n", text, re.M | re.S)
     texts = re.findall(r"^module .*?^endmodule\n", text, re.M | re.S)
     return {bare(name): module for name, module in zip(found, texts, strict=True)}
+
+
+def split_rtlil(text):
+    """Module name to the text of it, without its first line, of a design as RTLIL."""
+    return dict(re.findall(r"^module \\(\S+)\n(.*?^end$)", text, re.M | re.S))
 
 
 def bare(name):

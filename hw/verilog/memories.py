@@ -8,7 +8,6 @@ from zoetrope.hw.verilog.names import module_names
 # What ``hw.memory.sram`` calls its modules: depth, width, bits of a write enable, read ports.
 _SRAM = re.compile(r"sram_\d+x\d+(?:_w(\d+))?_\d+r")
 
-_MODULE = re.compile(r"^module \\(\S+)\n(.*?)^end$", re.M | re.S)
 _MEMORY = re.compile(r"^  memory width (\d+) size (\d+) (\\\S+)$", re.M)
 _PORT = re.compile(r'^  cell \$mem(rd|wr)_v2 .*?MEMID "\\(\\\S+?)"$.*?CLK_ENABLE (\d)$.*?^  end$', re.M | re.S)
 
@@ -32,7 +31,7 @@ def memories(rtlil, verilog, top, prefix=""):
     modules = design.split(verilog)
     counts, names = design.counts(modules, top), module_names(modules, top, prefix)
     found = []
-    for module, body in _MODULE.findall(rtlil):
+    for module, body in design.split_rtlil(rtlil).items():
         ports = _PORT.findall(body)
         sram = _SRAM.fullmatch(module)
         for width, depth, memory in _MEMORY.findall(body):

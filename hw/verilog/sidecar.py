@@ -69,17 +69,27 @@ def flat(parameters):
             yield parameter["name"], value
 
 
+def meanings(component):
+    """Name of each port of a component, clock and reset apart, to its meaning; "" where nobody wrote one down."""
+    known = _fields(getattr(component, "register_map", ())) | _members(type(component))
+    found = {}
+    for path, _, _ in component.signature.flatten(component):
+        name = "__".join(map(str, path))
+        found[name] = known.get(path[0]) or channels.meaning(name)
+    return found
+
+
 def _ports(component, text, module):
     members = {}
     for path, member, _ in component.signature.flatten(component):
         members["__".join(map(str, path))] = (path, member)
-    meanings = _fields(getattr(component, "register_map", ())) | _meanings(type(component))
+    known = meanings(component)
     ports = []
     for name, direction, width in rtlil_ports(text, module):
         port = {"name": name, "direction": direction, "width": width}
         if name in members:
             path, member = members[name]
-            port["meaning"] = meanings.get(path[0]) or channels.meaning(name)
+            port["meaning"] = known[name]
             owner = _stream_of(component.signature, path)
             if owner:
                 port["stream"] = owner
@@ -145,7 +155,7 @@ def _fields(register_map):
     return meanings
 
 
-def _meanings(component):
+def _members(component):
     """Member name to its line of the ``Members`` sections of the component's docstring and those of its bases."""
     meanings = {}
     for base in reversed(component.__mro__):

@@ -23,8 +23,10 @@ import json
 import os
 import re
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,9 @@ from zoetrope.hw import cache, catalogue, emit
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import table, write_if_changed
 from zoetrope.hw.verilog import comments, companions, design, wrapper
-from zoetrope.hw.verilog.lint import WAIVED, lint
+from zoetrope.hw.verilog.lint import WAIVED, Linter
 from zoetrope.hw.verilog.memories import memories
-from zoetrope.hw.verilog.names import renamed
+from zoetrope.hw.verilog.names import module_names, renamed
 from zoetrope.hw.verilog.sidecar import describe
 
 
@@ -60,14 +62,27 @@ def generated(pairs):
     elaborate in parallel too, but would need every config and component to be importable by name.
     """
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, emit.sharing():
-        waiting = []
-        for block, preset in pairs:
-            top = block.stem(preset, "_")
-            component = block.build(preset)
-            text = cache.rtlil(component, top)
-            waiting.append((block, preset, component, text, pool.submit(cache.verilog_of, text, top)))
-        for *known, verilog in waiting:
-            yield Generated(*known, verilog.result())
+
+        def begun():
+            for block, preset in pairs:
+                component, top = block.build(preset), block.stem(preset, "_")
+                text = cache.rtlil(component, top)
+                yield (block, preset, component, text), pool.submit(cache.verilog_of, text, top)
+
+        for known, verilog in _in_order(begun()):
+            yield Generated(*known, verilog)
+
+
+def _in_order(begun):
+    """Yield (what, result) of each (what, future) of ``begun``, in order, each as soon as it is there."""
+    waiting = deque()
+    for item in begun:
+        waiting.append(item)
+        while waiting and waiting[0][1].done():
+            what, future = waiting.popleft()
+            yield what, future.result()
+    for what, future in waiting:
+        yield what, future.result()
 
 
 def files(made, prefix="", aresetn=False):
@@ -123,15 +138,34 @@ def _prefix(text):
     return text
 
 
-def _lint_all(pairs):
+def lint_all(pairs, say=lambda line: None):
+    """File name to what Verilator reports of it, of every preset; a module that several have is looked at once."""
+    linter, found = Linter(), {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        waiting = []
-        for made in generated(pairs):
-            waiting.append((made.block.stem(made.preset), pool.submit(lint, made.verilog, made.top)))
-        found = {name: result.result() for name, result in waiting}
+
+        def begun():
+            for made in generated(pairs):
+                text, names = renamed(made.verilog, made.top), module_names(design.split(made.verilog), made.top)
+                keys = {
+                    names[name]: cache.digest(body)
+                    for name, body in design.split_rtlil(made.rtlil).items()
+                    if name in names
+                }
+                part, new = linter.part(text, made.top, keys)
+                what = f"{made.block.stem(made.preset)}.v", len(keys), new
+                yield what, pool.submit(linter.lint, part, text, made.top)
+
+        for (name, modules, new), lines in _in_order(begun()):
+            found[name] = lines
+            say(f"{len(found)}/{len(pairs)} {name}: {modules} modules, {new} of them new, {len(lines)} warnings")
+    return found
+
+
+def _lint(pairs):
+    found = lint_all(pairs, partial(print, file=sys.stderr, flush=True))
     dirty = {name: lines for name, lines in found.items() if lines}
     for name, lines in dirty.items():
-        print(f"{name}.v:\n  " + "\n  ".join(lines))
+        print(f"{name}:\n  " + "\n  ".join(lines))
     if dirty:
         raise UserError(f"{len(dirty)} of {len(found)} files have lint warnings: {', '.join(dirty)}")
     print(f"lint: {len(found)} files, no warnings (verilator -Wall without {', '.join(WAIVED)})")
@@ -150,7 +184,7 @@ def main(arguments=None):
     everything = options.block is None and options.preset is None
     pairs = catalogue.select(options.block, "all" if everything else options.preset)
     if options.lint:
-        _lint_all(pairs)
+        _lint(pairs)
         return
     rows = write(pairs, options.out, options.prefix or "", options.aresetn)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
