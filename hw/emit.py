@@ -8,7 +8,6 @@ twentieth of the text.
 Merging equal modules in the finished text was the alternative: it saves the text but not the elaboration.
 """
 
-import contextlib
 import contextvars
 import hashlib
 import os
@@ -31,11 +30,6 @@ warnings.filterwarnings("ignore", category=UnusedElaboratable)
 
 #: Module name to RTLIL text of the components emitted so far in the current conversion; None outside of one.
 _library = contextvars.ContextVar("library", default=None)
-
-#: What ``sharing`` keeps from one conversion to the next: (class, config, name) of a component to (its RTLIL text, the
-#: components that it is made of); None outside of it. And those of the component that is elaborated now.
-_shared = contextvars.ContextVar("shared", default=None)
-_parts = contextvars.ContextVar("parts", default=None)
 
 # The initial contents of a memory that has none of its own. No ASIC macro is born zeroed, a simulator should show what
 # reads a word before it is written, and in Verilog it is a line a word: 8,192 for a LUT buffer.
@@ -77,7 +71,9 @@ def emit_once(component):
     if library is None:
         return component
     name = module_name(component)
-    _include(component, name, library)
+    if name not in library:
+        library[name] = None  # a component inside itself would end here instead of recursing for ever
+        library[name] = _convert(type(component)(config=component.config), name)
     ports = {}
     for path, member, value in component.signature.flatten(component):
         direction = "i" if member.flow == wiring.In else "o"
@@ -87,42 +83,6 @@ def emit_once(component):
     if re.search(r"^  wire width 1 input \d+ +\\rst$", library[name], re.M):
         ports["i_rst"] = ResetSignal()
     return Instance(name, **ports)
-
-
-def _include(component, name, library):
-    """Put the module of ``component`` and those that it is made of into ``library``, in the order of their first use."""
-    parts = _parts.get()
-    if parts is not None:
-        parts.append((component, name))
-    if name in library:
-        return
-    library[name] = None  # a component inside itself would end here instead of recursing for ever
-    shared = _shared.get()
-    if shared is None:
-        library[name] = _convert(type(component)(config=component.config), name)
-        return
-    key = (type(component), repr(component.config), name)
-    if key in shared:
-        library[name], made_of = shared[key]
-        for part in made_of:
-            _include(*part, library)
-        return
-    token = _parts.set([])
-    try:
-        library[name] = _convert(type(component)(config=component.config), name)
-        shared[key] = library[name], _parts.get()
-    finally:
-        _parts.reset(token)
-
-
-@contextlib.contextmanager
-def sharing():
-    """Elaborate a component once in all conversions inside, for tops that have parts in common. The texts stay the same."""
-    token = _shared.set({})
-    try:
-        yield
-    finally:
-        _shared.reset(token)
 
 
 def _convert(component, name):

@@ -30,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoetrope.hw import cache, catalogue, emit
+from zoetrope.hw import cache, catalogue
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import table, write_if_changed
 from zoetrope.hw.verilog import comments, companions, design, wrapper
@@ -61,7 +61,7 @@ def generated(pairs):
     Amaranth runs here and Yosys, a process of its own, beside it on the other cores. A pool of Python processes would
     elaborate in parallel too, but would need every config and component to be importable by name.
     """
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, emit.sharing():
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
 
         def begun():
             for block, preset in pairs:
