@@ -22,7 +22,7 @@ help:  ## list every target
 	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' \
 	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim)' \
 	  'LIBERTY=path' 'a standard-cell library, for um2, delay and power: some 15 minutes more for all blocks (synth, lanes, report)' 'ROUTE=1' 'Fmax of the PEs and of larger units, too: some 10 minutes more (synth)' 'FPGA=all' 'counts for ice40 or xilinx7, of all ecp5 designs, or all of these (synth)' \
-	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TWICE=1' 'build it again and compare the files (bitstream)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
+	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TWICE=1' 'build it again and compare the files (bitstream)' 'PREFIX=name_' 'before the names of all modules (verilog)' 'ARESETN=1' 'a module with aclk, aresetn and AXI4-Stream names around each (verilog)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
 
 setup: $(READY)  ## make the local environment (done by every other target)
 
@@ -54,8 +54,8 @@ report: $(READY)  ## all costs beside the papers on one HTML page, build/report/
 bitstream: $(READY)  ## the demonstrator for BOARD=, by open tools: synthesis, placement, routing, a file to load
 	@$(ZOETROPE) bitstream $(call opt,BOARD,board) $(call opt,PRESET,preset) $(call opt,SEED,seed) $(call opt,BAUD,baud) $(if $(TWICE),--twice)
 
-verilog: $(READY)  ## write build/verilog/<block>.v and .json
-	@$(ZOETROPE) verilog $(NAMES)
+verilog: $(READY)  ## write build/verilog/<block>.v, a description of it, a template, a FuseSoC core, a C header
+	@$(ZOETROPE) verilog $(NAMES) $(call opt,PREFIX,prefix) $(if $(ARESETN),--aresetn)
 
 lint: $(READY)  ## ruff on the Python, verilator -Wall on the Verilog
 	@$(RUN) -m ruff check .

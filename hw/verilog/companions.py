@@ -1,4 +1,7 @@
-"""What is written beside the Verilog of a block: a template of its instantiation, a FuseSoC core, a C header."""
+"""What is written beside the Verilog of a block: a template to instantiate it, a FuseSoC core, registers in C and SystemRDL.
+
+From SystemRDL others make what there is none of here: IP-XACT, UVM, documentation, by PeakRDL for one.
+"""
 
 from zoetrope.hw.verilog.comments import LICENCE, generator, header, origin
 
@@ -65,6 +68,36 @@ def c_header(sidecar):
             lines += _field(f"{name}_{register}_{field}".upper() if field != register else f"{name}_{field}".upper(), f)
         lines.append("")
     return "\n".join([*lines, "#endif", ""])
+
+
+#: Access of a field to its properties in SystemRDL.
+_PROPERTIES = {
+    "rw": "sw = rw; hw = r;",
+    "ro": "sw = r; hw = w;",
+    "w1c": "sw = rw; hw = rw; onwrite = woclr; hwset;",
+    "pulse": "sw = w; hw = r;",
+}
+
+
+def system_rdl(sidecar):
+    """The registers of a sidecar as an address map of SystemRDL. Names are escaped: some are words of the language."""
+    lines = [f"// {LICENCE}", f"// {origin(sidecar)}", f"// {generator(sidecar)}"]
+    lines += [f"addrmap {sidecar['module']} {{", "  default regwidth = 32;", "  default accesswidth = 32;"]
+    for register, entry in sorted(sidecar["registers"].items(), key=lambda item: item[1]["offset"]):
+        lines += ["", "  reg {", *([f"    {_desc(entry)}"] if entry["doc"] else [])]
+        for field, f in entry["fields"].items():
+            said = f" {_desc(f)}" if f["doc"] else ""
+            single = " singlepulse;" if f["access"] == "pulse" and f["width"] == 1 else ""
+            reset = "" if f["access"] == "ro" else f" = {f['reset']:#x}"
+            place = f"[{f['bit'] + f['width'] - 1}:{f['bit']}]"
+            lines.append(f"    field {{ {_PROPERTIES[f['access']]}{single}{said} }} \\{field}{place}{reset};")
+        lines.append(f"  }} \\{register} @ {entry['offset']:#x};")
+    return "\n".join([*lines, "};", ""])
+
+
+def _desc(entry):
+    text = entry["doc"].replace("\\", "\\\\").replace('"', '\\"')
+    return f'desc = "{text}";'
 
 
 def _said(entry):

@@ -7,6 +7,7 @@ Writes ``<block>.v`` for the default preset and ``<block>.<preset>.v`` for the o
 ``.vh``    a template of its instantiation
 ``.core``  a FuseSoC core
 ``.h``     a C header, for a block with registers
+``.rdl``   the same registers as SystemRDL
 =========  =======================================================================================================
 
 ``--aresetn`` adds a module around it, ``<block>_axi.v``: see ``hw.verilog.wrapper``. Names of modules follow: ``<block>``
@@ -100,18 +101,26 @@ def files(made, prefix="", aresetn=False):
     texts[f"{stem}.vh"] = companions.template(sidecar, module, ports)
     if "registers" in sidecar:
         texts[f"{stem}.h"] = companions.c_header(sidecar)
+        texts[f"{stem}.rdl"] = companions.system_rdl(sidecar)
     others = [name for name in texts if name not in sources]
     texts[f"{stem}.core"] = companions.core(sidecar, module, sources, others)
     return texts, sidecar
 
 
 def _commented(text, sidecar, stem):
-    """The text of a file: the header, and each port of the top module with its meaning."""
+    """The text of a file: the header, and each port of the top module with its meaning.
+
+    A memory's module is left out where ``EXTERNAL_<module>`` is defined, for who has a macro of that name.
+    """
     more = [f"Ports, layouts of payloads, memories: {stem}.json. To instantiate it: {stem}.vh."]
     if "registers" in sidecar:
-        more.append(f'Registers: {stem}.h, and "registers" in {stem}.json.')
+        more.append(f'Registers: {stem}.h, {stem}.rdl, and "registers" in {stem}.json.')
     modules = design.split(text)
     modules[sidecar["module"]] = comments.with_port_comments(modules[sidecar["module"]], sidecar)
+    for entry in sidecar["memories"]:
+        if entry["sram"]:
+            name = entry["module"]
+            modules[name] = f"`ifndef EXTERNAL_{name}\n{modules[name]}`endif\n"
     return "\n".join([comments.header(sidecar, more), *modules.values()])
 
 
@@ -189,7 +198,7 @@ def main(arguments=None):
     rows = write(pairs, options.out, options.prefix or "", options.aresetn)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
     print(
-        f"{len(rows)} Verilog files in {options.out}, each with .json, .vh and .core, and .h where there are registers"
+        f"{len(rows)} Verilog files in {options.out}, each with .json, .vh and .core; .h and .rdl if it has registers"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyslang
 import pytest
 import synth_parts
+import systemrdl
 from machine_parts import REGISTERS, Copier, CopierConfig
 
 from zoetrope.hw import catalogue
@@ -244,6 +245,17 @@ def test_memories_are_listed_with_their_ports_and_how_often():
         assert f"reg [{entry['width'] - 1}:0] " in module and f"[{entry['depth'] - 1}:0];" in module
 
 
+def test_a_macro_takes_the_place_of_a_memory(written):
+    """The module is left out where its name is defined as external, and one of the same ports fits."""
+    text = (written[0] / "lut_pe.v").read_text()
+    name = "lut_pe__sram_8192x128_w16_1r"
+    ports = ", ".join(port for _, _, port in design.ports(design.split(text)[name]))
+    macro = f"module {name}({ports}); input clk, rst, r_en__0; input [12:0] r_addr__0, w_addr;\n"
+    macro += "  input [127:0] w_data; input [7:0] w_en; output [127:0] r_data__0;\nendmodule\n"
+    assert diagnostics(f"`define EXTERNAL_{name}\n{text}", macro) == []
+    assert diagnostics(f"`define EXTERNAL_{name}\n{text}") == ["DiagCode(UnknownModule)"]
+
+
 def test_read_ports_and_instances_are_counted():
     (each,) = made(("transpose_buffer", "default"))
     for entry in write.files(each, "p_")[1]["memories"]:
@@ -285,8 +297,48 @@ def test_the_header_of_simcore_names_the_causes(tmp_path):
         "#define SIMCORE_STATUS_CAUSE_THRESHOLD 4u\n" in text
         and "#define SIMCORE_CONTROL_START_MASK 0x00000001u" in text
     )
+    rdl = write.companions.system_rdl(described | {"registers": describe(block.component.register_map)})
+    (tmp_path / "simcore.rdl").write_text(rdl)
+    compiler = systemrdl.RDLCompiler()
+    compiler.compile_file(str(tmp_path / "simcore.rdl"))
+    assert len(list(compiler.elaborate("simcore").top.registers())) == len(block.component.register_map)
     (tmp_path / "simcore.h").write_text(text)
     subprocess.run(["cc", "-fsyntax-only", "-Wall", "-Werror", "-x", "c", "simcore.h"], cwd=tmp_path, check=True)
+
+
+def test_a_systemrdl_compiler_reads_the_registers(written):
+    """An independent reader finds the map that the hardware was made from."""
+    compiler = systemrdl.RDLCompiler()
+    compiler.compile_file(str(written[0] / "registers.rdl"))
+    read = {}
+    for register in compiler.elaborate("registers").top.registers():
+        for field in register.fields():
+            reset = field.get_property("reset") or 0
+            read[register.inst_name, field.inst_name] = (register.absolute_address, field.low, field.width, reset)
+    described = json.loads((written[0] / "registers.json").read_text())["registers"]
+    assert read == {
+        (name, field): (entry["offset"], f["bit"], f["width"], f["reset"])
+        for name, entry in described.items()
+        for field, f in entry["fields"].items()
+    }
+
+
+def _guide(language):
+    """The examples of the integration guide in one language."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "integration.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.M | re.S)
+
+
+def test_examples_of_the_guide_are_right(written, tmp_path):
+    (program,), (macro,) = _guide("c"), _guide("verilog")
+    block = catalogue.find("simcore")
+    described = {"module": "simcore", "block": "simcore", "preset": "default", "paper": "", "tools": {"zoetrope": "1"}}
+    header = write.companions.c_header(described | {"registers": describe(block.component.register_map)})
+    (tmp_path / "simcore.h").write_text(header)
+    (tmp_path / "driver.c").write_text(program)
+    subprocess.run(["cc", "-fsyntax-only", "-std=c99", "-Wall", "-Werror", "driver.c"], cwd=tmp_path, check=True)
+    (name,) = re.findall(r"-D(EXTERNAL_\w+)", macro)
+    assert diagnostics(f"`define {name}\n" + (written[0] / "lut_pe.v").read_text(), macro) == []
 
 
 def test_fusesoc_takes_the_core(written, tmp_path):
