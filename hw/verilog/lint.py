@@ -11,12 +11,11 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path
 
-from zoetrope.hw import cache
+from zoetrope.hw import cache, tools
 from zoetrope.hw.errors import ToolError
 from zoetrope.hw.verilog import design
 
@@ -49,15 +48,14 @@ def _reported(verilog, stem, *flags):
         tops = () if flags else ("-Wno-MULTITOP",)
         waived = (f"-Wno-{name}" for name in WAIVED)
         command = [binary, "--lint-only", "-Wall", *flags, *tops, *waived, f"{stem}.v"]
-        done = subprocess.run(command, cwd=workdir, env=os.environ | environment, capture_output=True, text=True)
+        done = tools.run(command, cwd=workdir, env=os.environ | environment, capture_output=True)
     return [line for line in done.stderr.splitlines() if line.startswith("%")]
 
 
 def version():
     """What Verilator says of itself."""
     binary, environment = _verilator()
-    done = subprocess.run([binary, "--version"], env=os.environ | environment, capture_output=True, text=True)
-    return done.stdout.strip()
+    return tools.run([binary, "--version"], env=os.environ | environment, capture_output=True).stdout.strip()
 
 
 class Linter:

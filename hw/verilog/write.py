@@ -19,7 +19,6 @@ The text depends on the sources and the tool versions only, and a file is touche
 has these files as prerequisites does not run again for nothing.
 """
 
-import argparse
 import json
 import os
 import re
@@ -28,12 +27,13 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from zoetrope.hw import cache, catalogue
+from zoetrope.hw import cache
+from zoetrope.hw.arguments import Parser, folder
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import table, write_if_changed
+from zoetrope.hw.parameters import selected
 from zoetrope.hw.verilog import comments, companions, design, wrapper
 from zoetrope.hw.verilog.lint import WAIVED, Linter
 from zoetrope.hw.verilog.memories import memories
@@ -75,11 +75,14 @@ def generated(pairs):
 
 
 def _in_order(begun):
-    """Yield (what, result) of each (what, future) of ``begun``, in order, each as soon as it is there."""
+    """Yield (what, result) of each (what, future) of ``begun``, in order, each as soon as it is there.
+
+    Few wait at a time: the Verilog of all presets is more than a small machine's memory.
+    """
     waiting = deque()
     for item in begun:
         waiting.append(item)
-        while waiting and waiting[0][1].done():
+        while waiting and (waiting[0][1].done() or len(waiting) > (os.cpu_count() or 1)):
             what, future = waiting.popleft()
             yield what, future.result()
     for what, future in waiting:
@@ -126,11 +129,7 @@ def _commented(text, sidecar, stem):
 
 def write(pairs, out, prefix="", aresetn=False):
     """Write all files of each pair into folder ``out``. Returns a row of the printed table for each."""
-    out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}") from None
+    out = folder(out)
     rows = []
     for made in generated(pairs):
         texts, sidecar = files(made, prefix, aresetn)
@@ -142,8 +141,8 @@ def write(pairs, out, prefix="", aresetn=False):
 
 
 def _prefix(text):
-    if not re.fullmatch(r"[A-Za-z_]\w*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} must be letters, digits and underscores, and begin with no digit")
+    if not re.fullmatch(r"[A-Za-z_]\w*", text, re.ASCII):
+        raise UserError(f"--prefix must be letters, digits and _, and begin with no digit, not {text!r}")
     return text
 
 
@@ -155,51 +154,59 @@ def lint_all(pairs, say=lambda line: None):
         def begun():
             for made in generated(pairs):
                 text, names = renamed(made.verilog, made.top), module_names(design.split(made.verilog), made.top)
-                keys = {
-                    names[name]: cache.digest(body)
-                    for name, body in design.split_rtlil(made.rtlil).items()
-                    if name in names
-                }
+                keys = {names[name]: cache.digest(body) for name, body in design.split_rtlil(made.rtlil).items()}
                 part, new = linter.part(text, made.top, keys)
                 what = f"{made.block.stem(made.preset)}.v", len(keys), new
                 yield what, pool.submit(linter.lint, part, text, made.top)
 
         for (name, modules, new), lines in _in_order(begun()):
             found[name] = lines
-            say(f"{len(found)}/{len(pairs)} {name}: {modules} modules, {new} of them new, {len(lines)} warnings")
+            say(f"lint {len(found)}/{len(pairs)} {name}: {modules} modules, {new} of them new, {len(lines)} warnings")
     return found
 
 
 def _lint(pairs):
+    """Lint all ``pairs``; a line for each, on stderr. Returns the exit status."""
     found = lint_all(pairs, partial(print, file=sys.stderr, flush=True))
     dirty = {name: lines for name, lines in found.items() if lines}
     for name, lines in dirty.items():
         print(f"{name}:\n  " + "\n  ".join(lines))
     if dirty:
-        raise UserError(f"{len(dirty)} of {len(found)} files have lint warnings: {', '.join(dirty)}")
+        print(f"error: {len(dirty)} of {len(found)} files have lint warnings: {', '.join(dirty)}", file=sys.stderr)
+        return 1
     print(f"lint: {len(found)} files, no warnings (verilator -Wall without {', '.join(WAIVED)})")
+    return 0
 
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope verilog", description=__doc__.partition("\n")[0])
-    parser.add_argument("--block", help="one block instead of all")
-    parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
-    parser.add_argument("--out", default="build/verilog", help="folder of the files (default: %(default)s)")
-    parser.add_argument("--prefix", type=_prefix, help="stands before the names of all modules and files")
+    parser = Parser(
+        "verilog",
+        "Write the Verilog of blocks with all that is needed to use it elsewhere; or lint it.",
+        "zoetrope verilog --block simcore --preset small --aresetn -o rtl",
+        "zoetrope verilog --block lut_pe --set lanes=4 --name small_pe --prefix v2_",
+        "zoetrope verilog --lint --block exp --preset all",
+    )
+    parser.block("one block; every preset of all blocks otherwise")
+    parser.preset("its preset, or `all`; the default one otherwise")
+    parser.own()
+    parser.out("build/verilog", "folder of the files")
+    parser.add_argument("--prefix", metavar="NAME", help="stands before the names of all modules and files")
     parser.add_argument("--aresetn", action="store_true", help="add a module with aclk, aresetn and AXI4-Stream names")
     parser.add_argument("--lint", action="store_true", help="check the Verilog with Verilator instead of writing it")
     options = parser.parse_args(arguments)
-    everything = options.block is None and options.preset is None
-    pairs = catalogue.select(options.block, "all" if everything else options.preset)
+    if options.block is None and options.preset is None:
+        options.preset = "all"
+    pairs = selected(options)
     if options.lint:
-        _lint(pairs)
-        return
-    rows = write(pairs, options.out, options.prefix or "", options.aresetn)
+        return _lint(pairs)
+    prefix = "" if options.prefix is None else _prefix(options.prefix)
+    rows = write(pairs, options.out, prefix, options.aresetn)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
     print(
         f"{len(rows)} Verilog files in {options.out}, each with .json, .vh and .core; .h and .rdl if it has registers"
     )
+    return 0
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def test_a_prefix_sets_two_versions_of_one_block_apart(tmp_path):
 def test_a_prefix_that_is_no_name_is_refused(prefix, capsys, tmp_path):
     with pytest.raises(SystemExit) as stop:
         write.main(["--block", "sfu", "--prefix", prefix, "--out", str(tmp_path / "out")])
-    assert stop.value.code == 2 and "must be letters, digits and underscores" in capsys.readouterr().err
+    assert stop.value.code == 2 and "must be letters, digits and _, and begin" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

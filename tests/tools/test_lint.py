@@ -100,8 +100,8 @@ def test_equal_parts_of_presets_are_looked_at_once():
     found = write.lint_all([(synth_parts.PRODUCT_ROW, preset) for preset in ("default", "four")], said.append)
     assert found == {"product_row.v": [], "product_row.four.v": []}
     assert said == [
-        "1/2 product_row.v: 2 modules, 2 of them new, 0 warnings",
-        "2/2 product_row.four.v: 2 modules, 1 of them new, 0 warnings",
+        "lint 1/2 product_row.v: 2 modules, 2 of them new, 0 warnings",
+        "lint 2/2 product_row.four.v: 2 modules, 1 of them new, 0 warnings",
     ]
 
 

@@ -118,9 +118,39 @@ def test_lint_reports_what_is_not_waived():
     assert any("LATCH" in line for line in lint(latch, "m"))
 
 
-def test_lint_command_covers_every_block(capsys):
-    write.main(["--lint"])
-    assert capsys.readouterr().out.startswith("lint: 6 files, no warnings")
+def test_lint_command_covers_every_block_and_tells_where_it_is(capsys):
+    assert write.main(["--lint"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("lint: 6 files, no warnings")
+    assert said.err.startswith("lint 1/6 register.v: 1 modules, 1 of them new, 0 warnings\n")
+    assert "lint 6/6 store.small.v: " in said.err
+
+
+def test_lint_and_verilog_hold_few_files_at_a_time(monkeypatch):
+    """All Verilog of the project is gigabytes."""
+    made, most = [], 0
+    monkeypatch.setattr(write.cache, "rtlil", lambda component, module: made.append(module) or "")
+    monkeypatch.setattr(write.cache, "verilog_of", lambda component, module: "")
+    monkeypatch.setattr(write.os, "cpu_count", lambda: 2)
+    pairs = catalogue.select(None, "all")
+    for taken, _ in enumerate(write.generated(pairs)):
+        most = max(most, len(made) - taken)
+    assert len(made) == len(pairs) == 6 and most <= 3
+
+
+def test_parameters_of_ones_own(tmp_path, capsys):
+    write.main(["--block", "product_row", "--set", "lanes=3", "-o", str(tmp_path)])
+    assert (tmp_path / "product_row.lanes_3.v").read_text().count("\nmodule product_row_lanes_3(") == 1
+    sidecar = json.loads((tmp_path / "product_row.lanes_3.json").read_text())
+    assert sidecar["preset"] == "lanes_3" and {
+        key: value for key, value in sidecar["parameters"][0].items() if key != "meaning"
+    } == {"name": "lanes", "value": 3}
+    write.main(["--block", "product_row", "--set", "lanes=3", "--name", "mine", "-o", str(tmp_path)])
+    assert (tmp_path / "product_row.mine.v").exists()
+    for arguments, message in ((["--set", "lanes=3"], "--set needs --block"), (["--name", "x"], "--set needs --block")):
+        with pytest.raises(SystemExit):
+            write.main(arguments)
+        assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
 @pytest.mark.parametrize(
