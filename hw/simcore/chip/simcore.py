@@ -267,14 +267,7 @@ class Simcore(wiring.Component):
 
     def _control(self, m, registers, core, bus, restart, stopping):
         c = self.config
-        geometry = HeadGeometry(config=c.geometry)
-        m.submodules.geometry = emit_once(geometry)
-        computed = geometry.o.shape().members
-        given = {name: shape for name, shape in c.head_layout.members.items() if name not in computed}
-        head = Signal(data.StructLayout(given))
-        m.d.comb += [geometry.i[name].eq(head[name]) for name in geometry.i.shape().members]
-        m.d.comb += [core.head[name].eq(head[name]) for name in given]
-        m.d.comb += [core.head[name].eq(geometry.o[name]) for name in computed]
+        head, geometry = self._head(m, core)
         busy = Signal()
         cause = Signal(8)
         found = Signal(8)  # on the bus
@@ -347,6 +340,18 @@ class Simcore(wiring.Component):
         with m.Elif(bus.write_error & ~found.any()):
             m.d.sync += found.eq(Cause.WRITE)
         self._count(m, registers, core, bus, busy, start)
+
+    def _head(self, m, core):
+        """What the registers say of a head, to be written when it begins; and its geometry, which follows from that."""
+        geometry = HeadGeometry(config=self.config.geometry)
+        m.submodules.geometry = emit_once(geometry)
+        computed = geometry.o.shape().members
+        given = {name: shape for name, shape in self.config.head_layout.members.items() if name not in computed}
+        head = Signal(data.StructLayout(given))
+        m.d.comb += [geometry.i[name].eq(head[name]) for name in geometry.i.shape().members]
+        m.d.comb += [core.head[name].eq(head[name]) for name in given]
+        m.d.comb += [core.head[name].eq(geometry.o[name]) for name in computed]
+        return head, geometry
 
     def _tell(self, m, registers, bus):
         """What the registers say of the bus and of the machine, and the interrupt."""
