@@ -266,7 +266,6 @@ class Simcore(wiring.Component):
         return stop
 
     def _control(self, m, registers, core, bus, restart, stopping):
-        c = self.config
         head, geometry = self._head(m, core)
         busy = Signal()
         cause = Signal(8)
