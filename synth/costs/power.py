@@ -103,11 +103,18 @@ def _library(library):
 
 def refusal(block, preset, cells, library):
     """Why a preset of ``cells`` gates by ``flows.generic`` has no power; None if it has."""
-    if importlib.util.find_spec(block.bench) is None:
+    if not _has_bench(block):
         return f"block {block.name} has no bench"
     if cells > LARGEST:
         return f"{block.name}.{preset} has {cells:,} gates: power is measured up to {LARGEST:,}"
     return _unusable(library)
+
+
+def _has_bench(block):
+    try:
+        return importlib.util.find_spec(block.bench) is not None
+    except ModuleNotFoundError:  # of a block that is in no room
+        return False
 
 
 @functools.cache
