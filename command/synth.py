@@ -1,11 +1,10 @@
 """What every block costs: ``zoetrope synth [--block B] [--preset P] [--liberty PATH] [--route] [--fpga F] [--jobs N]``."""
 
-import argparse
 import math
 import sys
 
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.synth.costs import runs
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.report import tables as report
@@ -22,7 +21,7 @@ routed up to {runs.FPGA_GE:,}. What is not routed is a sum over modules mapped a
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope synth", description="What every block costs.")
+    parser = ArgumentParser(prog="zoetrope synth", description="What every block costs.")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
     parser.add_argument(

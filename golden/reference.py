@@ -53,6 +53,63 @@ def tile_merge_unit(
     return p @ values, p @ np.abs(values)
 
 
+def sfu_bounds(n: int, lanes: int = 4, running: int = 3, largest: float = 0.0) -> tuple[float, float, float]:
+    """How far ``golden.softmax.sfu.sfu`` is from ``softmax`` at most: (e in ulp of FP16, e / s in the same, 1 / s in
+    ulp of FP32).
+
+    Of a row of ``n`` finite scores summed by ``lanes`` and ``running``; ``largest``: of ``|scale * score|`` where there is a
+    scale, else 0. Half an ulp is the last rounding. Before it e is off by 2^-20.5 (``exp``) and by the rounding of x - m,
+    18 at most where e is not below half of the least FP16; s besides by one rounding for each addition that a term
+    passes. A product with the scale is rounded to 2^-24 of itself, in x and in m.
+    """
+    unit = 2.0**-24
+    additions = -(-n // (lanes * running)) + lanes.bit_length() + running.bit_length()
+    of_e = np.expm1(2.0**-20.5 + (18 + 2 * largest) * unit)
+    of_s = np.expm1(2.0**-20.5 + (18 + 2 * largest + additions + 1) * unit)
+    of_p = np.expm1(2.0**-19.5 + (36 + 2 * largest + additions + 2) * unit)
+    return 0.5 + of_e * 2.0**11, 0.5 + of_p * 2.0**11, of_s * 2.0**24
+
+
+def merged_bound(
+    a: np.ndarray, magnitudes: np.ndarray, v: np.ndarray, off: np.ndarray, tiles: int, longest: int
+) -> np.ndarray:
+    """By how much A of ``golden.softmax.tile_merge_unit``, where finite, may differ from ``a``: ``float64`` (rows, d).
+
+    Parameters
+    ----------
+    a, magnitudes : P V and P |V|, (rows, d), as ``tile_merge_unit`` above returns them
+    v : the values (tokens, d)
+    off : (rows,), the most by which scores of a row are off before they are exponentiated, differences of two included
+    tiles, longest : how many key tiles there are, and the most tokens of one
+
+    Terms and their reasons are in ``golden.simcore.chip.simcore``.
+    """
+    tokens, largest = len(v), np.abs(np.asarray(v, np.float64)).max(axis=0)
+    b = (2 * np.asarray(off) + tiles * 2.0**-19 + longest * 2.0**-23)[:, None]
+    relative = (1 + 2.0**-9) * (2.0**-11 + np.expm1(np.minimum(b, 1)))
+    bound = relative * magnitudes + 2.0**-11 * np.abs(a) + tokens * 2.0**-24 * largest
+    share = 2.0**-10 + (3 * longest + 8 * tiles) * 2.0**-24
+    return np.where(b < 1, bound, (2 + share) * largest) + 2.0**-25
+
+
+def attention_bound(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, tiles: int, longest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(``attention``, how far ``golden.simcore.chip.simcore`` without its features may be from it), both (tokens, d).
+
+    ``q``, ``k``, ``v``: finite ``float16`` (tokens, d), for sizes at which the scores fit memory. The formula is in
+    ``golden.simcore.chip.simcore``; ``tiles``, ``longest``: key tiles, and the most tokens of one.
+    """
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    d = q.shape[1]
+    scores = q @ k.T / np.sqrt(d)
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    off = (d + 3) * 2.0**-24 * (np.abs(q) @ np.abs(k).T).max(axis=1) / np.sqrt(d)
+    a = p @ v
+    return a, merged_bound(a, p @ np.abs(v), v, off, tiles, longest)
+
+
 def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
     """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d)."""
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
@@ -72,8 +129,11 @@ def match(x: np.ndarray, dst: np.ndarray, k: int, *, eps: float = 0.0, cap: int 
     converged): the dst by slot; the pairs kept by ascending (distance, src); the mean loss of each pairing. A tie is broken
     as in ``golden.orbis.matching.datm``; members whose distances to the mean differ by 1e-12 of the largest count as
     equally near.
+    ``ValueError`` for NaN and infinities, of which nothing is nearest.
     """
     x, dst, losses = np.asarray(x, np.float64), np.array(dst), []
+    if not np.isfinite(x).all():
+        raise ValueError(f"x must be finite; {np.count_nonzero(~np.isfinite(x))} values are NaN or infinite")
     while True:
         src = np.setdiff1d(np.arange(len(x)), dst)
         squares = np.stack([((x[src] - x[j]) ** 2).sum(axis=1) for j in dst], axis=1)

@@ -16,11 +16,28 @@ def float_convert(codes: np.ndarray, source=FP32, target=FP16) -> np.ndarray:
 
 
 def integer_convert(values: np.ndarray, target=FP16) -> np.ndarray:
-    """Integers below 2**53 in magnitude to codes of ``target``; zero is +0, what exceeds the format an infinity.
+    """Integers of up to 64 bits, signed or not, to codes of ``target``; zero is +0, what exceeds the format an infinity.
 
-    Sign-magnitude codes are decoded by ``formats.int8_decode`` first.
+    Integer arithmetic throughout: ``float64`` would round what has more than 53 bits a first time. Sign-magnitude codes are
+    decoded by ``formats.int8_decode`` first.
     """
     values = np.asarray(values)
     if not np.issubdtype(values.dtype, np.integer):
         raise ValueError(f"integer_convert takes integers, not {values.dtype}")
-    return _ENCODE[target](values.astype(np.float64))
+    negative = values < 0
+    wide = values.astype(np.uint64)  # of a negative number modulo 2**64, and so of its negation below
+    magnitude = np.where(negative, np.uint64(0) - wide, wide)
+    drop = np.maximum(_bit_length(magnitude) - (target.fraction_bits + 1), 0).astype(np.uint64)
+    quotient = magnitude >> drop
+    rest, half = magnitude - (quotient << drop), (np.uint64(1) << drop) >> np.uint64(1)
+    quotient += (rest > half) | ((rest == half) & (half > 0) & (quotient & np.uint64(1) == 1))
+    # The quotient has at most the bits of a significand, or is a power of two: its float64 and the product are exact.
+    rounded = np.ldexp(quotient.astype(np.float64), drop.astype(np.int64))
+    return _ENCODE[target](np.where(negative, -rounded, rounded))
+
+
+def _bit_length(magnitude: np.ndarray) -> np.ndarray:
+    """Of ``uint64``, ``int64``: of its upper half where there is one, since ``float64`` holds 32 bits exactly."""
+    upper = (magnitude >> np.uint64(32)).astype(np.float64)
+    lower = (magnitude & np.uint64(0xFFFFFFFF)).astype(np.float64)
+    return np.where(upper > 0, np.frexp(upper)[1] + 32, np.frexp(lower)[1]).astype(np.int64)

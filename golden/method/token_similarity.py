@@ -48,8 +48,9 @@ def output_error(a: np.ndarray, repeated: np.ndarray) -> tuple[float, float]:
 
 
 def table_error(q, k, v, table, tokens=None) -> tuple[float, float]:
-    """``output_error`` of an index table: q, k, v (tokens, d); at ``tokens``, indices, or at all of them."""
+    """``output_error`` of an index table: q, k, v (tokens, d), finite; at ``tokens``, indices, or at all of them."""
     table = check_table(table)
+    _check_finite(q, k, v)
     tokens = np.arange(len(table)) if tokens is None else np.asarray(tokens)
     needed, place = np.unique(np.concatenate([tokens, table[tokens]]), return_inverse=True)
     a = attention(np.asarray(q)[needed], k, v)
@@ -59,10 +60,12 @@ def table_error(q, k, v, table, tokens=None) -> tuple[float, float]:
 def sweep(q, k, v, grid, taus, *, window: int = 3, group: int = 4, tokens=None) -> list[SkipQuality]:
     """``SkipQuality`` of each threshold of ``taus``, with one pass of dense attention for all of them.
 
-    ``q``, ``k``, ``v``: ``float16`` (frames, height * width, d); ``grid``: (frames, height, width); ``window``, ``group`` of
-    ``golden.simcore.sparsification_engine.sparsification_unit.sparsify``; ``tokens``: indices at which the error is
+    ``q``, ``k``, ``v``: ``float16`` (frames, height * width, d), finite, else ``ValueError``; ``grid``: (frames, height,
+    width); ``window``, ``group`` of ``golden.simcore.sparsification_engine.sparsification_unit.sparsify``;
+    ``tokens``: indices at which the error is
     taken, all by default.
     """
+    _check_finite(q, k, v)
     flat = [np.reshape(x, (-1, np.shape(x)[-1])) for x in (q, k, v)]
     tokens = np.arange(len(flat[0])) if tokens is None else np.asarray(tokens)
     found = [sparsify(q, grid, tau=tau, window=window, group=group) for tau in taus]
@@ -75,3 +78,10 @@ def sweep(q, k, v, grid, taus, *, window: int = 3, group: int = 4, tokens=None) 
         errors = output_error(a[np.searchsorted(needed, tokens)], a[roots])
         points.append(SkipQuality(float(tau), counts["tokens"], counts["temporal"], counts["spatial"], *errors))
     return points
+
+
+def _check_finite(*matrices):
+    """A NaN of one token of K would be the whole output, and its error neither small nor large."""
+    for name, x in zip("qkv", matrices):
+        if wrong := np.count_nonzero(~np.isfinite(np.asarray(x, np.float64))):
+            raise ValueError(f"{name}: {wrong} values are NaN or infinite")

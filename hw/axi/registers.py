@@ -25,6 +25,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.channels import Response, connect_lite, lite_pins, lite_signatures
 from zoetrope.hw.emit import emit_once
 
@@ -159,6 +160,10 @@ EXAMPLE = (
 _TAKEN = {"clk", "rst", "config", "signature", "metadata", "elaborate", "latency", "initiation_interval"}
 _TAKEN |= set(lite_signatures(WORD_BITS, WORD_BITS))
 
+#: Of the pins of ``RegistersPins``.
+PREFIX = "s_axil"
+_TAKEN |= set(lite_pins(PREFIX, WORD_BITS, WORD_BITS))
+
 
 @dataclass(frozen=True)
 class RegistersConfig:
@@ -168,8 +173,7 @@ class RegistersConfig:
     def __post_init__(self):
         if not self.registers:
             raise ValueError("registers must have at least one register")
-        if not 3 <= self.address_bits <= 64:
-            raise ValueError(f"address_bits must be 3 to 64, not {self.address_bits!r}")
+        checks.between(self, 3, 64, "address_bits")
         seen = {}
         for r in self.registers:
             for key in (r.name, r.offset):
@@ -313,13 +317,13 @@ class RegistersPins(wiring.Component):
 
     def __init__(self, *, config):
         self.config = config
-        super().__init__(lite_pins("s_axil", config.address_bits, WORD_BITS) | dict(config.ports()))
+        super().__init__(lite_pins(PREFIX, config.address_bits, WORD_BITS) | dict(config.ports()))
 
     def elaborate(self, platform):
         m = Module()
         registers = Registers(config=self.config)
         m.submodules.registers = emit_once(registers)
-        connect_lite(m, self, "s_axil", registers)
+        connect_lite(m, self, PREFIX, registers)
         for name, member in self.config.ports():
             inner, outer = getattr(registers, name), getattr(self, name)
             m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)

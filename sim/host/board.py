@@ -18,7 +18,6 @@ Nothing here knows what the port is: anything with the ``read``, ``write``, ``re
 ``serial.Serial`` will do, and the benches put the pins of a simulated board in its place.
 """
 
-import argparse
 import contextlib
 import errno
 import functools
@@ -40,15 +39,15 @@ from zoetrope.golden.tree.min_tree import min_tree
 from zoetrope.hw import catalogue
 from zoetrope.hw.axi.registers import describe
 from zoetrope.hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole
 from zoetrope.hw.simcore.chip import simcore_registers
 from zoetrope.hw.simcore.chip.simcore import Simcore
-from zoetrope.sim.benches.tree.tb_min_tree import corner_keys
 from zoetrope.sim.host.driver import Driver
 from zoetrope.sim.host.simcore import Simcore as SimcoreDriver
 from zoetrope.sim.host.simcore import settings_of
 from zoetrope.sim.input import clips
 from zoetrope.sim.packing import pack, unpack
+from zoetrope.sim.stimulus.min_tree import corner_keys
 from zoetrope.sim.stimulus.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
 
 BAUD = 1_000_000
@@ -560,17 +559,16 @@ def table(results):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope board", description="Check a board against the goldens.")
+    parser = ArgumentParser(prog="zoetrope board", description="Check a board against the goldens.")
     parser.add_argument("command", choices=("selftest", "version"), help="what to do")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0")
     where.add_argument("--simulate", metavar="PRESET", help="no board: the pins of a simulated demonstrator instead")
     parser.add_argument("--baud", type=int, default=BAUD, help="of the bitstream (default: %(default)s)")
     parser.add_argument("--unit", choices=(*UNITS, MEMORY, SIMCORE), help="one unit instead of all that the board has")
-    parser.add_argument("--seed", type=int, default=1, help="of the random vectors (default: %(default)s)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="of the random vectors (default: %(default)s)")
     parser.add_argument("--queries", type=int, default=8, help="tokens of the clip's last frame (default: %(default)s)")
-    parser.add_argument("--clip", help="any video file instead of the sample clip")
-    parser.add_argument("--tensors", help="your own q, k, v of shape (frames, tokens, d) in an .npz")
+    clips.add_options(parser)
     options = parser.parse_args(arguments)
     if options.baud < 1 or options.queries < 1:
         raise UserError(f"--baud and --queries must be at least 1, not {options.baud} and {options.queries}")
@@ -583,7 +581,9 @@ def main(arguments=None):
         print(f"{place}: demonstrator {board.name}, version {board.version:08x}, {units}")
         if options.command == "version":
             return 0
-        tensors = dict(clips.load(clip=options.clip, tensors=options.tensors).items())
+        given = clips.chosen(options)
+        print(f"input: {given.source}")
+        tensors = dict(given.items())
         units = [options.unit] if options.unit else None
         results = list(selftest(board, tensors, seed=options.seed, queries=options.queries, units=units))
         print(table(results))

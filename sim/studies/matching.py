@@ -18,7 +18,7 @@ measures 0.953 between real steps. Noise that brings it to 0.96 (``--noise 1``) 
 change of a denoised video is not, and spoils the pairs: the input is then the better guide.
 """
 
-import argparse
+import math
 import sys
 from typing import NamedTuple
 
@@ -32,13 +32,15 @@ from zoetrope.golden.orbis.matching import datm
 from zoetrope.golden.orbis.matching.dst_chooser import choose
 from zoetrope.golden.orbis.matching.quantization_engine import quantize
 from zoetrope.golden.orbis.matching.reduction import reduce, restore
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import UserError, command_line, finite, whole
 from zoetrope.sim.input import clips
+from zoetrope.sim.studies.shares import share, shown
 
 #: rms of what stands in for the change from one step to the next, as a share of the rms of Q, K and V.
 NOISE = 0.1
 
-#: One dst token of so many frames, rows and columns, where the grid is known; of their product otherwise.
+#: One dst token of so many frames, rows and columns; of their product where a clip is smaller than that.
 BLOCK = (2, 2, 2)
 
 #: Share of the tokens that is reduced.
@@ -48,6 +50,9 @@ RATIO = 0.6
 CAP = 16
 
 SEED = 1
+
+#: What the engine takes an infinity of FP16 for: a guide is made of more than one FP16 number, and may be beyond them.
+LARGEST = 65504.0
 
 #: Tokens among which similarities are compared.
 SAMPLE = 500
@@ -84,8 +89,8 @@ def guides(qkv, out, noise):
 
 
 def initial_dst(tokens, grid):
-    """One dst token a block, drawn; without a grid, evenly spaced."""
-    if grid is not None and all(size >= step for size, step in zip(grid, BLOCK)):
+    """One dst token a block, drawn; in frames smaller than a block, evenly spaced."""
+    if all(size >= step for size, step in zip(grid, BLOCK)):
         return bsm.one_a_block(grid, BLOCK, np.random.default_rng(SEED))
     return bsm.spaced(tokens, max(1, tokens // int(np.prod(BLOCK))))
 
@@ -97,7 +102,7 @@ def matchings(guide, blocks, reduced):
     for name, dst in (("BSM, drawn dst", drawn), ("BSM, a dst a block", blocks)):
         pairs = bsm.match(guide, dst, reduced)
         found[name] = Pairs(pairs.dst, pairs.src, pairs.slot, pairs.reduced)
-    codes, amax = quantize(guide.astype(np.float16))
+    codes, amax = quantize(np.clip(guide, -LARGEST, LARGEST).astype(np.float16))
     pairs = datm.match(codes, drawn, k=reduced, weights=datm.weights(amax), cap=CAP)
     found["DATM, 4 bits"] = Pairs(pairs.dst, pairs.all_src, pairs.all_slot, np.searchsorted(pairs.all_src, pairs.src))
     dst, *_ = reference.match(guide, drawn, reduced, cap=CAP)
@@ -107,29 +112,32 @@ def matchings(guide, blocks, reduced):
 
 
 def quality(pairs, guide, qkv, out):
-    """``Quality`` of pairs: losses in ``guide``, errors against the attention output ``out`` of ``qkv``."""
+    """``Quality`` of pairs: losses in ``guide``, errors against the attention output ``out`` of ``qkv``.
+
+    Tokens that are all alike have a loss of 0, and an output of zeros an error of 0 where it is right.
+    """
     spread = ((guide - guide.mean(axis=0)) ** 2).sum(axis=1).mean()
-    loss = ((guide[pairs.src] - guide[pairs.dst[pairs.slot]]) ** 2).sum(axis=1) / spread
+    loss = ((guide[pairs.src] - guide[pairs.dst[pairs.slot]]) ** 2).sum(axis=1)
     arguments = pairs.dst, pairs.src[pairs.reduced], pairs.slot[pairs.reduced]
     q, k, v = (reduce(x, *arguments) for x in qkv)
     rms = np.sqrt((out * out).mean())
     errors = []
     for keys, values in ((k, v), qkv[1:]):
         restored = restore(reference.attention(q, keys, values), len(out), *arguments)
-        errors.append(float(np.sqrt(((restored - out) ** 2).mean()) / rms))
-    kept = float(loss[pairs.reduced].mean()) if len(pairs.reduced) else 0.0
-    return Quality(float(loss.mean()), kept, *errors)
+        errors.append(share(np.sqrt(((restored - out) ** 2).mean()), rms))
+    kept = loss[pairs.reduced].mean() if len(pairs.reduced) else 0.0
+    return Quality(share(loss.mean(), spread), share(kept, spread), *errors)
 
 
 def similarity(guide, out):
-    """Cosine between the similarity maps of two tensors, over a sample of tokens."""
+    """Cosine between the similarity maps of two tensors, over a sample of tokens; 0 where a tensor is all zeros."""
     rows = np.linspace(0, len(out) - 1, min(SAMPLE, len(out))).astype(int)
     maps = []
     for x in (guide[rows], out[rows]):
         unit = x / np.maximum(np.sqrt((x * x).sum(axis=1, keepdims=True)), np.finfo(float).tiny)
         maps.append((unit @ unit.T).ravel())
     a, b = maps
-    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+    return share(a @ b, np.sqrt((a @ a) * (b @ b)))
 
 
 def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
@@ -138,7 +146,7 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
     ``frames``: only the first so many. ``UserError`` for a ratio that leaves fewer tokens than there are dst.
     """
     qkv = [x[:frames].reshape(-1, x.shape[-1]).astype(np.float64) for _, x in tensors.items()]
-    grid = tensors.grid and (min(frames or tensors.grid[0], tensors.grid[0]), *tensors.grid[1:])
+    grid = min(frames or tensors.grid[0], tensors.grid[0]), *tensors.grid[1:]
     tokens = len(qkv[0])
     if tokens < 2:
         raise UserError("matching needs at least 2 tokens")
@@ -157,26 +165,38 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="zoetrope study matching", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
-    parser.add_argument("--frames", type=int, help="only the first so many frames of tokens")
-    parser.add_argument("--ratio", type=float, default=RATIO, help="share of tokens to reduce (default: %(default)s)")
-    parser.add_argument("--noise", type=float, default=NOISE, help="of the step before (default: %(default)s)")
+    parser = Parser(
+        "study matching",
+        "How good token pairs are: DATM against Bipartite Soft Matching, output-guided against input-guided.",
+        "zoetrope study matching --frames 8",
+        "zoetrope study matching --frames 8 --ratio 0.5 --noise 1 --json",
+    )
+    clips.add_options(parser)
+    parser.add_argument("--frames", metavar="N", type=whole(1), help="only the first so many frames of tokens")
+    parser.add_argument(
+        "--ratio", metavar="R", type=finite(0), default=RATIO, help="share of tokens to reduce (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--noise", metavar="S", type=finite(0), default=NOISE, help="of the step before (default: %(default)s)"
+    )
+    parser.json()
     options = parser.parse_args(argv)
-    if options.frames is not None and options.frames < 1:
-        raise UserError(f"--frames must be at least 1, not {options.frames}")
-    if options.noise < 0:
-        raise UserError(f"--noise must not be negative, not {options.noise}")
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
-    found, alike, slots = table(tensors, options.ratio, options.frames, options.noise)
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        found, alike, slots = table(tensors, options.ratio, options.frames, options.noise)
+        rows = [{"guide": guide, "matching": matching, **q._asdict()} for (guide, matching), q in found.items()]
+        tell({"input": tensors.source, "dst": slots, "similarity": alike, "pairs": rows})
+        _print(found, alike, slots, tensors, options.ratio)
+
+
+def _print(found, alike, slots, tensors, ratio):
     console = Console() if sys.stdout.isatty() else Console(width=110)
     heads = ("matched by", "similarity", "matching", "pair loss", "of pairs kept", "output error", "with Q alone")
-    shown = Table(*heads, title=f"{options.ratio:.0%} of tokens reduced, {slots} dst tokens")
+    page = Table(*heads, title=f"{ratio:.0%} of tokens reduced, {slots} dst tokens")
     for (guide, matching), q in found.items():
-        shown.add_row(guide, f"{alike[guide]:.3f}", matching, *(f"{figure:.4f}" for figure in q))
-    console.print(shown)
-    console.print(f"input: {tensors.source}", highlight=False)
+        page.add_row(guide, f"{alike[guide]:.3f}", matching, *(shown(figure, ".4f") for figure in q))
+    console.print(page)
+    console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
     for line in conclusions(found):
         console.print(line, highlight=False)
 
@@ -194,8 +214,4 @@ def conclusions(found):
 
 def _changes(ours, other):
     names = ("pair loss", "of pairs kept", "output error", "with Q alone")
-    return [f"{name} {a / b - 1:+.0%}" if b else f"{name} -" for name, a, b in zip(names, ours, other)]
-
-
-if __name__ == "__main__":
-    main()
+    return [f"{name} {shown(a / b - 1 if b else math.nan, '+.0%')}" for name, a, b in zip(names, ours, other)]

@@ -6,19 +6,19 @@ table and draws it. The error is that of giving a removed token its root's row o
 SIMPICKER's threshold, 2.5, is always among the rows, and marked.
 """
 
-import argparse
-import math
 import sys
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from zoetrope.golden.method.token_similarity import PAPER_TAU, sweep
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.arguments import Parser, answer, folder, picture
+from zoetrope.hw.errors import command_line, finite, whole
 from zoetrope.sim.input import clips
 from zoetrope.sim.run.harness import RESULTS, relative
+from zoetrope.sim.studies.shares import shown
 
 TAUS = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
 
@@ -27,14 +27,12 @@ SCORES = 1 << 24
 
 
 def qualities(tensors, taus, window=3, group=4):
-    """(``SkipQuality`` of each tau, number of tokens whose error was taken, note on the grid or None)."""
+    """(``SkipQuality`` of each tau, number of tokens whose error was taken)."""
     frames, tokens = tensors.q.shape[:2]
-    note = None if tensors.grid else f"grid unknown: a frame is taken as one row of {tokens} tokens"
     count = frames * tokens
     chosen = np.unique(np.linspace(0, count - 1, max(1, min(count, SCORES // count))).astype(int))
-    grid = tensors.grid or (frames, 1, tokens)
-    points = sweep(tensors.q, tensors.k, tensors.v, grid, taus, window=window, group=group, tokens=chosen)
-    return points, len(chosen), note
+    points = sweep(tensors.q, tensors.k, tensors.v, tensors.grid, taus, window=window, group=group, tokens=chosen)
+    return points, len(chosen)
 
 
 def summary(tensors):
@@ -43,29 +41,29 @@ def summary(tensors):
     removed = point.temporal + point.spatial
     return (
         f"similar tokens at tau = {PAPER_TAU:g}: {removed:,} of {point.tokens:,} rows of Q removed "
-        f"({point.removed:.1%}), attention output off by {point.error:.1%} rms"
+        f"({point.removed:.1%}), attention output off by {shown(point.error, '.1%')} rms"
     )
 
 
 def table(points, source):
-    shown = Table(title=f"similar tokens: {source}")
+    page = Table(title=escape(f"similar tokens: {source}"))
     heads = ("tau", "temporal", "spatial", "rows removed", "rows kept", "rms error of A", "worst row", "")
     for head in heads:
-        shown.add_column(head, justify="right", no_wrap=True)
+        page.add_column(head, justify="right", no_wrap=True)
     for p in points:
         paper = p.tau == PAPER_TAU
-        shown.add_row(
+        page.add_row(
             f"{p.tau:g}",
             f"{p.temporal:,}",
             f"{p.spatial:,}",
             f"{p.removed:.1%}",
             f"{p.tokens - p.temporal - p.spatial:,}",
-            f"{p.error:.2%}",
-            f"{p.worst:.1%}",
+            shown(p.error, ".2%"),
+            shown(p.worst, ".1%"),
             "the paper's" if paper else "",
             style="bold" if paper else None,
         )
-    return shown
+    return page
 
 
 def plot(points, path):
@@ -90,39 +88,36 @@ def plot(points, path):
     pyplot.close(figure)
 
 
-def _threshold(text):
-    value = float(text)
-    if not (value >= 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"tau must be a finite number of at least 0, not {text}")
-    return value
-
-
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="zoetrope study similarity", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d), and their grid")
-    parser.add_argument("--tau", type=_threshold, nargs="+", default=TAUS, help="thresholds (default: 0.5 to 8)")
-    parser.add_argument("--window", type=int, default=3, help="side of the window in the frame before (default 3)")
-    parser.add_argument("--group", type=int, default=4, help="tokens of a group within a frame (default 4)")
-    parser.add_argument("--out", default=RESULTS / "similarity.svg", help="plot, .svg or .png")
+    parser = Parser(
+        "study similarity",
+        "What skipping similar tokens saves and costs: rows removed and error of the attention output over thresholds tau.",
+        "zoetrope study similarity --tau 1.5 2.5",
+        "zoetrope study similarity --tensors qkv.npz --grid 30x45 -o skipped.svg",
+    )
+    clips.add_options(parser)
+    parser.add_argument(
+        "--tau", metavar="T", type=finite(0), nargs="+", default=TAUS, help="thresholds (default: 0.5 to 8)"
+    )
+    parser.add_argument(
+        "--window", metavar="N", type=whole(1), default=3, help="side of the window in the frame before (default 3)"
+    )
+    parser.add_argument(
+        "--group", metavar="N", type=whole(1), default=4, help="tokens of a group within a frame (default 4)"
+    )
+    parser.out(RESULTS / "similarity.svg", "plot, .svg or .png")
+    parser.json()
     options = parser.parse_args(argv)
-    for name in ("window", "group"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(options, name)}")
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
-    points, chosen, note = qualities(tensors, sorted({*options.tau, PAPER_TAU}), options.window, options.group)
-    console = Console() if sys.stdout.isatty() else Console(width=110)
-    console.print(table(points, tensors.source))
-    if note:
-        console.print(note)
-    if chosen < points[0].tokens:
-        console.print(f"error of A: at {chosen:,} tokens, evenly spaced", highlight=False)
-    out = Path(options.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    plot(points, out)
-    console.print(f"plot: {relative(out)}", highlight=False)
-
-
-if __name__ == "__main__":
-    main()
+    out = picture(options.out)
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        points, chosen = qualities(tensors, sorted({*options.tau, PAPER_TAU}), options.window, options.group)
+        tell({"input": tensors.source, "points": points, "error_rows": chosen})
+        console = Console() if sys.stdout.isatty() else Console(width=110)
+        console.print(table(points, tensors.source))
+        if chosen < points[0].tokens:
+            console.print(f"error of A: at {chosen:,} tokens, evenly spaced", highlight=False)
+        folder(out.parent)
+        plot(points, out)
+        console.print(f"plot: {relative(out)}", highlight=False)

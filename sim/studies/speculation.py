@@ -5,7 +5,7 @@ what SIMPICKER
 claims. Everything but speculation and quantization is ``float64`` (``golden.method.quality``).
 """
 
-import argparse
+import math
 import sys
 
 from rich import box
@@ -14,8 +14,10 @@ from rich.table import Table
 
 from zoetrope.golden.method.quality import quality
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import overhead
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import UserError, command_line, finite, whole
 from zoetrope.sim.input import clips
+from zoetrope.sim.studies.shares import shown
 
 #: Proportions of the sum in the sweep; SIMPICKER's is 0.65. None: no tile or column is important.
 SWEEP = (1.0, 0.9, 0.8, 0.65, 0.5, 0.3, 0.0, None)
@@ -43,10 +45,12 @@ def summary(tensors):
     table = Table(title=title)
     for name in ("p", "QK^T products", "PV products", "all products", "softmax held", "output error"):
         table.add_column(name, justify="right", no_wrap=True)
-    for each in measured(tensors, (PAPERS_P, None), queries):
+    found = measured(tensors, (PAPERS_P, None), queries)
+    for each in found:
         shares = (each.p_products, each.a_products, each.products, each.mass)
         table.add_row(_p(each), *(f"{share:.1%}" for share in shares), _error(each.error))
     table.add_row(f"paper, {PAPERS_P}", "-", "-", CLAIM_PRODUCTS, "-", CLAIM_ERROR)
+    table.caption = _unknown(found)
     return table
 
 
@@ -66,6 +70,7 @@ def sweep_table(found, tensors):
         table.add_row(_p(each), *cells)
     table.add_section()
     table.add_row("paper", *["-"] * 7, CLAIM_PRODUCTS, CLAIM_ERROR)
+    table.caption = _unknown(found)
     return table
 
 
@@ -74,7 +79,14 @@ def _p(found):
 
 
 def _error(error):
-    return f"{error:.3%}"
+    return shown(error, ".3%")
+
+
+def _unknown(found):
+    """Why there are errors of ours that are no numbers, or None."""
+    if all(math.isfinite(x) for each in found for x in (each.p_error, each.a_error, each.error)):
+        return None
+    return "no error: Q times K's scales is beyond FP16, or e to the power of a score beyond float64"
 
 
 def overhead_table(tensors):
@@ -108,24 +120,30 @@ M^2 d of QK^T. Its 1.57% for A does."""
 
 @command_line
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="zoetrope study speculation", description=__doc__.partition("\n")[0])
-    parser.add_argument("--clip", help="video file in place of the sample clip")
-    parser.add_argument("--tensors", help=".npz with q, k, v of shape (frames, tokens, d)")
-    parser.add_argument("--p", type=float, nargs="+", help="proportions of the sum instead of the sweep, 0 to 1")
-    parser.add_argument("--queries", type=int, help="measure on so many frames of rows instead of all")
+    parser = Parser(
+        "study speculation",
+        "What speculation on the tiles of attention saves and costs: products that go FP-INT, softmax mass, output error.",
+        "zoetrope study speculation --p 0.65 0.8 --queries 3",
+        "zoetrope study speculation --tensors qkv.npz --json",
+    )
+    clips.add_options(parser)
+    parser.add_argument(
+        "--p", metavar="P", type=finite(), nargs="+", help="proportions of the sum instead of the sweep, 0 to 1"
+    )
+    parser.add_argument(
+        "--queries", metavar="N", type=whole(1), help="measure on so many frames of rows instead of all"
+    )
+    parser.json()
     options = parser.parse_args(argv)
     for p in options.p or ():
         if not 0 <= p <= 1:
             raise UserError(f"--p must be between 0 and 1, not {p:g}")
-    if options.queries is not None and options.queries < 1:
-        raise UserError(f"--queries must be at least 1, not {options.queries}")
-    tensors = clips.load(clip=options.clip, tensors=options.tensors)
-    console = Console() if sys.stdout.isatty() else Console(width=110)
-    console.print(f"input: {tensors.source}", highlight=False)
-    console.print(sweep_table(measured(tensors, tuple(options.p or SWEEP), options.queries), tensors))
-    console.print(overhead_table(tensors))
-    console.print(_NOTES, highlight=False)
-
-
-if __name__ == "__main__":
-    main()
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        console = Console() if sys.stdout.isatty() else Console(width=110)
+        console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
+        found = measured(tensors, tuple(options.p or SWEEP), options.queries)
+        tell({"input": tensors.source, "sweep": found})
+        console.print(sweep_table(found, tensors))
+        console.print(overhead_table(tensors))
+        console.print(_NOTES, highlight=False)

@@ -18,14 +18,13 @@ memories of less than a kilobit, in flip-flops that are used in part.
 Below ``LEAST_GE`` a few dozen gates are more than the bound: 70 of the 418 of ``lut_multiplier``.
 """
 
-import argparse
 import re
 import sys
 from functools import partial
 from pathlib import Path
 
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import table
 from zoetrope.synth.costs import runs
 from zoetrope.synth.flows import modules as flows
@@ -224,7 +223,7 @@ def _memory_text(result):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope compose", description=__doc__.partition(":")[0] + ".")
+    parser = ArgumentParser(prog="zoetrope compose", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--block", help="one block instead of the machines")
     parser.add_argument("--preset", help="its preset; the default one otherwise")
     parser.add_argument("--check", action="store_true", help="synthesise it flattened, too, and print the difference")

@@ -11,23 +11,23 @@ whole job of a head, by its own formulas of cycles, and counted by the generic f
 the array's. What it is set against is the array, in FP16 lanes of this project and in those that SIMPICKER publishes.
 """
 
-import argparse
 import dataclasses
 import sys
 
 import numpy as np
 
-from zoetrope.golden.arith.channel_amax import channel_amax
 from zoetrope.golden.orbis.matching.datm import match, weights
 from zoetrope.golden.orbis.matching.dst_chooser import choose
 from zoetrope.golden.orbis.matching.quantization_engine import encode, quantize
+from zoetrope.golden.simcore.quantization_engine.quantization_unit import channel_amax
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import table
 from zoetrope.hw.orbis.matching.datm import Datm
 from zoetrope.hw.orbis.matching.distance_accumulation_unit import FORMS, DistanceAccumulator
 from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
 from zoetrope.sim.input import clips
+from zoetrope.sim.model import matching
 from zoetrope.synth.costs import runs
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.papers import orbis, simpicker
@@ -71,11 +71,11 @@ class Model:
     def busy(self, config, ratio, pairings):
         """Cycles of an engine for all heads that fall to it, over those of SDPA: loads, sums, updates and top-k (as many
         pairs as half of the tokens) included."""
-        engine, slots = Datm(config=config), int(self.video * ratio)
+        engine, slots = matching.datm_of(Datm(config=config)), int(self.video * ratio)
         sizes = self.video, slots, self.channels
-        pair = engine.pair_cycles(*sizes) + engine.load_cycles(slots, self.channels)
-        update = engine.sum_cycles(self.video, self.channels) + engine.update_cycles(*sizes)
-        select = engine.top_k_cycles(self.video, slots, min(self.video // 2, self.video - slots))
+        pair = matching.pair_cycles(*sizes, engine) + matching.load_cycles(slots, self.channels, engine)
+        update = matching.sum_cycles(self.video, self.channels, engine) + matching.update_cycles(*sizes, engine)
+        select = matching.select_cycles(self.video, slots, min(self.video // 2, self.video - slots), engine)
         return (pairings * pair + (pairings - 1) * update + select) * self.heads / INSTANCES / self.sdpa_cycles
 
 
@@ -240,7 +240,7 @@ def _mean(x, run):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope matching-budget", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope matching-budget", description=__doc__.partition("\n")[0])
     parser.add_argument("--ratio", type=float, default=RATIO, help="K as a share of M (default: %(default)s)")
     parser.add_argument("--pairings", type=int, help="of a job; as many as the clip needs to 1 %% otherwise")
     parser.add_argument("--out", default="build/synth", help=f"folder of {RESULT} (default: %(default)s)")

@@ -15,12 +15,11 @@ that is not what is committed: half an hour on one core for all.
 Rows are written block by block, and a run that was interrupted goes on from what it has.
 """
 
-import argparse
 import itertools
 import sys
 
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.sim.input import clips
 from zoetrope.sim.studies import head
 from zoetrope.synth.costs import composition, datm_budget, lanes, runs
@@ -235,7 +234,7 @@ def _measure_machines(jobs, progress):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="zoetrope expected", description=__doc__.partition(":")[0] + ".")
+    parser = ArgumentParser(prog="zoetrope expected", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--block", help="one block instead of all, the machines and the checks of their sums")
     parser.add_argument("--preset", help="one preset instead of all")
     parser.add_argument("--studies", action="store_true", help="measure lanes, head and matching, too")

@@ -7,7 +7,6 @@ share: the LUT buffer or the slice generator, the conversion of fixed-point sums
 that lanes are compared by their logic; Fmax is that of the default number of stages.
 """
 
-import argparse
 import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from zoetrope.golden.formats import FP32, to_float64
 from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import dequantize, quantize
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import command_line
+from zoetrope.hw.errors import ArgumentParser, command_line
 from zoetrope.hw.files import table
 from zoetrope.hw.formats import INT8
 from zoetrope.sim.input import clips
@@ -206,7 +205,7 @@ def _cells(row, yardstick):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope lanes", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope lanes", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--out", default="build/synth", help="folder of lanes.json and lanes.svg (default: %(default)s)"
     )

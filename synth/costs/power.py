@@ -28,7 +28,6 @@ activity (four times too high there, without vectors), VCD or SAIF (a thousand t
 simulation with delays (no wires to take them from).
 """
 
-import argparse
 import functools
 import importlib.util
 import json
@@ -41,7 +40,7 @@ from functools import partial
 import numpy as np
 
 from zoetrope.hw import cache, catalogue, files
-from zoetrope.hw.errors import ToolError, UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, ToolError, UserError, command_line
 from zoetrope.hw.pe.outer_product import OuterProduct
 from zoetrope.hw.verilog import sidecar
 from zoetrope.sim.input import clips
@@ -467,7 +466,7 @@ def energies(pairs, library, progress=lambda label: None, **settings):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope power", description="Power of blocks under their benches.")
+    parser = ArgumentParser(prog="zoetrope power", description="Power of blocks under their benches.")
     parser.add_argument("--block", help="one block instead of all")
     parser.add_argument("--preset", help="its preset, without --block `all` as well; the default one otherwise")
     parser.add_argument("--liberty", help="a standard-cell library with power tables; else one found under $PDK_ROOT")

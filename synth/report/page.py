@@ -6,7 +6,6 @@ has made
 is not on it: the page names the command that would. The same results make the same bytes.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -16,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.synth.costs import datm_budget, runs
 from zoetrope.synth.papers import figures, orbis
@@ -234,7 +233,7 @@ def _drawings():
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope report", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope report", description=__doc__.partition("\n")[0])
     parser.add_argument("--out", default="build/report", help="folder of index.html (default: %(default)s)")
     parser.add_argument(
         "--results",

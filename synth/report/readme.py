@@ -5,13 +5,12 @@ measured here: ``zoetrope expected`` does that. ``--check`` changes nothing, and
 render to.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
 
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.sim.input import clips
 from zoetrope.synth.boards import bitstream
@@ -295,7 +294,7 @@ def render(text, costs, tensors):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope readme", description=__doc__.partition(":")[0] + ".")
+    parser = ArgumentParser(prog="zoetrope readme", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a page differs")
     options = parser.parse_args(arguments)
     costs, tensors, differ = rows.committed(), clips.load(), []

@@ -10,11 +10,10 @@ from zoetrope.golden.arith.float_convert import float_convert, integer_convert
 from zoetrope.golden.formats import FP16, FP17, FP29, FP32, fp32, int8_decode, is_finite, to_float64
 from zoetrope.hw import formats as hw
 from zoetrope.hw.arith.float_convert import FloatConvertConfig, FloatConvertStream, Integer
-from zoetrope.sim.benches.arith.tb_float_convert import integers, normal, random_integers
 from zoetrope.sim.packing import pack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
-from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.codes import corners, integers, normal, random_codes, random_integers
 from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
 
 CONFIGS = [
@@ -34,6 +33,11 @@ INTEGER_CONFIGS = [
     FloatConvertConfig(source=Integer(27), target=hw.FP32, stages=0),
     FloatConvertConfig(source=Integer(32), stages=2),
     FloatConvertConfig(source=Integer(32), target=hw.FP32, stages=4),
+    FloatConvertConfig(source=Integer(2), stages=1),
+    FloatConvertConfig(source=Integer(63), target=hw.FP32, stages=4),
+    FloatConvertConfig(source=Integer(64), target=hw.FP32, stages=2),
+    FloatConvertConfig(source=Integer(64), stages=0),
+    FloatConvertConfig(source=Integer(64, sign_magnitude=True), target=hw.FP32, stages=3),
 ]
 
 
@@ -51,12 +55,42 @@ def test_golden_against_exact_rationals(source, target):
 
 @pytest.mark.parametrize("target", [FP16, FP32], ids=lambda fmt: fmt.name)
 def test_golden_of_integers_against_exact_rationals(target):
-    values = integers(random_integers(np.random.default_rng(7), Integer(32), 3000), Integer(32))
-    expected = [rounded(Fraction(int(value)), target) for value in values]
-    np.testing.assert_array_equal(to_float64(integer_convert(values, target), target), expected)
+    for source in (Integer(2), Integer(32), Integer(63), Integer(64), Integer(64, sign_magnitude=True)):
+        values = integers(random_integers(np.random.default_rng(7), source, 3000), source)
+        expected = [rounded(Fraction(int(value)), target) for value in values]
+        np.testing.assert_array_equal(to_float64(integer_convert(values, target), target), expected)
     assert integer_convert(np.array([0]), target) == 0
     with pytest.raises(ValueError, match="integer_convert takes integers, not float64"):
         integer_convert(np.array([0.5]), target)
+
+
+def test_integers_beyond_float64_are_rounded_once():
+    """2^62 + 2^38 is a tie of FP32; the 1 below it decides, and is lost where the number is first rounded to 53 bits."""
+    tie = (1 << 62) + (1 << 38)
+    values = np.array([tie - 1, tie, tie + 1, tie + (1 << 39), -tie - 1, 2**63 - 1, -(2**63)])
+    wanted = [0x5E800000, 0x5E800000, 0x5E800001, 0x5E800002, 0xDE800001, 0x5F000000, 0xDF000000]
+    assert integer_convert(values, FP32).tolist() == wanted
+    assert integer_convert(np.array([2**64 - 1, (1 << 63) + (1 << 39) + 1, 0], np.uint64), FP32).tolist() == [
+        0x5F800000,
+        0x5F000001,
+        0,
+    ]
+    assert integer_convert(np.array([-128, -1, 127], np.int8)).tolist() == [0xD800, 0xBC00, 0x57F0]
+
+
+def test_codes_of_the_widest_integers():
+    assert integers(np.array([0, 1, 2**63 - 1, 2**63, 2**64 - 1], np.uint64), Integer(64)).tolist() == [
+        0,
+        1,
+        2**63 - 1,
+        -(2**63),
+        -1,
+    ]
+    assert integers(np.array([2**63, 2**64 - 1], np.uint64), Integer(64, sign_magnitude=True)).tolist() == [
+        0,
+        1 - 2**63,
+    ]
+    assert integers(np.array([2**62, 2**63 - 1], np.uint64), Integer(63)).tolist() == [-(2**62), -1]
 
 
 def test_infinities_and_nan():
@@ -101,7 +135,9 @@ def test_integers_through_the_rtl(native, k):
         codes = np.arange(1 << c.source.width, dtype=np.uint64)
     else:
         codes = random_integers(np.random.default_rng(k), c.source, 1 << 20)
-    values = int8_decode(codes.astype(np.uint8)) if c.source.sign_magnitude else integers(codes, c.source)
+    values = integers(codes, c.source)
+    if c.source == Integer(8, sign_magnitude=True):
+        np.testing.assert_array_equal(values, int8_decode(codes.astype(np.uint8)))
     expected = integer_convert(values, golden_format(c.target))
     check(native, len(CONFIGS) + k, pack(codes, widths=[c.source.width]), expected)
 
@@ -109,6 +145,12 @@ def test_integers_through_the_rtl(native, k):
 @pytest.mark.parametrize("preset", ["default", "int32"])
 def test_rtl(preset):
     assert simulate("float_convert", preset).vectors > 5_000
+
+
+@pytest.mark.parametrize("source", [Integer(2), Integer(63), Integer(64), Integer(64, sign_magnitude=True)])
+def test_benches_of_the_narrowest_and_the_widest_integers(source):
+    config = FloatConvertConfig(source=source, target=hw.FP32, stages=2)
+    assert simulate("float_convert", config=config).vectors > 2_000
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,18 @@ def test_driver_refuses(name, value, message):
             lambda: RegistersConfig((register("latency", 0),)),
             "no field may have the port latency: the register file has it",
         ),
+        (
+            lambda: RegistersConfig((Register("s_axil", 0, (Field("awaddr"),)),)),
+            "no field may have the port s_axil_awaddr: the register file has it",
+        ),
+        (
+            lambda: RegistersConfig((Register("s", 0, (Field("axil_rready", access="ro"), Field("ok"))),)),
+            "no field may have the port s_axil_rready: the register file has it",
+        ),
+        (
+            lambda: RegistersConfig((Register("i", 0, (Field("ar", access="w1c"),)),)),
+            "no field may have the port i_ar: the register file has it",
+        ),
     ],
 )
 def test_impossible_descriptions_are_refused_by_name(build, message):

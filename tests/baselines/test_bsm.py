@@ -46,11 +46,71 @@ def test_cosine_knows_directions_only():
     np.testing.assert_allclose(found.distance, [1 - 9 / np.sqrt(82), 1 - 9 / np.sqrt(82), 1.0])
 
 
+def by_cosine(tokens, dst, reduced):
+    """(src, slot) of each src, and the k closest src, by cosines squared with their sign, in exact arithmetic."""
+    rows = [[Fraction(float(value)) for value in row] for row in tokens]
+
+    def cosine(a, b):
+        product, norms = sum(x * y for x, y in zip(a, b)), sum(x * x for x in a) * sum(y * y for y in b)
+        return product * abs(product) / norms if norms else Fraction(0)
+
+    pairs = []
+    for src in sorted(set(range(len(rows))) - set(dst)):
+        near = [cosine(rows[src], rows[d]) for d in dst]
+        pairs.append((src, near.index(max(near)), max(near)))
+    closest = [src for src, _, _ in sorted(pairs, key=lambda pair: (-pair[2], pair[0]))[:reduced]]
+    return [(src, slot) for src, slot, _ in pairs], closest
+
+
+def test_equal_cosines_go_to_the_first_slot():
+    """Token 3 is token 2 times 3 and as near to token 0: noise of a root and a division is no difference."""
+    x = np.array([[0, 2, 3], [0, 6, 9], [0, 2, 3]])
+    assert match(x, [1, 2], metric="cosine").slot.tolist() == [0]
+    assert match(x, [2, 1], metric="cosine").slot.tolist() == [0]
+    assert match(x[[1, 0, 2]], [1, 2], metric="cosine").slot.tolist() == [0]
+
+
+@pytest.mark.parametrize("tokens, count", [(3, 2), (17, 1), (17, 16), (40, 12)])
+@pytest.mark.parametrize("scale", [1, 2.0**-24, 2.0**600, 2.0**-600])
+def test_cosines_of_small_integers_are_compared_exactly(tokens, count, scale):
+    rng = np.random.default_rng(tokens + count)
+    for channels, largest in ((2, 3), (5, 7), (64, 7)):
+        x = rng.integers(-largest, largest + 1, (tokens, channels)) * rng.integers(0, 4, (tokens, 1)) // 3
+        dst = rng.permutation(tokens)[:count]
+        found = match(x * scale, dst, tokens - count, metric="cosine")
+        pairs, closest = by_cosine(x, dst.tolist(), tokens - count)
+        assert list(zip(found.src.tolist(), found.slot.tolist())) == pairs
+        assert found.src[found.reduced].tolist() == closest
+
+
+def test_equal_tokens_of_any_numbers_are_tied():
+    """Cosine with the first of equal dst, wherever they stand: every pair's sum has the same order."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((40, 37))
+    x[20:] = x[7] * 2.0 ** rng.integers(-3, 4, (20, 1))
+    found = match(x, np.arange(21, 40), 21, metric="cosine")
+    assert found.slot.tolist() == [0] * 21
+    assert set(found.src[found.reduced[:2]].tolist()) == {7, 20} and found.src[found.reduced[0]] == 7
+
+
+@pytest.mark.parametrize("metric", ["squared_l2", "cosine"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused(metric, value):
+    x = np.ones((3, 2))
+    x[2, 1] = value
+    with pytest.raises(ValueError, match=r"1 values are NaN or infinite, first at \(2, 1\)"):
+        match(x, [0], metric=metric)
+
+
 def test_results_do_not_depend_on_the_pieces(monkeypatch):
     x = np.random.default_rng(1).integers(-7, 8, (60, 6))
     whole = match(x, spaced(60, 9), 20)
     monkeypatch.setattr(bsm, "CHUNK", 100)
     for a, b in zip(whole, match(x, spaced(60, 9), 20)):
+        np.testing.assert_array_equal(a, b)
+    pieces = match(x, spaced(60, 9), 20, "cosine")
+    monkeypatch.undo()
+    for a, b in zip(pieces, match(x, spaced(60, 9), 20, "cosine")):
         np.testing.assert_array_equal(a, b)
 
 

@@ -37,6 +37,11 @@ def test_rtl(preset):
     assert simulate("index_buffer", preset).mismatches == 0
 
 
+def test_a_tag_wider_than_an_integer():
+    """66 bits, as the sparsification unit has beside its entries."""
+    assert simulate("index_buffer", config=IndexBufferConfig(depth=5, tag_bits=66)).vectors > 100
+
+
 def test_every_table_of_seven_entries_through_the_rtl():
     """All 5,040 sequences of matches: entries are the roots, and no entry points to one that is not kept."""
     native = Native.build(IndexBuffer(config=IndexBufferConfig(depth=7)), "index_buffer_7")
@@ -50,7 +55,7 @@ def test_every_table_of_seven_entries_through_the_rtl():
 
 @pytest.mark.parametrize(
     "config, message",
-    [({"depth": 0}, "depth must be at least 1, not 0"), ({"tag_bits": -1}, "tag_bits must not be negative, not -1")],
+    [({"depth": 0}, "depth must be at least 1, not 0"), ({"tag_bits": -1}, "tag_bits must be at least 0, not -1")],
 )
 def test_impossible_configs_are_refused_by_name(config, message):
     with pytest.raises(ValueError, match=message):

@@ -254,7 +254,7 @@ def test_the_command(capsys, tmp_path, tensors):
         assert part in text
     for arguments, message in [
         (["--p", "1.2"], "--p must be between 0 and 1, not 1.2"),
-        (["--queries", "0"], "--queries must be at least 1, not 0"),
+        (["--queries", "0"], "--queries must be a whole number of at least 1, not 0"),
     ]:
         with pytest.raises(SystemExit) as stopped:
             speculation.main(arguments)

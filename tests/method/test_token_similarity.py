@@ -63,6 +63,15 @@ def test_a_table_that_points_to_a_removed_token_is_refused(small):
         table_error(q, k, v, [0, 0, 1, *range(3, 18)])
 
 
+@pytest.mark.parametrize("which", range(3))
+def test_what_is_no_number_is_refused(small, which):
+    small[which][1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match=f"{'qkv'[which]}: 1 values are NaN or infinite"):
+        sweep(*small, (3, 2, 3), [1.0])
+    with pytest.raises(ValueError, match=f"{'qkv'[which]}: 1 values are NaN or infinite"):
+        table_error(*(x.reshape(18, 5) for x in small), np.arange(18))
+
+
 @pytest.mark.parametrize("tokens", [None, [0, 5, 16]])
 def test_sweep_is_the_error_of_each_table(small, tokens):
     q, k, v = small
@@ -86,17 +95,23 @@ def test_the_clip_at_the_papers_threshold(tensors):
     assert text == (
         "similar tokens at tau = 2.5: 2,165 of 2,970 rows of Q removed (72.9%), attention output off by 8.1% rms"
     )
-    points, chosen, note = similarity.qualities(tensors, [0, 1, PAPER_TAU, 4])
-    assert (chosen, note) == (2970, None)
+    points, chosen = similarity.qualities(tensors, [0, 1, PAPER_TAU, 4])
+    assert chosen == 2970
     for low, high in itertools.pairwise(points):
         assert low.removed < high.removed and low.error < high.error
 
 
-def test_long_clips_are_measured_at_some_tokens_and_unknown_grids_as_rows(monkeypatch, small):
-    tensors = clips.Tensors(*small, None, "small")
+def test_long_clips_are_measured_at_some_tokens(monkeypatch, small):
+    tensors = clips.Tensors(*small, (3, 2, 3), "small")
     monkeypatch.setattr(similarity, "SCORES", 18 * 4)
-    points, chosen, note = similarity.qualities(tensors, [1.0])
-    assert (chosen, points[0].tokens, note) == (4, 18, "grid unknown: a frame is taken as one row of 6 tokens")
+    points, chosen = similarity.qualities(tensors, [1.0])
+    assert (chosen, points[0].tokens) == (4, 18)
+
+
+def test_a_grid_that_is_guessed_is_the_most_square_one(small):
+    """Of frames of 6 tokens it is 2 x 3."""
+    guessed, given = (similarity.qualities(clips.Tensors(*small, grid, "small"), [1.0]) for grid in (None, (3, 2, 3)))
+    assert guessed == given
 
 
 def test_the_command_prints_and_draws(tmp_path, capsys, small):
@@ -118,8 +133,8 @@ def test_the_command_prints_and_draws(tmp_path, capsys, small):
     [
         (["--tau", "-1"], "tau must be a finite number of at least 0, not -1"),
         (["--tau", "nan"], "tau must be a finite number of at least 0, not nan"),
-        (["--window", "0"], "--window must be at least 1, not 0"),
-        (["--group", "0"], "--group must be at least 1, not 0"),
+        (["--window", "0"], "--window must be a whole number of at least 1, not 0"),
+        (["--group", "0"], "--group must be a whole number of at least 1, not 0"),
     ],
 )
 def test_bad_options_are_refused_by_name(arguments, message, capsys):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -140,7 +141,7 @@ def test_frames_by_default_and_asked_for():
     assert head.geometry_of(clip, "small", SMALL, 99) == Geometry(30, 9, 11)
     assert head.geometry_of(tensors(40, 1, 1, 2), "small", SMALL).frames == SMALL.max_frames
     assert head.geometry_of(tensors(3, 16, 16, 2), "small", SMALL).frames == 1
-    assert head.geometry_of(tensors(3, 1, 5, 2, grid=False), "small", SMALL) == Geometry(3, 1, 5)
+    assert head.geometry_of(tensors(3, 1, 6, 2, grid=False), "small", SMALL) == Geometry(3, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -150,19 +151,30 @@ def test_frames_by_default_and_asked_for():
         (
             tensors(1, 17, 18, 2),
             None,
-            "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); .*--crop ROWS",
+            "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); `python "
+            "-m sim.input.clips --crop 16 16 --save part.npz` keeps",
         ),
         (
-            tensors(2, 4, 5, 2, grid=False),
+            tensors(2, 1, 17, 2, grid=False),
             None,
-            "20 tokens in a row of a frame (at most 16); without a `grid` .*integers 2, height",
+            "17 tokens in a row of a frame (at most 16); the height and width of its frames were guessed: GRID=HxW",
+        ),
+        (
+            replace(tensors(2, 17, 18, 2), given={"tensors": "own.npz"}),
+            None,
+            "; save a part: q.reshape(2, 17, 18, -1)[:, :16, :16], and its grid$",
+        ),
+        (
+            replace(tensors(2, 17, 3, 2), given={"clip": "my film.mp4"}),
+            None,
+            "; `zoetrope clips --clip 'my film.mp4' --crop 16 3 --save part.npz` keeps the centre",
         ),
         (tensors(33, 1, 1, 2), 33, "33 frames (at most 32)$"),
         (tensors(17, 16, 16, 2), 17, "4,352 tokens (at most 4,096)$"),
     ],
 )
 def test_heads_that_are_too_large(given, frames, message):
-    with pytest.raises(head.HeadRefused, match=message.replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(head.HeadRefused, match=re.sub(r"[()\[\]]", r"\\\g<0>", message)):
         head.geometry_of(given, "small", SMALL, frames)
 
 
@@ -196,7 +208,7 @@ def test_command_on_tensors_without_a_grid(tmp_path, capsys, monkeypatch):
         head.main([*options, "--out", str(tmp_path / name)])
         pictures.append((tmp_path / name).read_bytes())
     text = capsys.readouterr().out
-    assert "all 2 frames of 1 x 4, 8 tokens" in text and "grid unknown: a frame is taken as one row of 4 tokens" in text
+    assert "all 2 frames of 2 x 2, 8 tokens" in text and "input: own.npz: 2 frames of 2 x 2 tokens (guessed, as" in text
     assert pictures[0] == pictures[1] and len(pictures[2]) > 1000
 
 

@@ -80,6 +80,20 @@ def test_unknown_simulator():
     assert_one_clear_line(run("sim", "--block", "plain_pe", "--sim", "questa"), "questa", "verilator", "icarus")
 
 
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        (["--frames", "0"], "--frames must be a whole number of at least 1, not 0"),
+        (["--seed", "abc"], "--seed must be a whole number, not abc"),
+        (["--grid", "6"], "a grid is HEIGHTxWIDTH in tokens, such as 9x11, not 6"),
+    ],
+)
+def test_values_that_cannot_be(arguments, line):
+    """One line, and nothing but it."""
+    done = run("sim", *arguments)
+    assert (done.returncode, done.stderr, done.stdout) == (2, f"error: {line}\n", "")
+
+
 def test_make_help_lists_every_target():
     makefile = (ROOT / "Makefile").read_text()
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

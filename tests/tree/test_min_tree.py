@@ -12,6 +12,7 @@ from zoetrope.hw.tree.min_tree import MinTree, MinTreeConfig, MinTreeStream
 from zoetrope.sim.packing import pack, unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.min_tree import corner_keys
 
 
 def test_golden_by_hand():
@@ -39,6 +40,14 @@ def test_rtl(preset):
     assert simulate("min_tree", preset).vectors > 200
 
 
+@pytest.mark.parametrize("width", [1, 64])
+def test_narrowest_and_widest_keys(width):
+    config = MinTreeConfig(leaves=3, width=width)
+    assert int(corner_keys(3, width).max()) == (1 << width) - 1
+    assert width == 1 or (1 << width) - 2 in corner_keys(3, width).ravel().tolist()  # float64 would have one of the two
+    assert simulate("min_tree", config=config).vectors > 200
+
+
 @pytest.mark.parametrize("leaves, width, stages", [(5, 2, 2)])
 def test_every_row_of_small_keys_through_the_rtl(leaves, width, stages):
     config = MinTreeConfig(leaves=leaves, width=width, stages=stages)
@@ -63,10 +72,11 @@ def test_stages_are_spread_over_the_levels(leaves):
     "config, message",
     [
         ({"leaves": 0}, "leaves must be at least 1, not 0"),
-        ({"width": 0}, "width must be at least 1, not 0"),
-        ({"leaves": 5, "stages": 4}, "stages must be 0 to 3 for 5 leaves, not 4"),
-        ({"leaves": 1, "stages": 1}, "stages must be 0 to 0 for 1 leaves, not 1"),
-        ({"stages": -1}, "stages must be 0 to 4 for 16 leaves, not -1"),
+        ({"width": 0}, "width must be 1 to 64, not 0"),
+        ({"width": 65}, "width must be 1 to 64, not 65"),
+        ({"leaves": 5, "stages": 4}, "stages must be 0 to 3, not 4: the tree has 3 levels"),
+        ({"leaves": 1, "stages": 1}, "stages must be 0 to 0, not 1: the tree has 0 levels"),
+        ({"stages": -1}, "stages must be 0 to 4, not -1: the tree has 4 levels"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):

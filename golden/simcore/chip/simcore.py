@@ -41,14 +41,15 @@ What the parts leave open:
 * ``map_p`` is found from all tokens of Q, not from Q_c: it is made while sparsification runs (V-A).
 * Step 6 sums the columns of e (not normalised; each row's largest is 1) over the slice's rows, exactly, times the FP32
   number 1/t, t of the settings also where a slice is shorter. A sum is then at most 1, and a score overflows FP16 only
-  where n times the mean of e V exceeds 65,504, n tokens of a tile; its columns are then all important, as those of a
-  slice that scores 0 throughout. Neither is an error of the head.
+  where n times the mean of e V is about 65,504 or more, n tokens of a tile; its columns are then all important, as those
+  of a slice that scores 0 throughout. Neither is an error of the head.
 * Qf is made of all rows of Q_c, those of text too, and of no others, where tiles may be unimportant (``quantize`` and
   ``speculate_p``): a value of a kept token of Q whose product with K's scale is beyond FP16 is an error.
 * Nothing of the machine but what ``Settings`` has decides an order. Means of frames and column sums are exact in any; the
   sums of the arrays and of step 6 are in the order of k, one addition a product, whatever the lanes. The LUT array is that
   of ``golden.pe.lut_pe`` with products read as ``odd16`` and sums in FP32.
-* An element of A can be infinite only where V comes within a share of 2^-9 + J 2^-19 of 65,504, J key tiles.
+* An element of A can be infinite only where V comes within a share of 2^-10 + (3 n + 8 J) 2^-24 of 65,504, J key tiles of
+  at most n tokens: the FP16 of e, the rounded products of the LUT array, the order of the sums.
 
 A head of 2,970 tokens and d = 64 takes 2 to 4 s of one core, three times as long in key tiles of 16 tokens; the time goes
 with the square of the tokens.
@@ -58,12 +59,17 @@ every column; ``quantize`` off does both and is the FP16-only machine, in which 
 slices of t consecutive tokens, kept or not, so that the places of skipped rows are idle: without the adaptive grouping of
 V-B. A slice of which no token is kept is not computed.
 
-Error against float64 attention, ``golden.reference.attention``, with all off: for row r and channel c, x the scores,
-p the softmax of them, at most ``(2^-11 + b) sum_j p[j] |V[j, c]| + 2^-11 |A| + T 2^-24 max_j |V[j, c]|`` and
-b = 2 d 2^-24 max_j sum_k |Q K| / sqrt(d) + (J + 1) 2^-19, J key tiles: the FP16 of e, the FP32 of everything else with the
-exponentials of each merge, the FP16 of A, e below the normal numbers. On the sample clip, 2,970 tokens, the rms of the
-error is 0.02 % of A's. Speculation's and sparsification's own errors are measured: ``golden.method.quality``,
-``golden.method.token_similarity``.
+Error against float64 attention, ``golden.reference.attention``, with all off, where A is finite: for row r and channel c,
+p the softmax of the scores, at most::
+
+    (1 + 2^-9) (2^-11 + e^b - 1) sum_j p[j] |V[j, c]| + 2^-11 |A| + T 2^-24 max_j |V[j, c]| + 2^-25
+    b = 2 (d + 3) 2^-24 max_j sum_k |Q[r, k] K[j, k]| / sqrt(d) + J 2^-19 + n 2^-23        J key tiles of at most n tokens
+
+for the FP16 of e; the FP32 of everything else with the exponentials of each merge; the FP16 of A; e below the normal
+numbers; A below the normal numbers. Where b is 1 or more, scores are so large that their own rounding can choose another
+key: then the two may be as far apart as values of V are. ``golden.reference.attention_bound`` is this formula. On the sample
+clip, 2,970 tokens, the rms of the error is 0.02 % of A's. Speculation's and sparsification's own errors are measured:
+``golden.method.quality``, ``golden.method.token_similarity``.
 
 Rejected: an importance of A's columns of a whole row of P, found before P V begins: A waits for a row that no buffer holds.
 P_c recovered for it: sums of rows that lie far apart, which the paper's adaptive grouping avoids (V-B). Slices across

@@ -7,7 +7,11 @@
                                                              +--> row writer, recovery --> writer -------> m_axi (writes)
 
 The core is reset before each head, and as soon as there is an error; the bus is not: what was begun on it ends, and what it
-still reads is dropped. So the next head is right whatever happened.
+still reads is dropped. So the next head is right whatever happened. An abort and the watchdog stop AR besides: when the
+words of all bursts that went out have come, readers and arbiter are reset, whatever else was left of their commands.
+
+Rejected: a reset of the readers at once, whose bursts would be answered to the next head; bursts counted by RLAST, which
+nothing else here relies on, in place of words; the writer stopped as the readers are, for bursts of a row or two.
 """
 
 from types import SimpleNamespace
@@ -62,7 +66,8 @@ class Simcore(wiring.Component):
     behind the matrix's address. Nothing is written but the d elements of A's tokens.
 
     Errors: sizes and addresses are checked before anything is read; NaN and infinities, and what the bus answers, end a
-    head where they are found. A start while busy is refused and changes nothing.
+    head where they are found. A start while busy is refused and changes nothing. ``control.abort`` and the ``watchdog``
+    end a head whatever it does; what the bus still owes is waited for, and said where it does not come.
     There is no ``latency`` or ``initiation_interval``: the counters say what a head took.
     Golden: ``golden.simcore.chip.simcore.simcore``.
     """
@@ -91,19 +96,29 @@ class Simcore(wiring.Component):
             ClockSignal("core").eq(ClockSignal("sync")),
             ResetSignal("core").eq(ResetSignal("sync") | restart),
         ]
+        # Readers and arbiter, which an abort resets when the bus owes them nothing.
+        stopping = Signal()
+        forget = Signal()
+        m.domains.readers = ClockDomain("readers", local=True)
+        m.d.comb += [
+            ClockSignal("readers").eq(ClockSignal("sync")),
+            ResetSignal("readers").eq(ResetSignal("sync") | forget),
+        ]
         core = SimcoreCore(config=c)
         m.submodules.core = DomainRenamer("core")(emit_once(core))
-        bus = self._bus(m, core, restart)
-        self._control(m, registers, core, bus, restart)
+        bus = self._bus(m, core, restart, stopping, forget)
+        self._control(m, registers, core, bus, restart, stopping)
         return m
 
-    def _bus(self, m, core, restart):
-        """Readers, writers and what is under way on the bus. While ``restart`` what was begun is brought to its end."""
+    def _bus(self, m, core, restart, stopping, forget):
+        """Readers, writers and what is under way on the bus. While ``restart`` what was begun is brought to its end.
+
+        ``stopping`` begins no burst more, and raises ``forget`` when the bus owes no word."""
         c = self.config
         arbiter = AxiReadArbiter(config=c.arbiter)
         writer = AxiWriter(config=c.axi)
         rows = RowWriter(config=c.writer)
-        m.submodules.arbiter = emit_once(arbiter)
+        m.submodules.arbiter = DomainRenamer("readers")(emit_once(arbiter))
         m.submodules.writer = emit_once(writer)
         m.submodules.rows = emit_once(rows)
         bus = SimpleNamespace(
@@ -112,11 +127,13 @@ class Simcore(wiring.Component):
             write_error=Signal(name="write_error"),
             word_read=Signal(name="word_read"),
             word_written=Signal(name="word_written"),
+            reads_pending=Signal(name="reads_pending"),
+            writes_pending=Signal(name="writes_pending"),
         )
         under_way, read_errors, showing = [], [], []
         for k, name in enumerate(READERS):
             reader = AxiReader(config=c.axi)
-            m.submodules[f"reader_{name}"] = emit_once(reader)
+            m.submodules[f"reader_{name}"] = DomainRenamer("readers")(emit_once(reader))
             connect(m, reader.o_ar, arbiter.i_ar[k])
             connect(m, arbiter.o_r[k], reader.i_r)
             connect_unless(m, restart, getattr(core, f"o_command_{name}"), reader.i_command)
@@ -127,10 +144,11 @@ class Simcore(wiring.Component):
                 reader.o_data.ready.eq(data.ready | restart),
                 reader.o_status.ready.eq(1),
             ]
-            under_way.append(self._under_way(m, name, reader.i_command, reader.o_status))
+            under_way.append(self._under_way(m, name, reader.i_command, reader.o_status, forget))
             read_errors.append(_failed(reader.o_status))
             showing.append(reader.o_data.valid)
-        connect_read(m, self, "m_axi", arbiter.o_ar, arbiter.i_r)
+        ar, reads_pending = self._stop(m, arbiter, stopping, forget)
+        connect_read(m, self, "m_axi", ar, arbiter.i_r)
         connect_write(m, self, "m_axi", writer.o_aw, writer.o_w, writer.i_b)
 
         # Rows of results while tiles are computed, rows of recovery after them; the rest of a packet that nobody ends.
@@ -168,30 +186,79 @@ class Simcore(wiring.Component):
             writer.o_status.ready.eq(1),
         ]
         under_way.append(self._under_way(m, "writer", command, writer.o_status))
-        quiet_for = Signal(range(_QUIET + 1))
-        busy = Signal()
+        m.d.comb += [bus.reads_pending.eq(reads_pending), bus.writes_pending.eq(under_way[-1])]
         m.d.comb += [
-            busy.eq(Cat(*under_way, *showing, rows.pending).any()),
-            bus.quiet.eq(~busy & (quiet_for == _QUIET)),
             core.quiet.eq(bus.quiet),
             bus.read_error.eq(Cat(*read_errors).any()),
             bus.write_error.eq(_failed(writer.o_status)),
             bus.word_read.eq(arbiter.i_r.valid & arbiter.i_r.ready),
             bus.word_written.eq(writer.o_w.valid & writer.o_w.ready),
         ]
+        self._settle(m, bus, Cat(*under_way, *showing, rows.pending).any())
+        return bus
+
+    def _settle(self, m, bus, anything):
+        """The bus is quiet when nothing has been under way for a while."""
+        quiet_for = Signal(range(_QUIET + 1))
+        busy = Signal()
+        m.d.comb += [busy.eq(anything), bus.quiet.eq(~busy & (quiet_for == _QUIET))]
         with m.If(busy):
             m.d.sync += quiet_for.eq(0)
         with m.Elif(~bus.quiet):
             m.d.sync += quiet_for.eq(quiet_for + 1)
-        return bus
 
-    def _under_way(self, m, name, command, status):
-        """Whether a command was taken that has no status yet."""
+    def _under_way(self, m, name, command, status, forget=0):
+        """Whether a command was taken that has no status yet, and was not forgotten."""
         count = Signal(range(self.config.axi.commands + 2), name=f"{name}_under_way")
         m.d.sync += count.eq(count + (command.valid & command.ready) - (status.valid & status.ready))
+        with m.If(forget):
+            m.d.sync += count.eq(0)
         return count.any()
 
-    def _control(self, m, registers, core, bus, restart):
+    def _stop(self, m, arbiter, stopping, forget):
+        """(AR of the arbiter as the bus sees it, whether reads are pending).
+
+        ``stopping`` closes AR, but not before a burst that it shows is taken."""
+        c = self.config
+        closed = Signal(name="ar_closed")
+        most = (c.arbiter.outstanding + 2) * c.axi.burst  # in the arbiter's queue, and its register
+        owed = Signal(range(most + 1), name="words_owed")
+        ar = SimpleNamespace(
+            payload=arbiter.o_ar.payload, valid=Signal(name="ar_shown"), ready=Signal(name="ar_shown_ready")
+        )
+        asked = Mux(ar.valid & ar.ready, ar.payload.len + 1, 0)
+        m.d.comb += [
+            ar.valid.eq(arbiter.o_ar.valid & ~closed),
+            arbiter.o_ar.ready.eq(ar.ready & ~closed),
+            forget.eq(closed & ~owed.any()),
+        ]
+        m.d.sync += [
+            owed.eq(owed + asked - (arbiter.i_r.valid & arbiter.i_r.ready)),
+            closed.eq(stopping & (closed | ~ar.valid | ar.ready)),
+        ]
+        return ar, owed.any() | ar.valid
+
+    def _limits(self, m, registers, busy, stopping):
+        """What ends a head: whether an abort was asked for while it runs, and whether the watchdog has passed.
+
+        Of a head that is stopping the watchdog is twice as long, and tells that the bus is stuck: once."""
+        stop = SimpleNamespace(aborted=Signal(name="aborted"), expired=Signal(name="expired"))
+        judged = Signal(name="stopping_judged")  # ``expired`` is of twice the watchdog
+        told = Signal(name="stuck_told")
+        time = Signal(WORD_BITS, name="watchdog_time")
+        m.d.comb += [
+            time.eq(Mux(stopping, registers.cycles >> 1, registers.cycles)),
+            registers.status_stuck_set.eq(judged & stop.expired & ~told),
+        ]
+        m.d.sync += [
+            stop.aborted.eq(busy & (stop.aborted | registers.control_abort)),
+            stop.expired.eq(busy & registers.watchdog.any() & (time >= registers.watchdog)),
+            judged.eq(stopping),
+            told.eq(busy & (told | registers.status_stuck_set)),
+        ]
+        return stop
+
+    def _control(self, m, registers, core, bus, restart, stopping):
         c = self.config
         head = Signal(c.head_layout)
         busy = Signal()
@@ -214,8 +281,9 @@ class Simcore(wiring.Component):
             registers.status_done_set.eq(done),
             registers.status_error_set.eq(error),
             registers.status_refused_set.eq(start & busy),
-            self.irq.eq(registers.control_interrupt_enable & (registers.status_done | registers.status_error)),
         ]
+        self._tell(m, registers, bus)
+        stop = self._limits(m, registers, busy, stopping)
         refused = Signal(8)
         for number, condition in reversed(refusals):
             with m.If(condition):
@@ -246,23 +314,37 @@ class Simcore(wiring.Component):
                     m.next = "DRAIN"
                 with m.Elif(core.done):
                     m.next = "DRAIN"
+                with m.Elif(stop.aborted | stop.expired):
+                    m.d.sync += [cause.eq(Mux(stop.aborted, Cause.ABORTED, Cause.WATCHDOG)), restart.eq(1)]
+                    m.d.sync += stopping.eq(1)
+                    m.next = "DRAIN"
             with m.State("DRAIN"):
                 m.d.sync += restart.eq(1)
                 # A word that came with an error may have been found to be no number before the bus said so.
-                with m.If(found.any()):
+                with m.If(found.any() & ~stopping):
                     m.d.sync += cause.eq(found)
+                with m.If((stop.aborted | stop.expired) & (cause.any() | found.any())):
+                    m.d.sync += stopping.eq(1)
                 with m.If(bus.quiet & restart):
                     m.next = "END"
             with m.State("END"):
                 m.d.comb += [done.eq(~cause.any()), error.eq(cause.any())]
-                m.d.sync += busy.eq(0)
+                m.d.sync += [busy.eq(0), stopping.eq(0)]
                 m.next = "IDLE"
         with m.If(bus.read_error & ~found.any()):
             m.d.sync += found.eq(Cause.READ)
         with m.Elif(bus.write_error & ~found.any()):
             m.d.sync += found.eq(Cause.WRITE)
         self._count(m, registers, core, bus, busy, start)
+
+    def _tell(self, m, registers, bus):
+        """What the registers say of the bus and of the machine, and the interrupt."""
+        c = self.config
+        ended = registers.status_done | registers.status_error | registers.status_stuck
         m.d.comb += [
+            registers.status_reads_pending.eq(bus.reads_pending),
+            registers.status_writes_pending.eq(bus.writes_pending),
+            self.irq.eq(registers.control_interrupt_enable & ended),
             registers.build_version.eq(VERSION),
             registers.build_rows.eq(c.rows),
             registers.build_data_bits.eq(c.data_bits),

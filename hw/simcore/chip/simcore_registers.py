@@ -6,14 +6,13 @@ Rejected: geometry packed into as few words as it fits, eight bytes saved of an 
 reads before it writes. Counters of 64 bits: at 400 MHz those of 32 last for ten seconds of one head.
 """
 
-import argparse
 import enum
 
 from zoetrope.hw.axi.registers import Field, Register, markdown, register
-from zoetrope.hw.errors import command_line
+from zoetrope.hw.errors import ArgumentParser, command_line
 
 #: Of this register map; it changes when something in it moves or means something else.
-VERSION = 1
+VERSION = 2
 
 #: Fraction bits of ``p_p`` and ``p_a``.
 P_BITS = 12
@@ -35,6 +34,8 @@ class Cause(enum.IntEnum):
     NOT_FINITE_V = 10, "NaN or infinity in V"
     FOLD = 11, "a value of Q times K's scale is beyond FP16"
     INTERNAL = 12, "the map of P overflowed, as scales that are not those of the head can make it, or a part failed"
+    ABORTED = 13, "control.abort was written"
+    WATCHDOG = 14, "the head took as many cycles as watchdog allows"
 
     def __new__(cls, value, doc):
         member = int.__new__(cls, value)
@@ -48,6 +49,7 @@ _CONTROL = Register(
     0x000,
     (
         Field("start", 1, "pulse", doc="begins a head with what the other registers hold"),
+        Field("abort", 1, "pulse", doc="ends the head that is being computed with an error, see below; else nothing"),
         Field("sparsify", 1, "rw", 1, doc="rows of similar tokens of Q are skipped", bit=8),
         Field("speculate_p", 1, "rw", 1, doc="unimportant tiles of P are FP-INT"),
         Field("speculate_a", 1, "rw", 1, doc="unimportant columns of A are FP-INT"),
@@ -60,7 +62,7 @@ _CONTROL = Register(
             1,
             doc="kept rows stand side by side; 0: skipped ones leave their places empty",
         ),
-        Field("interrupt_enable", 1, "rw", doc="the pin irq is high while status.done or status.error is", bit=16),
+        Field("interrupt_enable", 1, "rw", doc="the pin irq is high while done, error or stuck of status is", bit=16),
     ),
 )
 
@@ -77,6 +79,9 @@ _STATUS = Register(
         Field("done", 1, "w1c", doc="a head ended without error: A is in memory"),
         Field("error", 1, "w1c", doc="a head ended with an error: what A holds is undefined, see cause"),
         Field("refused", 1, "w1c", doc="start was written while busy; nothing else came of it"),
+        Field("stuck", 1, "w1c", doc="a head that has failed cannot end: twice watchdog passed, the bus owes answers"),
+        Field("reads_pending", 1, "ro", doc="the bus owes words to bursts that were read, now"),
+        Field("writes_pending", 1, "ro", doc="a write was begun and is not answered, now"),
         Field("cause", 8, "ro", doc="of the last head, see below", bit=8),
     ),
 )
@@ -130,6 +135,7 @@ _NUMBERS = (
     register("tau_squared", 0x068, doc="square of the threshold on the distance of two tokens, FP32; at least 0"),
     register("frame_inverse", 0x06C, doc="1 / (H W), FP32"),
     register("score_scale", 0x070, doc="1 / sqrt(d), FP32"),
+    register("watchdog", 0x074, doc="most cycles of a head, from its start; 0: any number. Looked at while it runs"),
 )
 
 _ACTIVITIES = {
@@ -181,6 +187,25 @@ AXI4-Lite, 32 bits wide. Version {VERSION} of the map; rendered by `zoetrope reg
 
 After an error the next head needs no reset.
 
+## A head that is to stop
+
+`control.abort`, or `watchdog` cycles after the start, end a head with the cause `ABORTED` or `WATCHDOG`. The core forgets
+the head at once. What it has begun on the bus is brought to its end, and `status.error` comes when that is done:
+
+- Reads: a burst that waits on AR stays until it is taken; no other is begun. Words of bursts that AR has taken are taken
+  on R and dropped. At most `outstanding` bursts of each of the 4 readers can be owed, of `burst` words each.
+- Writes: rows of A that were whole are written, and so are all beats of the bursts of a row that was begun (those that have
+  no data have no strobe); each is waited for on B. At most `outstanding` + 1 commands of a row are with the writer, and
+  a few rows behind them in its queue.
+
+So it takes as many cycles as the bus takes for these, and 12 or so more. After an error of another cause reads of a command
+that was begun go on to its end; `control.abort`, or the watchdog, cut that short too, and leave the cause.
+
+A bus that does not answer cannot be left: whoever answers later would answer the next head. `status.busy` then stays, and
+`status.reads_pending` and `status.writes_pending` say what is owed. `status.stuck` is set, with `irq`, when a head that
+has failed is not at its end after twice `watchdog` cycles (never with `watchdog` 0). If the bus answers after all, the head
+ends with its error, and the next one is right. If it never does, reset the machine and the interconnect together.
+
 {{registers}}
 ## Causes
 
@@ -199,6 +224,6 @@ def document():
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="zoetrope registers", description=__doc__.partition("\n")[0])
+    parser = ArgumentParser(prog="zoetrope registers", description=__doc__.partition("\n")[0])
     parser.parse_args(arguments)
     print(document(), end="")

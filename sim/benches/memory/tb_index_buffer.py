@@ -58,11 +58,13 @@ async def _check(bench, match, table=None):
     """Write entries and compare what comes out and what can be read."""
     c = bench.config
     table = resolve(match) if table is None else table
-    tag = bench.rng.integers(0, 1 << c.tag_bits, len(match))
-    bench.send("i", pack(match, tag, widths=[c.index_bits, c.tag_bits]))
+    # A tag may be wider than any integer of NumPy.
+    parts = [min(32, c.tag_bits - start) for start in range(0, c.tag_bits, 32)]
+    tags = [bench.rng.integers(0, 1 << bits, len(match)) for bits in parts]
+    bench.send("i", pack(match, *tags, widths=[c.index_bits, *parts]))
     got = await bench.collect("o", len(match))
     kept = table == np.arange(len(table))
-    bench.compare(got, pack(table, kept, tag, widths=[c.index_bits, 1, c.tag_bits]), unit="entries")
+    bench.compare(got, pack(table, kept, *tags, widths=[c.index_bits, 1, *parts]), unit="entries")
     await _read(bench, table[:50])
 
 

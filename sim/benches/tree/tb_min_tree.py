@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from zoetrope.golden.formats import FP32
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
 from zoetrope.golden.tree.min_tree import min_tree
 from zoetrope.sim.inside.bench import bench_test
 from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.min_tree import corner_keys
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 
@@ -20,8 +20,9 @@ async def ties_and_corners(bench):
 async def random_keys(bench):
     c = bench.config
     few = bench.rng.integers(0, 3, (200, c.leaves), np.uint64)
-    many = bench.rng.integers(0, 1 << min(c.width, 63), (200, c.leaves), np.uint64)
-    await _check(bench, np.concatenate([few, many]) & np.uint64((1 << c.width) - 1))
+    greatest = (1 << c.width) - 1
+    many = bench.rng.integers(0, greatest, (200, c.leaves), np.uint64, endpoint=True)
+    await _check(bench, np.concatenate([few, many]) & np.uint64(greatest))
 
 
 @bench_test(stalls=("none",))
@@ -30,7 +31,8 @@ async def clip_distances(bench):
     c = bench.config
     q = (bench.tensors or seeded_tensors(bench.rng))["q"]
     leaves = np.arange(c.leaves) % q.shape[1]
-    keys = squared_distance(q[-1, :40, None], q[0, leaves])
+    rows = np.arange(min(max(q.shape[1], 2), 40)) % q.shape[1]
+    keys = squared_distance(q[-1, rows, None], q[0, leaves])
     await _check(bench, keys.astype(np.uint64) >> np.uint64(max(0, 32 - c.width)))
 
 
@@ -41,20 +43,3 @@ async def _check(bench, keys):
     got = await bench.collect("o", len(keys))
     bench.compare(got, pack(key, index, widths=[c.width, c.index_bits]), describe=lambda i: f"keys {keys[i].tolist()}")
     bench.measure(latency=("i", 0, "o", 0), interval="o")
-
-
-def corner_keys(leaves, width):
-    greatest = (1 << width) - 1
-    rows = [np.full(leaves, value) for value in (0, 1, greatest)]
-    for k in range(leaves):
-        for value in (0, 1, greatest - 1):
-            row = np.full(leaves, greatest)
-            row[k] = value
-            rows.append(row)
-    for a, b in zip(*np.triu_indices(leaves, 1)):
-        row = np.full(leaves, greatest)
-        row[[a, b]] = greatest // 2
-        rows.append(row)
-    special = np.array([FP32.nan, FP32.inf, FP32.inf - 1, FP32.nan, 0x3F800000]) >> max(0, 32 - width)
-    rows += [np.resize(np.roll(special, k), leaves) for k in range(5)]
-    return np.array(rows).astype(np.uint64)

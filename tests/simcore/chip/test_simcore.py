@@ -454,19 +454,12 @@ def test_error_against_float64_is_within_its_bound(geometry, d, spread):
 @pytest.mark.parametrize("geometry, d", [*GEOMETRIES, (Geometry(6, 5, 7, text=11), 64)])
 def test_dense_attention_within_the_published_bound(geometry, d):
     """All features off against ``softmax(Q K^T / sqrt(d)) V``, by the formula of ``golden.simcore.chip.simcore``."""
-    q, k, v = (x.astype(np.float64) for x in head(geometry, d, seed=8))
-    scores = q @ k.T / np.sqrt(d)
-    p = np.exp(scores - scores.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    a = p @ v
-    np.testing.assert_allclose(reference.attention(q, k, v), a, rtol=1e-9, atol=1e-12)
+    q, k, v = head(geometry, d, seed=8)
     for keys in (None, 4):
-        found = simcore(*(x.astype(np.float16) for x in (q, k, v)), geometry, replace(FP16_ONLY, keys=keys)).a
-        b = 2 * d * 2.0**-24 * (np.abs(q) @ np.abs(k).T).max(axis=1) / np.sqrt(d)
-        b += (len(key_tiles(geometry, keys)) + 1) * 2.0**-19
-        bound = (2.0**-11 + b[:, None]) * (p @ np.abs(v)) + 2.0**-11 * np.abs(a)
-        bound += len(q) * 2.0**-24 * np.abs(v).max(axis=0)
-        error = found.astype(np.float64) - a
+        places = [place for place, _ in key_tiles(geometry, keys)]
+        a, bound = reference.attention_bound(q, k, v, len(places), max(x.stop - x.start for x in places))
+        np.testing.assert_allclose(reference.attention(q, k, v), a, rtol=1e-9, atol=1e-12)
+        error = simcore(q, k, v, geometry, replace(FP16_ONLY, keys=keys)).a.astype(np.float64) - a
         assert (np.abs(error) <= bound).all()
         if len(q) > 100:
             assert np.sqrt((error**2).mean() / (a**2).mean()) < 4e-4

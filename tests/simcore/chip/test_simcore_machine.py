@@ -146,7 +146,7 @@ def array(name, **changes):
         ({"importance_lanes": 16}, "importance_lanes must divide load_lanes of engine, 8, not 16"),
         ({"slots": 32}, "slots must be at least 44 for frames of 4 x 4 and a window of 3, not 32"),
         ({"candidates": 3}, "sparsification: candidates must be a power of two, not 3"),
-        ({"address_bits": 65}, "axi: address_bits must be 13 to 64, not 65"),
+        ({"address_bits": 65}, "axi: address_bits must be 16 to 64, not 65"),
         (
             {"engine": replace(TINY.engine, tile_bits=1), "tiles": 4},
             "tile_bits of engine must be at least 2 for 4, not 1",

@@ -21,19 +21,23 @@ def test_the_page_is_as_rendered():
 
 def test_offsets_stay():
     offsets = {r.name: r.offset for r in REGISTERS}
-    assert [offsets[name] for name in ("control", "status", "build", "frames", "q_low", "p_p", "cycles")] == [
+    assert [
+        offsets[name] for name in ("control", "status", "build", "frames", "q_low", "p_p", "watchdog", "cycles")
+    ] == [
         0x000,
         0x004,
         0x010,
         0x020,
         0x040,
         0x060,
+        0x074,
         0x080,
     ]
     assert [offsets[name] for name in COUNTERS] == list(range(0x080, 0x080 + 4 * len(COUNTERS), 4))
     control = REGISTERS[0]
     assert dict(zip((f.name for f in control.fields), control.bits)) == {
         "start": 0,
+        "abort": 1,
         "sparsify": 8,
         "speculate_p": 9,
         "speculate_a": 10,
@@ -45,5 +49,5 @@ def test_offsets_stay():
 
 
 def test_causes_fit_their_field_and_have_a_meaning():
-    assert [cause.value for cause in Cause] == list(range(13))
+    assert [cause.value for cause in Cause] == list(range(15))
     assert all(cause.doc for cause in Cause) and Cause(8) is Cause.NOT_FINITE_Q

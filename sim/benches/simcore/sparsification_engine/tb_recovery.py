@@ -9,6 +9,7 @@ from cocotb.triggers import RisingEdge
 from zoetrope.golden.simcore.sparsification_engine.recovery import copies, recovery
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.sparsification_engine import recovery_cycles
 from zoetrope.sim.packing import pack, unpack
 
 OKAY, SLVERR = 0, 4
@@ -71,10 +72,9 @@ async def clip(bench):
     if bench.tensors is None:
         table = seeded(bench.rng, min(c.tokens, 60), 0.3)
     else:
-        q, (_, height, width) = bench.tensors["q"][:3], bench.tensors["grid"]
-        height, width = min(int(height), 4), min(int(width), 5)
-        q = q.reshape(3, *bench.tensors["grid"][1:], -1)[:, :height, :width]
-        table = sparsify(q.reshape(3, height * width, -1), (3, height, width), tau=2.5).table
+        q, (_, height, width) = bench.tensors["q"][:3], bench.tensors["grid"].tolist()
+        q = q.reshape(len(q), height, width, -1)[:, :4, :5]
+        table = sparsify(q.reshape(len(q), -1, q.shape[-1]), q.shape[:3], tau=2.5).table
     job = Job(c, table, values(bench.rng, len(table), min(c.max_channels, 64)))
     written = await check(bench, job)
     memory = job.rows.copy()
@@ -129,7 +129,8 @@ async def cycles(bench):
             await check(bench, job)
             moving = job.table != np.arange(n)
             taken = int(bench.transfers("o_done")[0] - bench.transfers("i_job")[0])
-            bench.equal(f"cycles of {moving.sum()} rows", taken, bench.component.cycles(moving, job.words))
+            stated = recovery_cycles(moving, job.words, rows_in_flight=bench.config.rows_in_flight)
+            bench.equal(f"cycles of {moving.sum()} rows", taken, stated)
             if share == 1.0:
                 bench.measure(busy=int(moving.sum()) * job.words)
 

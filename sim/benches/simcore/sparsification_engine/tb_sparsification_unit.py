@@ -11,6 +11,7 @@ from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import (
     squared_threshold,
 )
 from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.model.sparsification_engine import beats_of_frames
 from zoetrope.sim.packing import pack
 
 
@@ -196,11 +197,11 @@ async def cycles(bench):
     bench.equal("latency of the longest token", latency, unit.latency + (c.max_words - 1) * c.add_stages)
     await bench.reset()
     frames = 5
-    given = real(bench, frames, 2.5)
+    given = real(bench, frames, 2.5, least=(frames, 3, 3))
     await check(bench, [given])
     tokens = len(given.q) // frames
     ends = bench.transfers("o")[tokens - 1 :: tokens]
-    beats = unit.packing(given.grid, given.window, given.group)
+    beats = beats_of_frames(given.grid, given.window, given.group, candidates=c.candidates, banks=c.banks)
     for t in range(2, frames):
         total, taken = sum(beats[2 : t + 1]), int(ends[t] - ends[1])
         if given.words < c.candidates:
@@ -243,11 +244,11 @@ def similar(rng, grid, d):
     return fp16(np.rint(4 * (base + 0.3 * rng.standard_normal((grid[0], tokens, d)))) / 4)
 
 
-def real(bench, frames, tau):
-    """The first frames of the clip, cut to what the config holds, or seeded tokens."""
+def real(bench, frames, tau, least=(1, 1, 1)):
+    """The first frames of the clip, cut to what the config holds; or seeded tokens, if it is smaller than ``least``."""
     c = bench.config
     d = c.lanes * c.max_words
-    if bench.tensors is None:
+    if bench.tensors is None or (bench.tensors["grid"] < least).any():
         grid = (frames, min(9, c.max_height), min(11, c.max_width))
         return Clip(similar(bench.rng, grid, min(d, 64)), grid, tau)
     q, grid = bench.tensors["q"][:frames], tuple(bench.tensors["grid"])

@@ -25,6 +25,7 @@ from zoetrope.sim.input.clips import (
     rotate,
     save,
 )
+from zoetrope.sim.input.tensor_files import guess
 
 # Of q, k, v of the default clip, head 0, d 64: what every machine must make of it.
 DIGEST = "71ee0294c85aa97989893e15bec3c60dc8e48a07b5dba8ce28a185f9d2771a5a"
@@ -275,9 +276,10 @@ def test_frames_too_small(tmp_path, height, width):
 
 
 def test_missing_file_and_folder(tmp_path):
-    for path in (tmp_path / "none.mp4", tmp_path):
-        with pytest.raises(InputError, match="no such file"):
-            from_clip(path)
+    with pytest.raises(InputError, match=r"none\.mp4: no such file"):
+        from_clip(tmp_path / "none.mp4")
+    with pytest.raises(InputError, match="a folder; name a video file in it"):
+        from_clip(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +314,7 @@ def test_truncated_file_gives_the_frames_before_the_cut(tmp_path, small):
     part, full = from_clip(path), from_clip(small)
     assert 1 <= part.grid[0] < full.grid[0]
     assert np.array_equal(part.q, full.q[: part.grid[0]])
-    assert "damaged: the header declares at least 9" in part.source
+    assert "damaged: the header declares 0.40 s, the last frame is at" in part.source
 
 
 def test_truncated_before_the_first_frame(tmp_path, small):
@@ -369,13 +371,13 @@ def written(tmp_path, **content):
     return tmp_path / "t.npz"
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.uint16, np.int64])
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", np.float64, np.int8, np.uint8, np.uint32, np.int64])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 63), (3, 5, 2), (2, 99, 64)])
 def test_npz_is_rounded_once(tmp_path, shape, dtype):
     given = arrays(shape, np.float64)
     given = {name: np.abs(x * 20).astype(dtype) for name, x in given.items()}
     got = from_npz(written(tmp_path, **given))
-    assert got.grid is None and got.source == "t.npz"
+    assert got.guessed and got.grid == guess(shape) and got.source.startswith(f"t.npz: {shape[0]} frame")
     for name, x in got.items():
         assert x.dtype == np.float16 and np.array_equal(x, given[name].astype(np.float64).astype(np.float16))
 
@@ -390,10 +392,11 @@ def test_save_and_read_back(tmp_path, default):
     for path in (tmp_path / "t.npz", tmp_path / "no_suffix"):
         save(path, default)
         back = from_npz(path)
-        assert digest(back) == digest(default) and back.grid == default.grid and back.source == path.name
+        assert digest(back) == digest(default) and back.grid == default.grid and not back.guessed
+        assert back.source == f"{path.name}: 30 frames of 9 x 11 tokens"
     bare = Tensors(default.q, default.k, default.v, None, "x")
     save(tmp_path / "bare.npz", bare)
-    assert from_npz(tmp_path / "bare.npz").grid is None
+    assert bare.guessed and from_npz(tmp_path / "bare.npz").guessed
     assert (tmp_path / "t.npz").read_bytes() == (tmp_path / "no_suffix").read_bytes()
 
 
@@ -448,17 +451,17 @@ def test_other_arrays_are_not_read(tmp_path):
 
 
 def test_files_that_are_no_npz(tmp_path):
-    np.save(tmp_path / "one.npy", np.ones(3))
     whole = written(tmp_path, **arrays()).read_bytes()
     (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "text").write_bytes(b"q k v\n")
-    for name in ("one.npy", "cut", "empty", "text"):
+    for name in ("cut", "empty", "text"):
         with pytest.raises(InputError, match=r"not a whole \.npz file"):
             from_npz(tmp_path / name)
-    for missing in (tmp_path / "none.npz", tmp_path):
-        with pytest.raises(InputError, match="no such file"):
-            from_npz(missing)
+    with pytest.raises(InputError, match=r"none\.npz: no such file"):
+        from_npz(tmp_path / "none.npz")
+    with pytest.raises(InputError, match=r"a folder; name an \.npz file in it"):
+        from_npz(tmp_path)
 
 
 def test_any_flipped_byte_is_harmless_or_an_error(tmp_path):
@@ -545,7 +548,7 @@ def test_command_line_table_and_save(tmp_path, capsys, small):
     main(["--clip", str(small), "--frames", "1"])
     assert " - " in capsys.readouterr().out  # no previous frame
     main(["--tensors", str(written(tmp_path, **arrays()))])
-    assert "grid unknown" in capsys.readouterr().out
+    assert "2 x 3 tokens (guessed" in capsys.readouterr().out
 
 
 def test_command_line_error_is_one_line(capsys):

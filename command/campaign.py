@@ -1,0 +1,160 @@
+"""The long checks, run where something changed and kept as rows: ``make campaign``.
+
+What takes longer than a suite should is run here, and its result is committed in ``synth/results/campaigns.json`` with the
+digest of all that it was run on. The suite fails when a digest no longer fits: then this command runs what is stale, and
+nothing else.
+
+A row is written as soon as it is there, so a run that was interrupted goes on from what it has.
+"""
+
+import inspect
+import json
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from zoetrope.hw import cache, catalogue
+from zoetrope.hw.arguments import Parser
+from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.files import write_if_changed
+from zoetrope.synth.costs import runs
+from zoetrope.synth.results.rows import FOLDER
+
+FILE = FOLDER / "campaigns.json"
+
+#: Random heads of a campaign by preset of SIMCORE: right ones, and as many of which every other one must fail.
+HEADS = {"tiny": 1000, "small": 60}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row: ``name``, the ``digest`` of what it is run on, and ``run()``, which returns the row's results, JSON."""
+
+    name: str
+    digest: str
+    run: callable
+
+
+def benches():
+    """The bench of every preset but the default one, which the suite runs itself: vectors compared, and cycles."""
+    for block, preset in catalogue.select(None, "all"):
+        if preset != block.default and preset in block.small_presets:
+            yield _bench(block, preset)
+
+
+def netlists():
+    """The benches of the main blocks on their gates, as ``make sim NETLIST=1`` runs them."""
+    from zoetrope.synth.flows import modules, netlist
+
+    flow = modules.scripts() + inspect.getsource(netlist)
+    for block in catalogue.BLOCKS.values():
+        if block.netlist:
+            yield _bench(block, block.default, flow, netlist=netlist.verilog)
+
+
+def _bench(block, preset, *more, **settings):
+    key = cache.digest(runs.design(block, preset), cache.closure(block.bench), *more)
+    return Job(f"{block.name}.{preset}", key, partial(_simulated, block, preset, settings))
+
+
+def _simulated(block, preset, settings):
+    from zoetrope.sim.run.harness import simulate
+
+    report = simulate(block, preset, **settings)
+    return {"seed": report.seed, "vectors": report.vectors, "mismatches": report.mismatches, "cycles": report.cycles}
+
+
+def heads():
+    """Random heads through SIMCORE by the thousand, right ones and wrong ones, all of memory looked at."""
+    code = cache.closure("zoetrope.sim.studies.simcore_heads")
+    for preset, count in HEADS.items():
+        for faults in (False, True):
+            key = cache.digest(runs.design(catalogue.find("simcore"), preset), code, str(count))
+            run = partial(_heads, preset, count, faults)
+            yield Job(f"simcore.{preset}{'.faults' if faults else ''}", key, run)
+
+
+def _heads(preset, count, faults):
+    from zoetrope.sim.run.native import Native
+    from zoetrope.sim.studies.simcore_heads import campaign
+
+    block = catalogue.find("simcore")
+    native = Native.build(block.build(preset), "simcore")
+    causes, cycles = campaign(native, block.config(preset), count, 0, faults=faults)
+    return {"heads": count, "ended": dict(sorted(causes.items())), "cycles": cycles}
+
+
+#: Name to the function that yields its jobs.
+CAMPAIGNS = {"benches": benches, "netlists": netlists, "heads": heads}
+
+
+def committed():
+    """Rows by campaign and job."""
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def stale(name):
+    """The jobs of a campaign whose row is missing or belongs to something else."""
+    rows = committed().get(name, {})
+    return [job for job in CAMPAIGNS[name]() if rows.get(job.name, {}).get("digest") != job.digest]
+
+
+def record(name, job, jobs, found):
+    """Write the row of ``job``, in the order of ``jobs``, and drop those that no job has."""
+    everything = committed()
+    rows = everything.get(name, {}) | {job.name: {"digest": job.digest, **found}}
+    everything[name] = {each.name: rows[each.name] for each in jobs if each.name in rows}
+    text = json.dumps({each: everything[each] for each in CAMPAIGNS if each in everything}, indent=1)
+    write_if_changed(FILE, text + "\n")
+
+
+@command_line
+def main(arguments=None):
+    parser = Parser(
+        "campaign",
+        "The long checks, run where something changed and kept as rows.",
+        "zoetrope campaign                      # all that is stale",
+        "zoetrope campaign benches netlists     # of two campaigns",
+        "zoetrope campaign --check              # say what is stale, and run nothing",
+        "zoetrope campaign heads --all          # also what is not",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CAMPAIGNS)}; all of them otherwise")
+    parser.add_argument(
+        "--check", action="store_true", help="say what is stale, run nothing; exit status 1 if something is"
+    )
+    parser.add_argument("--all", action="store_true", help="run also what is not stale")
+    options = parser.parse_args(arguments)
+    for name in options.names:
+        if name not in CAMPAIGNS:
+            raise catalogue.unknown("there is no campaign", name, CAMPAIGNS, "the campaigns are")
+    failed = 0
+    for name in options.names or CAMPAIGNS:
+        jobs = list(CAMPAIGNS[name]())
+        waiting = jobs if options.all else stale(name)
+        print(f"{name}: {len(waiting)} of {len(jobs)} to run", flush=True)
+        for number, job in enumerate(waiting, 1):
+            if options.check:
+                print(f"  {job.name} is stale")
+                failed += 1
+                continue
+            failed += _run(name, job, jobs, f"{number}/{len(waiting)}")
+    return 1 if failed else 0
+
+
+def _run(name, job, jobs, place):
+    """Run one job and write its row. Returns whether it failed."""
+    start = time.perf_counter()
+    try:
+        found = job.run()
+    except UserError as error:
+        print(f"  {place} {job.name}: failed: {error}", flush=True)
+        return True
+    record(name, job, jobs, found)
+    told = ", ".join(f"{key} {value}" for key, value in found.items())
+    print(f"  {place} {job.name}: {told}, {time.perf_counter() - start:.0f} s", flush=True)
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
