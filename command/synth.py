@@ -42,7 +42,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {options.jobs}")
-    pairs = catalogue.select(options.block, options.preset)
+    broken = []
+    pairs = catalogue.select(options.block, options.preset, None if options.block else broken)
     library = technologies.find_library(options.liberty)
     for note in library.notes if library else ():
         print(f"note: {note}", file=sys.stderr)
@@ -69,6 +70,7 @@ def main(arguments=None):
         print(f"um2, delay: {library.name}, no wires; GE (lib): um2 / {library.nand2_area} um2 ({library.nand2})")
         print(report.power_text(results))
     print(f"{len(results)} results in {options.out}")
+    return catalogue.told(broken)
 
 
 if __name__ == "__main__":

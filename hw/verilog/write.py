@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from zoetrope.hw import cache
 from zoetrope.hw.arguments import Parser, folder
+from zoetrope.hw.catalogue import told
 from zoetrope.hw.errors import command_line
 from zoetrope.hw.files import table, write_if_changed
 from zoetrope.hw.parameters import selected
@@ -63,13 +64,13 @@ def _lint(pairs):
     """Lint all ``pairs``; a line as each begins, on stderr. Returns the exit status."""
     count = 0
 
-    def told(name, fresh):
+    def begun(name, fresh):
         nonlocal count
         count += 1
         print(f"lint {count}/{len(pairs)} {name}: {fresh} new modules", file=sys.stderr, flush=True)
 
     files = ((block.stem(preset), block.stem(preset, "_"), verilog) for block, preset, *_, verilog in translated(pairs))
-    dirty = lint_all(files, told)
+    dirty = lint_all(files, begun)
     for name, lines in dirty.items():
         print(f"{name}.v:\n  " + "\n  ".join(lines))
     if dirty:
@@ -98,11 +99,11 @@ def main(arguments=None):
         options.preset = "all"
     pairs = selected(options)
     if options.lint:
-        return _lint(pairs)
+        return max(_lint(pairs), told(options.broken))
     rows = write(pairs, options.out)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
     print(f"{len(rows)} Verilog files and their .json in {options.out}")
-    return 0
+    return told(options.broken)
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def main(arguments=None):
     if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {options.jobs}")
     broken = []
-    pairs = catalogue.select(options.block, options.preset or "all", broken)
+    pairs = catalogue.select(options.block, options.preset or "all", None if options.block else broken)
     if options.check:
         broken += checked(pairs, lambda name: print(f"{name} ...", file=sys.stderr, flush=True))
         print(f"{len(pairs)} presets counted anew")

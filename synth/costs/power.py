@@ -483,7 +483,8 @@ def main(arguments=None):
         print(json.dumps(result, indent=2, sort_keys=True) if options.json else text(result))
         return
     library = _library(options.liberty)
-    pairs = [(b, p) for b, p in catalogue.select(None, options.preset) if p != b.PAPER_SIZE]
+    broken = []
+    pairs = [(b, p) for b, p in catalogue.select(None, options.preset, broken) if p != b.PAPER_SIZE]
     results, reasons = energies(pairs, library, lambda label: print(f"{label} ...", file=sys.stderr), **settings)
     if options.json:
         print(json.dumps(results, indent=2, sort_keys=True))
@@ -493,6 +494,7 @@ def main(arguments=None):
         print("mW a fF: what each adds. vectors: the clip's, or else all tests of the bench.")
     for reason in reasons:
         print(f"no power: {reason}", file=sys.stderr)
+    return catalogue.told(broken)
 
 
 if __name__ == "__main__":
