@@ -18,8 +18,13 @@ def tensors():
 
 def test_pages_are_rendered_from_the_committed_costs(tensors):
     for page in readme.pages():
-        text = page.read_text()
-        assert readme.render(text, COSTS, tensors) == text, f"`make readme` renders {page.name}"
+        assert readme.rendered(page, COSTS, tensors) == page.read_text(), f"`make readme` renders {page.name}"
+
+
+def test_links_of_a_page_below_the_root_lead_up():
+    page = "<!-- operators -->\n<!-- /operators -->\n"
+    assert "](hw/arith/exp.py)" in readme.render(page, COSTS, None)
+    assert "](../../hw/arith/exp.py)" in readme.render(page, COSTS, None, up=2)
 
 
 def test_headlines_have_a_row_a_machine():
