@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable
 @pytest.mark.parametrize("block", ["float_compare", "local_table"])
 def test_bench_passes_on_gates(block):
     """Small ones, the second with a memory that stays RTL; `make campaign` runs all with ``netlist`` in the catalogue."""
-    report = simulate(block, netlist=True)
+    report = simulate(block, netlist=netlist.verilog)
     assert report.vectors
     assert not report.mismatches
 

@@ -119,7 +119,7 @@ def kept(tmp_path_factory):
     """Results of this module's own, none at its first test; builds are shared."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("results")
-        patch.setattr(cache, "folder", lambda: folder)
+        patch.setattr(cache, "results", lambda: folder)
         patch.delenv("PDK_ROOT", raising=False)
         yield
 
