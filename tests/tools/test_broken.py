@@ -123,7 +123,7 @@ def test_a_good_block_is_not_troubled_by_the_others(tmp_path, capsys):
 def test_verilog(tmp_path, capsys):
     assert write.main(["--preset", "only_here", "--out", str(tmp_path / "v")]) == 1
     told(capsys.readouterr().err)
-    assert sorted(path.name for path in (tmp_path / "v").iterdir()) == ["good.json", "good.v"]
+    assert {path.stem for path in (tmp_path / "v").iterdir()} == {"good"}
 
 
 def test_synth(tmp_path, monkeypatch, capsys):
