@@ -185,6 +185,14 @@ def test_no_folder_is_too_full():
             assert number <= FULLEST_FOLDER, f"{where.relative_to(ROOT)} has {number} files"
 
 
+@pytest.mark.parametrize("top", TOPS)
+def test_no_check_is_an_assert(top):
+    """``PYTHONOPTIMIZE=1`` would leave it out."""
+    for path in files(top):
+        found = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+        assert not found, f"{path.relative_to(ROOT)}, lines {found}"
+
+
 def test_nothing_names_a_machine():
     """No path or host of the machine that this was written on."""
     texts = [*ROOT.glob("*.md"), *ROOT.glob("*.toml"), *ROOT.glob("docs/**/*.md"), ROOT / "Makefile"]
