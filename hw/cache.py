@@ -206,7 +206,11 @@ def _made_from(component, top):
 
 def verilog(component, top):
     """``emit.verilog``, kept by the component's RTLIL."""
-    text = rtlil(component, top)
+    return verilog_of(rtlil(component, top), top)
+
+
+def verilog_of(text, top):
+    """``emit.verilog_of``, kept by the RTLIL ``text``."""
     return kept(lambda: emit.verilog_of(text, top), "verilog", emit.VERILOG_SCRIPT, top, text)
 
 

@@ -81,7 +81,7 @@ _STATUS = Register(
         Field("stuck", 1, "w1c", doc="a head that has failed cannot end: twice watchdog passed, the bus owes answers"),
         Field("reads_pending", 1, "ro", doc="the bus owes words to bursts that were read, now"),
         Field("writes_pending", 1, "ro", doc="a write was begun and is not answered, now"),
-        Field("cause", 8, "ro", doc="of the last head, see below", bit=8),
+        Field("cause", 8, "ro", doc="of the last head, see below", bit=8, values=Cause),
     ),
 )
 

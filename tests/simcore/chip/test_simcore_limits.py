@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from heads import codes, head
+from heads import codes, head, plain
 
 from zoetrope.golden.simcore.chip.simcore import (
     FP16_ONLY,
