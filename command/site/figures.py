@@ -4,7 +4,7 @@ Each is a function of ``FIGURES`` that returns a ``Drawing``. A box leads to its
 page that says what stands in its place.
 """
 
-from zoetrope.synth.report.site.drawing import Drawing
+from zoetrope.command.site.drawing import Drawing
 
 SIMCORE = "machines/simcore.md"
 ORBIS = "machines/orbis.md"
