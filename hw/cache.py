@@ -1,8 +1,9 @@
 """The one cache: what was made once is not made again until something that it depends on changes.
 
 A result is kept under a key of content: the text of all that it was made from, and the versions of the tools. Where it is
-made from a module, the key has the code of that module and of every module of the project that it imports, itself or by
-others (``closure``): editing one block makes anew what contains that block, and nothing else.
+made from a module, the key has the text of that module and of every module of the project that it imports, itself or by
+others (``closure``): editing one block makes anew what contains that block, and nothing else. Comments and docstrings are
+not in it.
 
 Results are in the user's cache folder, in ``zoetrope``; ``ZOETROPE_CACHE`` names another one. An entry has a digest of its
 own content, which is checked when it is taken: one that is damaged is said to be, and made again. What nobody used for
@@ -25,6 +26,7 @@ import shutil
 import sys
 import threading
 import time
+import tokenize
 from pathlib import Path
 
 import platformdirs
@@ -69,18 +71,48 @@ def _version(package):
 
 
 def closure(*modules):
-    """A digest of the code of ``modules`` and of all modules of the project that they import, themselves or by others.
-
-    Comments and docstrings are no part of it: who explains a block better measures nothing anew.
-    """
-    waiting, codes = list(modules), {}
+    """A digest of the code of ``modules`` and of all modules of the project that they import, themselves or by others."""
+    waiting, texts = list(modules), {}
     while waiting:
         module = waiting.pop()
-        if module not in codes:
+        if module not in texts:
             path = _file(module)
-            codes[module], imported = _read(path, path.stat().st_mtime_ns) if path else ("", ())
-            waiting += imported
-    return digest(*(f"{name}\n{codes[name]}" for name in sorted(codes)))
+            texts[module] = code(path) if path else ""
+            waiting += _imports(path) if path else ()
+    return digest(*(f"{name}\n{texts[name]}" for name in sorted(texts)))
+
+
+def code(path):
+    """The text of a Python file without comments, docstrings and empty lines: what a result can depend on."""
+    return _code(path, path.stat().st_mtime_ns)
+
+
+#: Python 3.11 fails when two threads parse at once.
+_parsing = threading.Lock()
+
+
+def _tree(text):
+    with _parsing:
+        return ast.parse(text)
+
+
+@functools.cache
+def _code(path, _):
+    text = path.read_text()
+    lines, left_out = text.splitlines(), set()
+    for kind, _, (row, column), *_ in tokenize.generate_tokens(iter(text.splitlines(True)).__next__):
+        if kind == tokenize.COMMENT:
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+        if kind in (tokenize.COMMENT, tokenize.NL) and not lines[row - 1].strip():
+            left_out.add(row)
+    for node in ast.walk(_tree(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
+            node
+        ):
+            string = node.body[0]
+            if not lines[string.lineno - 1][: string.col_offset].strip():  # nothing else stands on its lines
+                left_out.update(range(string.lineno, string.end_lineno + 1))
+    return "\n".join(line for row, line in enumerate(lines, 1) if row not in left_out)
 
 
 @functools.cache
@@ -90,35 +122,21 @@ def _file(module):
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
+def _imports(path):
+    """The modules of the project that the file at ``path`` imports, and those in its own folder."""
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
 @functools.cache
-def _read(path, _):
-    """(the code of the file at ``path``, the modules that it imports: the project's, and those in its own folder)."""
-    text = path.read_text()
-    tree = ast.parse(text)
+def _parsed(path, _):
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(_tree(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return _code(text, tree), tuple(name for name in sorted(found) if _ours(name, path))
-
-
-def _code(text, tree):
-    """``text`` without docstrings, lines of comments and empty lines. The same in every version of Python."""
-    docstrings, strings = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            strings.update(range(node.lineno + 1, node.end_lineno + 1))
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            docstrings.update(range(node.lineno, node.end_lineno + 1))
-    lines = enumerate(text.splitlines(), 1)
-    return "\n".join(
-        line
-        for n, line in lines
-        if n not in docstrings and (n in strings or (line.strip() and line.lstrip()[0] != "#"))
-    )
+    return tuple(name for name in sorted(found) if _ours(name, path))
 
 
 def _ours(name, path):
@@ -173,9 +191,17 @@ def _checked(path):
 
 def rtlil(component, top):
     """``emit.rtlil``, kept by the text of the component's modules: elaboration of a machine takes many seconds."""
+    return kept(lambda: emit.rtlil(component, top), "rtlil", *_made_from(component, top))
+
+
+def design(component, top):
+    """A digest of what ``rtlil`` of ``component`` follows from: its config, the code of its modules, Amaranth's version."""
+    return digest(*_made_from(component, top), str(_version("amaranth")))
+
+
+def _made_from(component, top):
     what = f"{type(component).__qualname__} {component.config!r}"
-    sources = closure(type(component).__module__, "zoetrope.hw.emit")
-    return kept(lambda: emit.rtlil(component, top), "rtlil", what, top, sources)
+    return what, top, closure(type(component).__module__, "zoetrope.hw.emit")
 
 
 def verilog(component, top):

@@ -16,7 +16,7 @@ command runs; entry points of installed packages, which would need an installati
 
 import difflib
 import importlib
-import importlib.util
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -77,8 +77,10 @@ class Block:
     composed : presets that are costed as a sum of their modules whenever all is measured: what is too large to be
         synthesised whole
     checked : presets that are also synthesised flattened then, to show how far such a sum is off
-    beside : the rows of the paper's own table of areas (``synth.papers.paper``) that it stands beside
+    beside : the paper's figure that its cost stands beside, ``<paper>.<name>`` of ``synth.papers.figures``; "" for none
+    counted : whether it does, alone or with others beside the same figure, what that figure is of; an alternative does not
     room : the room, set by the catalogue; empty for a block that is in none
+    key : what it is called in the catalogue, and so in results: ``name``, qualified where two rooms have that name
     """
 
     name: str
@@ -90,8 +92,14 @@ class Block:
     netlist: bool = False
     composed: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    beside: str = ""
+    counted: bool = True
     room: str = field(default="", compare=False)
+    key: str = field(default="", compare=False)
+
+    def __post_init__(self):
+        if not self.key:
+            object.__setattr__(self, "key", self.name)
 
     #: The preset of the size that the paper builds: generated and linted; too large to be simulated or synthesised whole.
     PAPER_SIZE = "paper"
@@ -151,6 +159,11 @@ class Block:
         if not found:
             raise BrokenBlock(f"block {self.name}: {self.file('hw')} has no PRESETS, a dict of configs")
         return found
+
+    @cached_property
+    def ways(self):
+        """Name to config of what one study sets side by side of it: ``WAYS`` of the component's file, empty without it."""
+        return getattr(_imported(self.module, f"block {self.name}"), "WAYS", {})
 
     @property
     def default(self):
@@ -219,7 +232,8 @@ class _Catalogue(Mapping):
             except BrokenBlock as error:
                 broken.append(str(error))
         names = [block.name for block in entries]
-        return {block.name if names.count(block.name) == 1 else block.id: block for block in entries}, tuple(broken)
+        keyed = [replace(block, key=block.name if names.count(block.name) == 1 else block.id) for block in entries]
+        return {block.key: block for block in keyed}, tuple(broken)
 
     @property
     def broken(self):
@@ -248,19 +262,47 @@ def find(name):
         return found[0]
     if found:
         raise UnknownName(f"there are several blocks {name!r}: {', '.join(block.id for block in found)}")
+    if broken := getattr(BLOCKS, "broken", ()):
+        raise BrokenBlock(f"there is no block {name!r} in the rooms that can be listed; {'; '.join(broken)}")
     raise unknown("there is no block", name, BLOCKS, "the blocks are")
 
 
-def select(block=None, preset=None):
+def select(block=None, preset=None, broken=None):
     """The (block, preset) pairs that a command line means; ``UnknownName`` when there is none.
 
     ``block``: one, or all if None. ``preset``: one, the default one of each block if None, every one if ``"all"``. A preset
     without a block means each block that has it.
+
+    ``broken``, a list, gets one line for each room and block that cannot be had, and the pairs are those of the others;
+    without it the first such error is raised.
     """
-    blocks = [find(block)] if block else list(BLOCKS.values())
+    blocks = [find(block)] if block else list(usable(broken).values())
     if block and preset not in (None, "all"):
         blocks[0].config(preset)
     pairs = [(b, p) for b in blocks for p in b.presets if preset in ("all", p) or not (preset or p != b.default)]
     if not pairs and blocks:
         raise UnknownName(f"no block has a preset {preset!r}")
     return pairs
+
+
+def usable(broken=None):
+    """Name to entry of the blocks whose component and presets can be imported; ``broken`` as in ``select``."""
+    errors, found = [BrokenBlock(line) for line in getattr(BLOCKS, "broken", ())], {}
+    for name, block in BLOCKS.items():
+        try:
+            _ = block.component, block.presets
+            found[name] = block
+        except BrokenBlock as error:
+            errors.append(error)
+    if errors and broken is None:
+        raise errors[0]
+    if errors:
+        broken += map(str, errors)
+    return found
+
+
+def told(broken):
+    """The exit status of a command that went on without what is ``broken``: 1 and a line each on stderr, or 0."""
+    for line in broken:
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if broken else 0

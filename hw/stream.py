@@ -6,6 +6,8 @@ from amaranth import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw.emit import emit_once
+
 
 def connect(m, source, sink):
     """Join stream ``source`` to stream ``sink``; ``TypeError`` when their payload layouts differ.
@@ -77,7 +79,16 @@ def register(m, shape, payload, valid, ready, name):
     return held
 
 
-class Operator(wiring.Component):
+class FullyPipelined(wiring.Component):
+    """A component that takes a transfer every cycle while nothing holds it up: its initiation interval is 1.
+
+    A subclass says what else there is to say: ``latency``, in cycles, and how often its streams move where that differs.
+    """
+
+    initiation_interval = 1
+
+
+class Operator(FullyPipelined):
     """A datapath of fixed latency that moves when ``en`` is high: ``o`` is what ``i`` was ``latency`` advances before.
 
     Its config has the layouts of both, ``i_layout`` and ``o_layout``, and ``stages``, the latency.
@@ -91,9 +102,13 @@ class Operator(wiring.Component):
     def latency(self):
         return self.config.stages
 
-    @property
-    def initiation_interval(self):
-        return 1
+
+def operator(m, name, kind, config, en=1):
+    """The operator ``kind`` of ``config`` as submodule ``name`` of ``m``, which moves when ``en`` is high."""
+    component = kind(config=config)
+    m.submodules[name] = emit_once(component)
+    m.d.comb += component.en.eq(en)
+    return component
 
 
 def check_stages(stages, deepest):
@@ -111,7 +126,7 @@ def check_parts(config, *names):
             raise ValueError(f"{name}_{error}") from None
 
 
-class StreamOperator(wiring.Component):
+class StreamOperator(FullyPipelined):
     """A stream around an ``Operator``: one result a cycle, in order, held while the sink stalls.
 
     A subclass names the class of the operator.
@@ -135,10 +150,6 @@ class StreamOperator(wiring.Component):
     @property
     def latency(self):
         return self._operator.latency
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

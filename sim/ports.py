@@ -1,7 +1,7 @@
 """The streams and plain ports of a component, found in its signature, under the names they have in the Verilog."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from amaranth import Shape
 from amaranth.lib import stream, wiring
@@ -12,12 +12,13 @@ class Stream:
     """One ``amaranth.lib.stream`` at a component's boundary.
 
     ``name`` is the path joined with ``__``; the Verilog ports are ``<name>__payload``, ``__valid`` and ``__ready``.
-    ``width`` is the payload's in bits. ``into`` is true if the component consumes the stream.
+    ``width`` is the payload's in bits, ``shape`` its shape. ``into`` is true if the component consumes the stream.
     """
 
     name: str
     width: int
     into: bool
+    shape: object = field(default=None, compare=False)
 
     @property
     def row_bytes(self):
@@ -35,6 +36,7 @@ class Port:
     name: str
     width: int
     into: bool
+    shape: object = field(default=None, compare=False)
 
 
 def interface(component):
@@ -51,12 +53,12 @@ def _walk(signature, path, streams, ports):
             full = (*path, name, *map(str, indices))
             joined = "__".join(full)
             if not member.is_signature:
-                ports[joined] = Port(joined, Shape.cast(member.shape).width, member.flow == wiring.In)
+                ports[joined] = Port(joined, Shape.cast(member.shape).width, member.flow == wiring.In, member.shape)
                 continue
             inner = member.signature
             consumed = isinstance(inner, wiring.FlippedSignature)
             if isinstance(inner.flip() if consumed else inner, stream.Signature):
-                payload = Shape.cast(inner.members["payload"].shape)
-                streams[joined] = Stream(joined, payload.width, consumed)
+                payload = inner.members["payload"].shape
+                streams[joined] = Stream(joined, Shape.cast(payload).width, consumed, payload)
             else:
                 _walk(inner, full, streams, ports)

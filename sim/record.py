@@ -5,6 +5,9 @@ from dataclasses import dataclass
 #: Environment variable that names the pickled ``Context`` of a run.
 CONTEXT = "ZOETROPE_BENCH"
 
+#: Of the clock, in ns; only the waves show it.
+PERIOD = 10
+
 
 @dataclass(frozen=True)
 class Context:
@@ -20,7 +23,10 @@ class Context:
 
 @dataclass
 class Row:
-    """The result of one test under one stall pattern. Latency, interval and cycles are in clock cycles."""
+    """The result of one test under one stall pattern. Latency, interval and cycles are in clock cycles.
+
+    ``begin`` is the cycle of the simulation in which the test began.
+    """
 
     test: str
     stall: str
@@ -30,6 +36,7 @@ class Row:
     latency: int | None = None
     interval: float | None = None
     utilisation: float | None = None
+    begin: int = 0
     cycles: int = 0
     seconds: float = 0.0
     error: str | None = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 
+from zoetrope.hw.arith.pieces import pack, to_nearest_even
 from zoetrope.hw.formats import FP16, FP17, FP29, FP32, Float, leading_zeros, shift_right_sticky
 from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
@@ -27,6 +28,9 @@ CUTS = (
     ("swap", "align", "add", "normalise", "result"),
     ("swap", "align", "add", "count", "normalise", "result"),
 )
+
+#: Bits below the significand that keep what rounding needs: guard, round and sticky.
+_LOW = 3
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,31 @@ class FloatAdd(Operator):
 
     def elaborate(self, platform):
         m = Module()
-        fmt, subnormals = self.config.a, self.config.subnormals
+        fmt = self.config.a
         pipe = Pipeline(m, self.en, CUTS[self.config.stages])
-        a, b = _widened(m, self.i.a, self.config.a, fmt, "a"), _widened(m, self.i.b, self.config.b, fmt, "b")
+        s = self._swap(m, pipe)
+        s = self._align(m, pipe, s)
+        s = self._add(m, pipe, s)
+        s = self._count(m, pipe, s)
+        s = self._normalise(m, pipe, s)
 
-        # Swap: the operand of larger magnitude leads, so that the difference of significands is never negative. The
-        # exponents' differences decide it, but for a tie, and one of them is the distance to align by.
+        fraction = Signal(fmt.fraction_bits)
+        m.d.comb += fraction.eq(s.shifted[_LOW + 1 : -1])
+        magnitude = to_nearest_even(m, fmt, fraction, s.exponent, s.shifted[_LOW], s.shifted[:_LOW].any())
+        infinite = Signal()
+        m.d.comb += infinite.eq(s.special | (s.exponent == fmt.exponent_max))
+        packed = pack(m, fmt, magnitude, s.sign, nan=s.invalid, infinite=infinite)
+        s = pipe.cut("result", packed=packed)
+        m.d.comb += self.o.as_value().eq(s.packed)
+        return m
+
+    def _swap(self, m, pipe):
+        """The operand of larger magnitude leads, so that the difference of significands is never negative.
+
+        The exponents' differences decide it, but for a tie, and one of them is the distance to align by.
+        """
+        fmt, subnormals = self.config.a, self.config.subnormals
+        a, b = _widened(m, self.i.a, self.config.a, fmt, "a"), _widened(m, self.i.b, self.config.b, fmt, "b")
         width = fmt.fraction_bits + 1
         a_exponent, a_significand = _decoded(m, a, fmt, subnormals, "a")
         b_exponent, b_significand = _decoded(m, b, fmt, subnormals, "b")
@@ -119,91 +142,57 @@ class FloatAdd(Operator):
                 (a_special & a.fraction.any()) | (b_special & b.fraction.any()) | (a_special & b_special & subtract)
             ),
         ]
-        s = pipe.cut(
-            "swap",
-            sign=sign,
-            exponent=exponent,
-            distance=distance,
-            big=big,
-            small=small,
-            subtract=subtract,
-            invalid=invalid,
-        )
+        beside = {"sign": sign, "exponent": exponent, "distance": distance}
+        return pipe.cut("swap", **beside, big=big, small=small, subtract=subtract, invalid=invalid)
 
-        # Align: three bits below the significand keep what rounding needs: guard, round and sticky.
-        low = 3
-        reach = (width + low).bit_length()  # a shift of 2**reach - 1 clears every bit
+    def _align(self, m, pipe, s):
+        """The smaller operand at the larger one's exponent, with the bits below that rounding needs."""
+        width = self.config.a.fraction_bits + 1
+        reach = (width + _LOW).bit_length()  # a shift of 2**reach - 1 clears every bit
         shift = Signal(reach)
         m.d.comb += shift.eq(s.distance[:reach] | s.distance[reach:].any().replicate(reach))
-        aligned, lost = shift_right_sticky(m, Cat(Const(0, low - 1), s.small), shift, "align")
-        s = pipe.cut(
-            "align",
-            sign=s.sign,
-            exponent=s.exponent,
-            big=s.big,
-            aligned=Cat(lost, aligned),
-            subtract=s.subtract,
-            invalid=s.invalid,
-        )
+        aligned, lost = shift_right_sticky(m, Cat(Const(0, _LOW - 1), s.small), shift, "align")
+        beside = {"sign": s.sign, "exponent": s.exponent, "big": s.big, "aligned": Cat(lost, aligned)}
+        return pipe.cut("align", **beside, subtract=s.subtract, invalid=s.invalid)
 
-        # Add or subtract, one adder: a - b = a + ~b + 1.
-        addend = Signal(width + low)
-        total = Signal(width + low + 1)
+    def _add(self, m, pipe, s):
+        """Sum or difference with one adder: a - b = a + ~b + 1."""
+        width = self.config.a.fraction_bits + 1
+        addend = Signal(width + _LOW)
+        total = Signal(width + _LOW + 1)
         m.d.comb += [
-            addend.eq(s.aligned ^ s.subtract.replicate(width + low)),
-            total.eq((Cat(Const(0, low), s.big) + addend + s.subtract) ^ (s.subtract << (width + low))),
+            addend.eq(s.aligned ^ s.subtract.replicate(width + _LOW)),
+            total.eq((Cat(Const(0, _LOW), s.big) + addend + s.subtract) ^ (s.subtract << (width + _LOW))),
         ]
-        s = pipe.cut("add", sign=s.sign, exponent=s.exponent, total=total, subtract=s.subtract, invalid=s.invalid)
+        beside = {"sign": s.sign, "exponent": s.exponent}
+        return pipe.cut("add", **beside, total=total, subtract=s.subtract, invalid=s.invalid)
 
-        # Count the zeros above the leading one. A subnormal sum stops at the least exponent: at a one set where that is,
-        # which costs less time than to compare the count with the exponent.
+    def _count(self, m, pipe, s):
+        """The zeros above the leading one.
+
+        A subnormal sum stops at the least exponent: at a one set where that is, which costs less time than to compare the
+        count with the exponent. An exact cancellation is +0; two zeros of one sign keep it.
+        """
         top = len(s.total) - 1
         counted = s.total
-        if subnormals:
+        if self.config.subnormals:
             stop = Signal(top + 1)
             m.d.comb += [stop[top - k].eq(s.exponent == k) for k in range(1, top + 1)]
             counted = s.total | stop
         amount = leading_zeros(m, counted, "zeros")
-        # An exact cancellation is +0; two zeros of one sign keep it.
         sign = Signal()
         m.d.comb += sign.eq(s.sign & ~(s.subtract & ~s.total.any()))
-        s = pipe.cut("count", sign=sign, exponent=s.exponent, total=s.total, amount=amount, invalid=s.invalid)
+        return pipe.cut("count", sign=sign, exponent=s.exponent, total=s.total, amount=amount, invalid=s.invalid)
 
-        # Normalise: the leading one moves to the top; where it does not get there the sum is subnormal or zero.
-        shifted = Signal(top + 1)
+    def _normalise(self, m, pipe, s):
+        """The leading one moves to the top; where it does not get there the sum is subnormal or zero."""
+        fmt = self.config.a
+        shifted = Signal(len(s.total))
         exponent = Signal(fmt.exponent_bits)
         m.d.comb += [shifted.eq(s.total << s.amount), exponent.eq(Mux(shifted[-1], s.exponent + 1 - s.amount, 0))]
-        s = pipe.cut(
-            "normalise",
-            sign=s.sign,
-            exponent=exponent,
-            shifted=shifted,
-            special=s.exponent == fmt.exponent_max,
-            invalid=s.invalid,
-        )
-
-        # Round to nearest even: a carry out of the fraction raises the exponent, up to infinity.
-        fraction = Signal(fmt.fraction_bits)
-        up = Signal()
-        m.d.comb += [
-            fraction.eq(s.shifted[low + 1 : -1]),
-            up.eq(s.shifted[low] & (s.shifted[:low].any() | fraction[0])),
-        ]
-        magnitude = Signal(fmt.width - 1)
-        m.d.comb += magnitude.eq(Cat(fraction, s.exponent) + up)
-        infinite = Signal()
-        m.d.comb += infinite.eq(s.special | (s.exponent == fmt.exponent_max))
-        packed = Signal(fmt.width)
-        with m.If(s.invalid):
-            m.d.comb += packed.eq(fmt.nan)
-        with m.Elif(infinite):
-            m.d.comb += packed.eq(Cat(Const(fmt.inf, fmt.width - 1), s.sign))
-        with m.Else():
-            m.d.comb += packed.eq(Cat(magnitude, s.sign))
-        s = pipe.cut("result", packed=packed)
-
-        m.d.comb += self.o.as_value().eq(s.packed)
-        return m
+        special = s.exponent == fmt.exponent_max
+        beside = {"sign": s.sign, "exponent": exponent, "shifted": shifted}
+        return pipe.cut("normalise", **beside, special=special, invalid=s.invalid)
 
 
 def _widened(m, code, fmt, to, name):

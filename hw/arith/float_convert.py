@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 
+from zoetrope.hw.arith.pieces import pack, to_nearest_even
 from zoetrope.hw.formats import FP16, FP32, INT8, Float, leading_zeros, shift_right_sticky
 from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
@@ -116,13 +117,7 @@ class FloatConvert(Operator):
             s, magnitude = self._widened(m, pipe)
         else:
             s, magnitude = self._narrowed(m, pipe)
-        packed = Signal(c.target.width)
-        with m.If(s.nan):
-            m.d.comb += packed.eq(c.target.nan)
-        with m.Elif(s.infinite):
-            m.d.comb += packed.eq(Cat(Const(c.target.inf, c.target.width - 1), s.sign))
-        with m.Else():
-            m.d.comb += packed.eq(Cat(magnitude, s.sign))
+        packed = pack(m, c.target, magnitude, s.sign, nan=s.nan, infinite=s.infinite)
         s = pipe.cut("result", packed=packed)
         m.d.comb += self.o.as_value().eq(s.packed)
         return m
@@ -167,7 +162,7 @@ class FloatConvert(Operator):
         aligned, lost = shift_right_sticky(m, s.kept, s.shift, "align")
         beside = {"sign": s.sign, "nan": s.nan, "infinite": s.infinite}
         s = pipe.cut("shift", **beside, exponent=s.exponent, aligned=aligned, sticky=s.rest | lost)
-        return s, _rounded(m, to, s.aligned[1:-1], s.exponent, s.aligned[0], s.sticky)
+        return s, to_nearest_even(m, to, s.aligned[1:-1], s.exponent, s.aligned[0], s.sticky)
 
     def _widened(self, m, pipe):
         """(signals beside it, magnitude): exact, left by as many zeros as a subnormal has."""
@@ -226,15 +221,7 @@ class FloatConvert(Operator):
         s.nan = Const(0, 1)
         s.infinite = s.exponent >= to.exponent_max
         rest = padded[: low - 1].any() if low > 1 else Const(0, 1)
-        return s, _rounded(m, to, padded[low:-1], s.exponent[: to.exponent_bits], padded[low - 1], rest)
-
-
-def _rounded(m, fmt, fraction, exponent, half, rest):
-    """The magnitude to nearest even: a carry out of the fraction raises the exponent, up to infinity."""
-    magnitude = Signal(fmt.width - 1)
-    up = Signal()
-    m.d.comb += [up.eq(half & (rest | fraction[0])), magnitude.eq(Cat(fraction, exponent) + up)]
-    return magnitude
+        return s, to_nearest_even(m, to, padded[low:-1], s.exponent[: to.exponent_bits], padded[low - 1], rest)
 
 
 class FloatConvertStream(StreamOperator):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from zoetrope.hw.arith.pieces import multiply
+from zoetrope.hw.arith.pieces import multiply, pack, to_nearest_even
 from zoetrope.hw.formats import FP16, FP29, FP32, Float, leading_zeros, shift_right_sticky
 from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, check_stages
 
@@ -134,13 +134,7 @@ class FloatMultiply(Operator):
         ]
         special = {"sign": sign, "invalid": invalid, "infinite": infinite}
         s, magnitude = (self._exact if c.exact else self._rounded)(m, pipe, a, b, special)
-        packed = Signal(c.product.width)
-        with m.If(s.invalid):
-            m.d.comb += packed.eq(c.product.nan)
-        with m.Elif(s.infinite):
-            m.d.comb += packed.eq(Cat(Const(c.product.inf, c.product.width - 1), s.sign))
-        with m.Else():
-            m.d.comb += packed.eq(Cat(magnitude, s.sign))
+        packed = pack(m, c.product, magnitude, s.sign, nan=s.invalid, infinite=s.infinite)
         s = pipe.cut("result", packed=packed)
         m.d.comb += self.o.as_value().eq(s.packed)
         return m
@@ -247,15 +241,7 @@ class FloatMultiply(Operator):
             aligned=aligned,
             sticky=rest | lost,
         )
-
-        # Round to nearest even: a carry out of the fraction raises the exponent, up to infinity.
-        up = Signal()
-        magnitude = Signal(fmt.width - 1)
-        m.d.comb += [
-            up.eq(s.aligned[0] & (s.sticky | s.aligned[1])),
-            magnitude.eq(Cat(s.aligned[1:-1], s.exponent) + up),
-        ]
-        return s, magnitude
+        return s, to_nearest_even(m, fmt, s.aligned[1:-1], s.exponent, s.aligned[0], s.sticky)
 
 
 class _Operand:

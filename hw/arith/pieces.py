@@ -1,6 +1,6 @@
-"""What several operators share: tables of coefficients, and products that a register may divide."""
+"""What several operators share: tables of coefficients, products that a register may divide, rounding and packing."""
 
-from amaranth import Cat, Signal
+from amaranth import Cat, Const, Signal
 from amaranth.utils import bits_for
 
 
@@ -14,6 +14,34 @@ def look_up(m, table, index, names):
                 with m.Case(k):
                     m.d.comb += columns[name].eq(value)
     return columns
+
+
+def to_nearest_even(m, fmt, fraction, exponent, half, rest):
+    """The magnitude (exponent and fraction fields of ``fmt``) nearest to a number, of two equally near the even one.
+
+    ``fraction`` and ``exponent`` are what is kept of the number, ``half`` is the bit below them, and ``rest`` says whether
+    there is a one below that. A carry out of the fraction raises the exponent, up to infinity.
+
+    This is the rounding unit of addition, multiplication and conversion: an increment and three gates. What comes before
+    it, how a subnormal gets to its place, differs by operator, and so do the bits that ``rest`` sums up. The exponential
+    sums them up in another order; ``FixedToFloat`` and the exact ``Reciprocal`` decide a stage before they increment.
+    """
+    up = Signal()
+    magnitude = Signal(fmt.width - 1)
+    m.d.comb += [up.eq(half & (rest | fraction[0])), magnitude.eq(Cat(fraction, exponent) + up)]
+    return magnitude
+
+
+def pack(m, fmt, magnitude, sign, *, nan, infinite):
+    """The code of ``fmt``: the canonical NaN, an infinity of ``sign``, or ``magnitude`` with ``sign``."""
+    packed = Signal(fmt.width)
+    with m.If(nan):
+        m.d.comb += packed.eq(fmt.nan)
+    with m.Elif(infinite):
+        m.d.comb += packed.eq(Cat(Const(fmt.inf, fmt.width - 1), sign))
+    with m.Else():
+        m.d.comb += packed.eq(Cat(magnitude, sign))
+    return packed
 
 
 #: Operands of a DSP block (ECP5) are no wider.

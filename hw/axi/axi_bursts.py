@@ -14,11 +14,13 @@ aligned, for a second comparison; and a memory controller cuts bursts that strad
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.channels import BOUNDARY, LONGEST_BURST, Cause
+from zoetrope.hw.stream import FullyPipelined
 
 DATA_BITS = (32, 64, 128, 256, 512)
 
@@ -33,21 +35,12 @@ class AxiConfig:
     outstanding: int = field(default=4, metadata={"doc": "bursts begun and not yet ended; at least 2"})
 
     def __post_init__(self):
-        if self.data_bits not in DATA_BITS:
-            raise ValueError(f"data_bits must be one of {DATA_BITS}, not {self.data_bits!r}")
-        if not _power_of_two(self.granularity, self.word_bytes):
-            raise ValueError(
-                f"granularity must be a power of two from 1 to {self.word_bytes}, not {self.granularity!r}"
-            )
-        longest = min(LONGEST_BURST, BOUNDARY // self.word_bytes)
-        if not _power_of_two(self.burst, longest):
-            raise ValueError(f"burst must be a power of two from 1 to {longest}, not {self.burst!r}")
-        if not 16 <= self.address_bits <= 64:
-            raise ValueError(f"address_bits must be 16 to 64, not {self.address_bits!r}")
-        if not 1 <= self.length_bits <= 32:
-            raise ValueError(f"length_bits must be 1 to 32, not {self.length_bits!r}")
-        if self.outstanding < 2:
-            raise ValueError(f"outstanding must be at least 2, not {self.outstanding!r}")
+        checks.one_of(self, DATA_BITS, "data_bits")
+        checks.power_of_two(self, "granularity", most=self.word_bytes)
+        checks.power_of_two(self, "burst", most=min(LONGEST_BURST, BOUNDARY // self.word_bytes))
+        checks.between(self, 16, 64, "address_bits")
+        checks.between(self, 1, 32, "length_bits")
+        checks.at_least(self, 2, "outstanding")
 
     @property
     def word_bytes(self):
@@ -101,11 +94,7 @@ class AxiConfig:
         return {"len": max(1, self.burst_bits), "last": 1, "tail": max(1, self.element_bits), "cause": Cause}
 
 
-def _power_of_two(value, largest):
-    return value in [1 << k for k in range(largest.bit_length())]
-
-
-class AxiBursts(wiring.Component):
+class AxiBursts(FullyPipelined):
     """Splits each command into bursts of at most ``burst`` words, in order of address.
 
     A command is refused, and comes out as one ``last`` burst with a ``cause``, if its length is zero (``LENGTH``), its
@@ -126,6 +115,8 @@ class AxiBursts(wiring.Component):
     Golden: ``golden.axi.axi_bursts.bursts``.
     """
 
+    latency = 1
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -134,14 +125,6 @@ class AxiBursts(wiring.Component):
                 "o": Out(stream.Signature(config.burst_layout)),
             }
         )
-
-    @property
-    def latency(self):
-        return 1
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

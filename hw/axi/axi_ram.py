@@ -24,6 +24,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.axi_bursts import DATA_BITS
 from zoetrope.hw.axi.channels import B_LAYOUT, BOUNDARY, Response, address_layout, r_layout, w_layout
 from zoetrope.hw.emit import emit_once
@@ -39,13 +40,9 @@ class AxiRamConfig:
     depth: int = field(default=1024, metadata={"doc": "words of the memory, from address 0 on"})
 
     def __post_init__(self):
-        if self.data_bits not in DATA_BITS:
-            raise ValueError(f"data_bits must be one of {DATA_BITS}, not {self.data_bits!r}")
-        if not 13 <= self.address_bits <= 64:
-            raise ValueError(f"address_bits must be 13 to 64, not {self.address_bits!r}")
-        most = (1 << self.address_bits) // self.word_bytes
-        if not 1 <= self.depth <= most:
-            raise ValueError(f"depth must be 1 to {most}, not {self.depth!r}")
+        checks.one_of(self, DATA_BITS, "data_bits")
+        checks.between(self, 13, 64, "address_bits")
+        checks.between(self, 1, (1 << self.address_bits) // self.word_bytes, "depth")
 
     @property
     def word_bytes(self):

@@ -26,6 +26,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.axi_bursts import DATA_BITS
 from zoetrope.hw.axi.channels import address_layout, r_layout
 from zoetrope.hw.stream import register
@@ -39,14 +40,9 @@ class AxiReadArbiterConfig:
     address_bits: int = field(default=32, metadata={"doc": "of the bus; addresses are of bytes"})
 
     def __post_init__(self):
-        if self.readers < 1:
-            raise ValueError(f"readers must be at least 1, not {self.readers!r}")
-        if self.outstanding < 1:
-            raise ValueError(f"outstanding must be at least 1, not {self.outstanding!r}")
-        if self.data_bits not in DATA_BITS:
-            raise ValueError(f"data_bits must be one of {DATA_BITS}, not {self.data_bits!r}")
-        if not 13 <= self.address_bits <= 64:
-            raise ValueError(f"address_bits must be 13 to 64, not {self.address_bits!r}")
+        checks.at_least(self, 1, "readers", "outstanding")
+        checks.one_of(self, DATA_BITS, "data_bits")
+        checks.between(self, 13, 64, "address_bits")
 
     @property
     def place_layout(self):

@@ -25,6 +25,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.channels import Response, connect_lite, lite_pins, lite_signatures
 from zoetrope.hw.emit import emit_once
 
@@ -172,8 +173,7 @@ class RegistersConfig:
     def __post_init__(self):
         if not self.registers:
             raise ValueError("registers must have at least one register")
-        if not 3 <= self.address_bits <= 64:
-            raise ValueError(f"address_bits must be 3 to 64, not {self.address_bits!r}")
+        checks.between(self, 3, 64, "address_bits")
         seen = {}
         for r in self.registers:
             for key in (r.name, r.offset):

@@ -12,6 +12,7 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.axi_ram import HOST_ANSWER
 from zoetrope.hw.axi.channels import B_LAYOUT, lite_r_layout, lite_w_layout
 from zoetrope.hw.board.byte_adapter import BYTE
@@ -27,9 +28,8 @@ class BusAdapterConfig:
     memory_bits: int = field(default=32, metadata={"doc": "of an address of the memory, 1 to 64"})
 
     def __post_init__(self):
-        for name, least, most in (("register_bits", 3, 32), ("memory_bits", 1, 64)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be {least} to {most}, not {getattr(self, name)!r}")
+        checks.between(self, 3, 32, "register_bits")
+        checks.between(self, 1, 64, "memory_bits")
 
     @property
     def host_layout(self):
@@ -87,138 +87,155 @@ class BusAdapter(wiring.Component):
         m = Module()
         c = self.config
         reads, memory = self.kind[0], self.kind[1]
-        address = Signal(max(8 * _ADDRESS_BYTES, c.memory_bits) + 1, reset_less=True)
-        word = Signal(_WORD_BITS, reset_less=True)
-        length = Signal(16, reset_less=True)
-        position = Signal(2)
-        ended = Signal()  # the last byte of the request was taken
-        status = Signal(8)
-        beyond = Signal()
-        skew = Signal()
-        byte = self.i.payload
+        r = _Request(c)
         m.d.comb += [
-            beyond.eq(Mux(memory, address[c.memory_bits :], address[c.register_bits :]).any()),
-            skew.eq(~memory & address[:2].any()),
-            self.o_aw.payload.addr.eq(address),
-            self.o_ar.payload.addr.eq(address),
-            self.o_w.payload.data.eq(word),
+            r.beyond.eq(Mux(memory, r.address[c.memory_bits :], r.address[c.register_bits :]).any()),
+            r.skew.eq(~memory & r.address[:2].any()),
+            self.o_aw.payload.addr.eq(r.address),
+            self.o_ar.payload.addr.eq(r.address),
+            self.o_w.payload.data.eq(r.word),
             self.o_w.payload.strb.eq(0b1111),
-            self.o_host.payload.address.eq(address),
-            self.o_host.payload.data.eq(word[-8:]),
+            self.o_host.payload.address.eq(r.address),
+            self.o_host.payload.data.eq(r.word[-8:]),
             self.o_host.payload.write.eq(~reads),
-            self.o.payload.eq(word[:8]),
-            self.o_end.payload.eq(status),
+            self.o.payload.eq(r.word[:8]),
+            self.o_end.payload.eq(r.status),
         ]
-
-        def fail(reason):
-            m.d.sync += status.eq(reason)
-            m.next = "DROP"
-
         with m.FSM(name="request"):
-            # -- what is asked
-            with m.State("ADDRESS"):
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += status.eq(Status.OK)
-                with m.If(self.i.valid):
-                    m.d.sync += [
-                        address.eq(Cat(address[8 : 8 * _ADDRESS_BYTES], byte.data)),
-                        position.eq(position + 1),
-                        ended.eq(byte.last),
-                    ]
-                    with m.If(byte.last):
-                        fail(Status.MALFORMED)
-                    with m.Elif(position == _ADDRESS_BYTES - 1):
-                        m.next = "CHECK"
-            with m.State("CHECK"):
-                m.next = "DATA"
-                with m.If(reads):
-                    m.next = "LENGTH"
-                with m.If(skew):
-                    fail(Status.MALFORMED)
-            with m.State("LENGTH"):
-                m.d.comb += self.i.ready.eq(1)
-                whole = Signal(16, name="length_next")
-                m.d.comb += whole.eq(Cat(length[8:], byte.data))
-                with m.If(self.i.valid):
-                    m.d.sync += [length.eq(whole), position.eq(position + 1), ended.eq(byte.last)]
-                    with m.If(position == _LENGTH_BYTES - 1):
-                        m.d.sync += position.eq(0)
-                        m.next = "ISSUE"
-                        with m.If(~byte.last | (whole == 0) | (~memory & whole[:2].any())):
-                            fail(Status.MALFORMED)
-                    with m.Elif(byte.last):
-                        fail(Status.MALFORMED)
-
-            # -- a word of a register, a byte of memory
-            with m.State("DATA"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
-                    m.d.sync += [word.eq(Cat(word[8:], byte.data)), position.eq(position + 1), ended.eq(byte.last)]
-                    with m.If(memory | (position == 3)):
-                        m.next = "ISSUE"
-                    with m.Elif(byte.last):
-                        fail(Status.MALFORMED)
-            with m.State("ISSUE"):
-                with m.If(beyond):
-                    fail(Status.REFUSED)
-                with m.Elif(memory):
-                    m.d.comb += self.o_host.valid.eq(1)
-                    with m.If(self.o_host.ready):
-                        m.next = "HOST"
-                with m.Elif(reads):
-                    m.d.comb += self.o_ar.valid.eq(1)
-                    with m.If(self.o_ar.ready):
-                        m.next = "R"
-                with m.Else():
-                    # A slave may wait for both: they are offered together.
-                    taken = Signal(2, name="write_taken")
-                    now = Signal(2, name="write_now")
-                    m.d.comb += [
-                        Cat(self.o_aw.valid, self.o_w.valid).eq(~taken),
-                        now.eq(taken | Cat(self.o_aw.ready, self.o_w.ready)),
-                    ]
-                    m.d.sync += taken.eq(now)
-                    with m.If(now.all()):
-                        m.d.sync += taken.eq(0)
-                        m.next = "B"
-            for name, answer in (("B", self.i_b), ("R", self.i_r), ("HOST", self.i_host)):
-                with m.State(name):
-                    m.d.comb += answer.ready.eq(1)
-                    if name != "B":
-                        m.d.sync += word.eq(answer.payload.data)
-                    with m.If(answer.valid):
-                        m.d.sync += address.eq(address + Mux(memory, 1, 4))
-                        m.next = "DATA"
-                        with m.If(Value.cast(answer.payload.resp)[1]):
-                            fail(Status.REFUSED)
-                        with m.Elif(reads):
-                            m.next = "SEND"
-                        with m.Elif(ended):
-                            m.next = "END"
-
-            # -- what was read
-            with m.State("SEND"):
-                m.d.comb += self.o.valid.eq(1)
-                with m.If(self.o.ready):
-                    m.d.sync += [word.eq(word >> 8), length.eq(length - 1), position.eq(position + 1)]
-                    with m.If(length == 1):
-                        m.next = "END"
-                    with m.Elif(memory | (position == 3)):
-                        m.next = "ISSUE"
-
-            # -- the rest of what was wrong
-            with m.State("DROP"):
-                m.d.comb += self.i.ready.eq(~ended)
-                with m.If(ended):
-                    m.next = "END"
-                with m.Elif(self.i.valid):
-                    m.d.sync += ended.eq(byte.last)
-            with m.State("END"):
-                m.d.comb += self.o_end.valid.eq(1)
-                m.d.sync += position.eq(0)
-                with m.If(self.o_end.ready):
-                    m.next = "ADDRESS"
+            self._ask(m, r, reads, memory)
+            self._access(m, r, reads, memory)
+            self._end(m, r, memory)
         return m
+
+    def _ask(self, m, r, reads, memory):
+        """What is asked: the address, and of a read its length."""
+        byte = self.i.payload
+        with m.State("ADDRESS"):
+            m.d.comb += self.i.ready.eq(1)
+            m.d.sync += r.status.eq(Status.OK)
+            with m.If(self.i.valid):
+                m.d.sync += [
+                    r.address.eq(Cat(r.address[8 : 8 * _ADDRESS_BYTES], byte.data)),
+                    r.position.eq(r.position + 1),
+                    r.ended.eq(byte.last),
+                ]
+                with m.If(byte.last):
+                    r.fail(m, Status.MALFORMED)
+                with m.Elif(r.position == _ADDRESS_BYTES - 1):
+                    m.next = "CHECK"
+        with m.State("CHECK"):
+            m.next = "DATA"
+            with m.If(reads):
+                m.next = "LENGTH"
+            with m.If(r.skew):
+                r.fail(m, Status.MALFORMED)
+        with m.State("LENGTH"):
+            m.d.comb += self.i.ready.eq(1)
+            whole = Signal(16, name="length_next")
+            m.d.comb += whole.eq(Cat(r.length[8:], byte.data))
+            with m.If(self.i.valid):
+                m.d.sync += [r.length.eq(whole), r.position.eq(r.position + 1), r.ended.eq(byte.last)]
+                with m.If(r.position == _LENGTH_BYTES - 1):
+                    m.d.sync += r.position.eq(0)
+                    m.next = "ISSUE"
+                    with m.If(~byte.last | (whole == 0) | (~memory & whole[:2].any())):
+                        r.fail(m, Status.MALFORMED)
+                with m.Elif(byte.last):
+                    r.fail(m, Status.MALFORMED)
+
+    def _access(self, m, r, reads, memory):
+        """A word of a register, or a byte of memory: its data, the access, its answer."""
+        byte = self.i.payload
+        with m.State("DATA"):
+            m.d.comb += self.i.ready.eq(1)
+            with m.If(self.i.valid):
+                m.d.sync += [
+                    r.word.eq(Cat(r.word[8:], byte.data)),
+                    r.position.eq(r.position + 1),
+                    r.ended.eq(byte.last),
+                ]
+                with m.If(memory | (r.position == 3)):
+                    m.next = "ISSUE"
+                with m.Elif(byte.last):
+                    r.fail(m, Status.MALFORMED)
+        with m.State("ISSUE"):
+            with m.If(r.beyond):
+                r.fail(m, Status.REFUSED)
+            with m.Elif(memory):
+                m.d.comb += self.o_host.valid.eq(1)
+                with m.If(self.o_host.ready):
+                    m.next = "HOST"
+            with m.Elif(reads):
+                m.d.comb += self.o_ar.valid.eq(1)
+                with m.If(self.o_ar.ready):
+                    m.next = "R"
+            with m.Else():
+                # A slave may wait for both: they are offered together.
+                taken = Signal(2, name="write_taken")
+                now = Signal(2, name="write_now")
+                m.d.comb += [
+                    Cat(self.o_aw.valid, self.o_w.valid).eq(~taken),
+                    now.eq(taken | Cat(self.o_aw.ready, self.o_w.ready)),
+                ]
+                m.d.sync += taken.eq(now)
+                with m.If(now.all()):
+                    m.d.sync += taken.eq(0)
+                    m.next = "B"
+        for name, answer in (("B", self.i_b), ("R", self.i_r), ("HOST", self.i_host)):
+            with m.State(name):
+                m.d.comb += answer.ready.eq(1)
+                if name != "B":
+                    m.d.sync += r.word.eq(answer.payload.data)
+                with m.If(answer.valid):
+                    m.d.sync += r.address.eq(r.address + Mux(memory, 1, 4))
+                    m.next = "DATA"
+                    with m.If(Value.cast(answer.payload.resp)[1]):
+                        r.fail(m, Status.REFUSED)
+                    with m.Elif(reads):
+                        m.next = "SEND"
+                    with m.Elif(r.ended):
+                        m.next = "END"
+
+    def _end(self, m, r, memory):
+        """What was read leaves; of a wrong request the rest is dropped; then the status."""
+        with m.State("SEND"):
+            m.d.comb += self.o.valid.eq(1)
+            with m.If(self.o.ready):
+                m.d.sync += [r.word.eq(r.word >> 8), r.length.eq(r.length - 1), r.position.eq(r.position + 1)]
+                with m.If(r.length == 1):
+                    m.next = "END"
+                with m.Elif(memory | (r.position == 3)):
+                    m.next = "ISSUE"
+        with m.State("DROP"):
+            m.d.comb += self.i.ready.eq(~r.ended)
+            with m.If(r.ended):
+                m.next = "END"
+            with m.Elif(self.i.valid):
+                m.d.sync += r.ended.eq(self.i.payload.last)
+        with m.State("END"):
+            m.d.comb += self.o_end.valid.eq(1)
+            m.d.sync += r.position.eq(0)
+            with m.If(self.o_end.ready):
+                m.next = "ADDRESS"
+
+
+class _Request:
+    """The request in work."""
+
+    def __init__(self, config):
+        self.address = Signal(max(8 * _ADDRESS_BYTES, config.memory_bits) + 1, reset_less=True)
+        self.word = Signal(_WORD_BITS, reset_less=True)
+        self.length = Signal(16, reset_less=True)  # bytes still to be read
+        self.position = Signal(2)  # of a byte in its word
+        self.ended = Signal()  # the last byte of the request was taken
+        self.status = Signal(8)
+        self.beyond = Signal()
+        self.skew = Signal()
+
+    def fail(self, m, reason):
+        """The request ends, for ``reason``, when its bytes are over."""
+        m.d.sync += self.status.eq(reason)
+        m.next = "DROP"
 
 
 #: Config of each preset; the first is the default.

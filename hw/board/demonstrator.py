@@ -15,7 +15,7 @@ from amaranth import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zoetrope.hw import emit
+from zoetrope.hw import checks, emit
 from zoetrope.hw.board.byte_adapter import ByteAdapter, ByteAdapterConfig
 from zoetrope.hw.board.link import HELLO, Link, LinkConfig, Status
 from zoetrope.hw.board.machine import Machine, MachineConfig
@@ -67,8 +67,7 @@ class DemonstratorConfig:
         for name in ("lut_pe", "plain_pe"):
             if getattr(self, name).pes > 1:
                 raise ValueError(f"{name} must be a single PE, not {getattr(self, name).pes}")
-        if not 0 <= self.version < 1 << 32:
-            raise ValueError(f"version must have 32 bits, not {self.version!r}")
+        checks.between(self, 0, (1 << 32) - 1, "version")
         _ = self.link, self.uart
         for name in self.units:
             adapter = self.adapter(name)

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 SYNC = (0x5A, 0xA5)
 
@@ -55,14 +57,11 @@ class LinkConfig:
     )
 
     def __post_init__(self):
-        for name in ("max_payload", "max_answer"):
-            if not 1 <= getattr(self, name) < 65536:
-                raise ValueError(f"{name} must be 1 to 65535, not {getattr(self, name)!r}")
-        if self.timeout < 1:
-            raise ValueError(f"timeout must be at least 1, not {self.timeout!r}")
+        checks.between(self, 1, 65535, "max_payload", "max_answer")
+        checks.at_least(self, 1, "timeout")
 
 
-class Link(wiring.Component):
+class Link(FullyPipelined):
     """Requests in, one at a time, each obeyed once and answered. The frames are those of ``golden.board.link``.
 
     A frame may begin anywhere: bytes before its sync are passed over. Once begun it ends in one of four ways: whole and
@@ -99,6 +98,8 @@ class Link(wiring.Component):
     Golden: ``golden.board.link.receive``, ``golden.board.link.encode``.
     """
 
+    latency = 2
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -112,14 +113,6 @@ class Link(wiring.Component):
             }
         )
 
-    @property
-    def latency(self):
-        return 2
-
-    @property
-    def initiation_interval(self):
-        return 1
-
     def elaborate(self, platform):
         m = Module()
         c = self.config
@@ -128,188 +121,201 @@ class Link(wiring.Component):
         m.submodules.request = emit_once(request)
         m.submodules.answer = emit_once(answer)
         m.submodules.crc = crc = CRC16_IBM_3740(data_width=8).create()
+        f = _Frame(c)
 
-        tag = Signal(8)
-        code = Signal(8)
-        length = Signal(16)
-        position = Signal(16)
-        status = Signal(8)
-        answered = Signal(16)  # bytes in the answer buffer
-        overflow = Signal()
-        obeyed = Signal()  # the answer buffer has the answer to ``last_tag``
-        last_tag = Signal(8)
-        again = Signal()
-
-        quiet = Signal(range(c.timeout + 1))
-        silence = Signal()
-        m.d.comb += silence.eq(quiet == c.timeout)
+        m.d.comb += f.silence.eq(f.quiet == c.timeout)
         with m.If(self.i_rx.valid):
-            m.d.sync += quiet.eq(0)
-        with m.Elif(~silence):
-            m.d.sync += quiet.eq(quiet + 1)
+            m.d.sync += f.quiet.eq(0)
+        with m.Elif(~f.silence):
+            m.d.sync += f.quiet.eq(f.quiet + 1)
 
         byte = self.i_rx.payload
         got = self.i_rx.valid
-        sending = Signal()
-        checked = Signal()
         m.d.comb += [
             self.i_rx.ready.eq(1),
-            crc.data.eq(Mux(sending, self.o_tx.payload, byte)),
-            crc.valid.eq(checked & Mux(sending, self.o_tx.valid & self.o_tx.ready, got)),
-            request.w_addr.eq(position),
+            crc.data.eq(Mux(f.sending, self.o_tx.payload, byte)),
+            crc.valid.eq(f.checked & Mux(f.sending, self.o_tx.valid & self.o_tx.ready, got)),
+            request.w_addr.eq(f.position),
             request.w_data.eq(byte),
-            request.r_addr[0].eq(position),
-            answer.w_addr.eq(answered),
+            request.r_addr[0].eq(f.position),
+            answer.w_addr.eq(f.answered),
             answer.w_data.eq(self.i_answer.payload),
-            answer.r_addr[0].eq(position),
-            again.eq(obeyed & (last_tag == tag) & (code != HELLO)),
-            self.o_command.payload.code.eq(code),
-            self.o_command.payload.length.eq(length),
+            answer.r_addr[0].eq(f.position),
+            f.again.eq(f.obeyed & (f.last_tag == f.tag) & (f.code != HELLO)),
+            self.o_command.payload.code.eq(f.code),
+            self.o_command.payload.length.eq(f.length),
             self.o_payload.payload.eq(request.r_data[0]),
         ]
-
-        def header(state, then, statements):
-            """A byte of the frame's header; silence in its place ends the frame."""
-            with m.State(state):
-                m.d.comb += checked.eq(1)
-                with m.If(got):
-                    m.d.sync += statements
-                    m.next = then
-                give_up()
-
-        def give_up():
-            with m.If(silence & ~got):
-                m.d.sync += status.eq(Status.TIMEOUT)
-                m.next = "FLUSH"
-
         with m.FSM(name="link"):
-            # -- receive
-            with m.State("SYNC_0"):
-                m.d.comb += crc.start.eq(1)
-                m.d.sync += [tag.eq(0), code.eq(0), position.eq(0)]
-                with m.If(got & (byte == SYNC[0])):
-                    m.next = "SYNC_1"
-            with m.State("SYNC_1"):
-                m.d.comb += crc.start.eq(1)
-                with m.If(got & (byte == SYNC[1])):
-                    m.d.sync += quiet.eq(0)
-                    m.next = "TAG"
-                with m.Elif(got & (byte != SYNC[0])):
-                    m.next = "SYNC_0"
-            header("TAG", "CODE", [tag.eq(byte)])
-            header("CODE", "LENGTH_0", [code.eq(byte)])
-            header("LENGTH_0", "LENGTH_1", [length[:8].eq(byte)])
-            with m.State("LENGTH_1"):
-                m.d.comb += checked.eq(1)
-                whole = Signal(16)
-                m.d.comb += whole.eq(Cat(length[:8], byte))
-                with m.If(got):
-                    m.d.sync += length.eq(whole)
-                    with m.If(whole > c.max_payload):
-                        m.d.sync += status.eq(Status.LENGTH)
-                        m.next = "FLUSH"
-                    with m.Elif(whole == 0):
-                        m.next = "CRC_0"
-                    with m.Else():
-                        m.next = "PAYLOAD"
-                give_up()
-            with m.State("PAYLOAD"):
-                m.d.comb += [checked.eq(1), request.w_en.eq(got)]
-                with m.If(got):
-                    m.d.sync += position.eq(position + 1)
-                    with m.If(position + 1 == length):
-                        m.next = "CRC_0"
-                give_up()
-            header("CRC_0", "CRC_1", [])
-            header("CRC_1", "CHECK", [])
-            with m.State("CHECK"):
-                m.d.sync += position.eq(0)
-                with m.If(~crc.match_detected):
-                    m.d.sync += status.eq(Status.CHECKSUM)
-                    m.next = "FLUSH"
-                with m.Elif(again):
-                    m.d.sync += status.eq(Status.OK)
-                    m.next = "SEND"
-                with m.Else():
-                    m.d.sync += [obeyed.eq(0), answered.eq(0), overflow.eq(0)]
-                    m.next = "COMMAND"
-            with m.State("FLUSH"):
-                # Its answer has no payload, and that of the last request is kept.
-                with m.If(silence):
-                    m.next = "SEND"
-
-            # -- obey
-            with m.State("COMMAND"):
-                m.d.comb += self.o_command.valid.eq(1)
-                with m.If(self.o_command.ready):
-                    m.next = "READ"
-            with m.State("READ"):
-                m.d.comb += request.r_en[0].eq(1)
-                self._collect(m, answer, answered, overflow)
-                m.next = "OBEY"
-            with m.State("OBEY"):
-                self._collect(m, answer, answered, overflow)
-                m.d.comb += [self.o_payload.valid.eq(position != length), self.i_done.ready.eq(~self.i_answer.valid)]
-                with m.If(self.o_payload.valid & self.o_payload.ready):
-                    m.d.sync += position.eq(position + 1)
-                    m.next = "READ"
-                with m.If(self.i_done.valid & self.i_done.ready):
-                    m.d.sync += [
-                        status.eq(Mux(overflow, Status.OVERFLOW, self.i_done.payload)),
-                        obeyed.eq(~overflow & (self.i_done.payload == Status.OK)),
-                        last_tag.eq(tag),
-                    ]
-                    m.next = "SEND"
-
-            # -- answer
-            with m.State("SEND"):
-                m.d.comb += crc.start.eq(1)
-                m.d.sync += [position.eq(0), length.eq(Mux(status == Status.OK, answered, 0))]
-                m.next = "HEADER"
-            with m.State("HEADER"):
-                head = (*(Const(b, 8) for b in SYNC), tag, Cat(status[:7], Const(1, 1)), length[:8], length[8:])
-                m.d.comb += [
-                    sending.eq(1),
-                    checked.eq(position >= len(SYNC)),
-                    self.o_tx.valid.eq(1),
-                    self.o_tx.payload.eq(Cat(head).word_select(position[:3], 8)),
-                ]
-                with m.If(self.o_tx.ready):
-                    m.d.sync += position.eq(position + 1)
-                    with m.If(position == len(head) - 1):
-                        m.d.sync += position.eq(0)
-                        m.next = "FETCH"
-            with m.State("FETCH"):
-                m.d.comb += answer.r_en[0].eq(1)
-                m.next = "BODY"
-                with m.If(position == length):
-                    m.next = "TAIL_0"
-            with m.State("BODY"):
-                m.d.comb += [
-                    sending.eq(1),
-                    checked.eq(1),
-                    self.o_tx.valid.eq(1),
-                    self.o_tx.payload.eq(answer.r_data[0]),
-                ]
-                with m.If(self.o_tx.ready):
-                    m.d.sync += position.eq(position + 1)
-                    m.next = "FETCH"
-            for k, then in ((0, "TAIL_1"), (1, "SYNC_0")):
-                with m.State(f"TAIL_{k}"):
-                    m.d.comb += [self.o_tx.valid.eq(1), self.o_tx.payload.eq(crc.crc.word_select(1 - k, 8))]
-                    with m.If(self.o_tx.ready):
-                        m.next = then
+            self._receive(m, f, crc, request)
+            self._obey(m, f, request, answer)
+            self._answer(m, f, crc, answer)
         return m
 
-    def _collect(self, m, answer, answered, overflow):
+    def _receive(self, m, f, crc, request):
+        """Byte for byte to the request buffer, until the frame is right or given up."""
+        byte, got = self.i_rx.payload, self.i_rx.valid
+        with m.State("SYNC_0"):
+            m.d.comb += crc.start.eq(1)
+            m.d.sync += [f.tag.eq(0), f.code.eq(0), f.position.eq(0)]
+            with m.If(got & (byte == SYNC[0])):
+                m.next = "SYNC_1"
+        with m.State("SYNC_1"):
+            m.d.comb += crc.start.eq(1)
+            with m.If(got & (byte == SYNC[1])):
+                m.d.sync += f.quiet.eq(0)
+                m.next = "TAG"
+            with m.Elif(got & (byte != SYNC[0])):
+                m.next = "SYNC_0"
+        self._header(m, f, "TAG", "CODE", [f.tag.eq(byte)])
+        self._header(m, f, "CODE", "LENGTH_0", [f.code.eq(byte)])
+        self._header(m, f, "LENGTH_0", "LENGTH_1", [f.length[:8].eq(byte)])
+        with m.State("LENGTH_1"):
+            m.d.comb += f.checked.eq(1)
+            whole = Signal(16)
+            m.d.comb += whole.eq(Cat(f.length[:8], byte))
+            with m.If(got):
+                m.d.sync += f.length.eq(whole)
+                with m.If(whole > self.config.max_payload):
+                    m.d.sync += f.status.eq(Status.LENGTH)
+                    m.next = "FLUSH"
+                with m.Elif(whole == 0):
+                    m.next = "CRC_0"
+                with m.Else():
+                    m.next = "PAYLOAD"
+            self._give_up(m, f)
+        with m.State("PAYLOAD"):
+            m.d.comb += [f.checked.eq(1), request.w_en.eq(got)]
+            with m.If(got):
+                m.d.sync += f.position.eq(f.position + 1)
+                with m.If(f.position + 1 == f.length):
+                    m.next = "CRC_0"
+            self._give_up(m, f)
+        self._header(m, f, "CRC_0", "CRC_1", [])
+        self._header(m, f, "CRC_1", "CHECK", [])
+        with m.State("CHECK"):
+            m.d.sync += f.position.eq(0)
+            with m.If(~crc.match_detected):
+                m.d.sync += f.status.eq(Status.CHECKSUM)
+                m.next = "FLUSH"
+            with m.Elif(f.again):
+                m.d.sync += f.status.eq(Status.OK)
+                m.next = "SEND"
+            with m.Else():
+                m.d.sync += [f.obeyed.eq(0), f.answered.eq(0), f.overflow.eq(0)]
+                m.next = "COMMAND"
+        with m.State("FLUSH"):
+            # Its answer has no payload, and that of the last request is kept.
+            with m.If(f.silence):
+                m.next = "SEND"
+
+    def _header(self, m, f, state, then, statements):
+        """A byte of the frame's header; silence in its place ends the frame."""
+        with m.State(state):
+            m.d.comb += f.checked.eq(1)
+            with m.If(self.i_rx.valid):
+                m.d.sync += statements
+                m.next = then
+            self._give_up(m, f)
+
+    def _give_up(self, m, f):
+        with m.If(f.silence & ~self.i_rx.valid):
+            m.d.sync += f.status.eq(Status.TIMEOUT)
+            m.next = "FLUSH"
+
+    def _obey(self, m, f, request, answer):
+        """The command, its payload, and its answer to the answer buffer."""
+        with m.State("COMMAND"):
+            m.d.comb += self.o_command.valid.eq(1)
+            with m.If(self.o_command.ready):
+                m.next = "READ"
+        with m.State("READ"):
+            m.d.comb += request.r_en[0].eq(1)
+            self._collect(m, f, answer)
+            m.next = "OBEY"
+        with m.State("OBEY"):
+            self._collect(m, f, answer)
+            m.d.comb += [self.o_payload.valid.eq(f.position != f.length), self.i_done.ready.eq(~self.i_answer.valid)]
+            with m.If(self.o_payload.valid & self.o_payload.ready):
+                m.d.sync += f.position.eq(f.position + 1)
+                m.next = "READ"
+            with m.If(self.i_done.valid & self.i_done.ready):
+                m.d.sync += [
+                    f.status.eq(Mux(f.overflow, Status.OVERFLOW, self.i_done.payload)),
+                    f.obeyed.eq(~f.overflow & (self.i_done.payload == Status.OK)),
+                    f.last_tag.eq(f.tag),
+                ]
+                m.next = "SEND"
+
+    def _answer(self, m, f, crc, answer):
+        """Header, payload and CRC of the answer."""
+        with m.State("SEND"):
+            m.d.comb += crc.start.eq(1)
+            m.d.sync += [f.position.eq(0), f.length.eq(Mux(f.status == Status.OK, f.answered, 0))]
+            m.next = "HEADER"
+        with m.State("HEADER"):
+            head = (*(Const(b, 8) for b in SYNC), f.tag, Cat(f.status[:7], Const(1, 1)), f.length[:8], f.length[8:])
+            m.d.comb += [
+                f.sending.eq(1),
+                f.checked.eq(f.position >= len(SYNC)),
+                self.o_tx.valid.eq(1),
+                self.o_tx.payload.eq(Cat(head).word_select(f.position[:3], 8)),
+            ]
+            with m.If(self.o_tx.ready):
+                m.d.sync += f.position.eq(f.position + 1)
+                with m.If(f.position == len(head) - 1):
+                    m.d.sync += f.position.eq(0)
+                    m.next = "FETCH"
+        with m.State("FETCH"):
+            m.d.comb += answer.r_en[0].eq(1)
+            m.next = "BODY"
+            with m.If(f.position == f.length):
+                m.next = "TAIL_0"
+        with m.State("BODY"):
+            m.d.comb += [
+                f.sending.eq(1),
+                f.checked.eq(1),
+                self.o_tx.valid.eq(1),
+                self.o_tx.payload.eq(answer.r_data[0]),
+            ]
+            with m.If(self.o_tx.ready):
+                m.d.sync += f.position.eq(f.position + 1)
+                m.next = "FETCH"
+        for k, then in ((0, "TAIL_1"), (1, "SYNC_0")):
+            with m.State(f"TAIL_{k}"):
+                m.d.comb += [self.o_tx.valid.eq(1), self.o_tx.payload.eq(crc.crc.word_select(1 - k, 8))]
+                with m.If(self.o_tx.ready):
+                    m.next = then
+
+    def _collect(self, m, f, answer):
         """Take a byte of the answer; in ``READ`` too, so that a command may answer while it takes its payload."""
         m.d.comb += self.i_answer.ready.eq(1)
         with m.If(self.i_answer.valid):
-            with m.If(answered == self.config.max_answer):
-                m.d.sync += overflow.eq(1)
+            with m.If(f.answered == self.config.max_answer):
+                m.d.sync += f.overflow.eq(1)
             with m.Else():
                 m.d.comb += answer.w_en.eq(1)
-                m.d.sync += answered.eq(answered + 1)
+                m.d.sync += f.answered.eq(f.answered + 1)
+
+
+class _Frame:
+    """The frame in work: its header, how far it is, and what the next one has to know of it."""
+
+    def __init__(self, config):
+        self.tag = Signal(8)
+        self.code = Signal(8)
+        self.length = Signal(16)
+        self.position = Signal(16)  # in its payload, or in the header that is sent
+        self.status = Signal(8)
+        self.answered = Signal(16)  # bytes in the answer buffer
+        self.overflow = Signal()
+        self.obeyed = Signal()  # the answer buffer has the answer to ``last_tag``
+        self.last_tag = Signal(8)
+        self.again = Signal()  # it is the request that was obeyed last
+        self.quiet = Signal(range(config.timeout + 1))  # cycles without a byte
+        self.silence = Signal()
+        self.sending = Signal()  # the CRC is that of the answer
+        self.checked = Signal()  # it includes this byte
 
 
 #: Config of each preset; the first is the default.

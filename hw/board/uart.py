@@ -12,6 +12,8 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
+
 #: Bits on the line for a byte: start, data, stop.
 FRAME_BITS = 10
 
@@ -21,8 +23,7 @@ class UartConfig:
     divisor: int = field(default=25, metadata={"doc": "clock cycles a bit, at least 8: clock frequency / baud rate"})
 
     def __post_init__(self):
-        if self.divisor < 8:
-            raise ValueError(f"divisor must be at least 8, not {self.divisor!r}: a bit is sampled three times")
+        checks.at_least(self, 8, "divisor", why="a bit is sampled three times")
 
     @property
     def spread(self):

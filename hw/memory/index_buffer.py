@@ -10,12 +10,14 @@ recovery is one look-up::
 from dataclasses import dataclass, field
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,8 @@ class IndexBufferConfig:
     tag_bits: int = field(default=0, metadata={"doc": "bits that pass beside an entry and are not stored"})
 
     def __post_init__(self):
-        if self.depth < 1:
-            raise ValueError(f"depth must be at least 1, not {self.depth!r}")
-        if self.tag_bits < 0:
-            raise ValueError(f"tag_bits must not be negative, not {self.tag_bits!r}")
+        checks.at_least(self, 1, "depth")
+        checks.at_least(self, 0, "tag_bits")
 
     @property
     def index_bits(self):
@@ -48,7 +48,7 @@ class IndexBufferConfig:
         return data.StructLayout({"root": self.index_bits, "kept": 1, "tag": self.tag_bits})
 
 
-class IndexBuffer(wiring.Component):
+class IndexBuffer(FullyPipelined):
     """A table of ``depth`` entries, written in order from 0, each resolved to its root as it is written.
 
     Size: ``depth * ceil(log2(depth))`` bits; that a token is kept is not stored, its entry is its own index. The paper's
@@ -78,6 +78,8 @@ class IndexBuffer(wiring.Component):
     entries come once in tens of cycles and leave the one port free.
     """
 
+    latency = 1
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -92,14 +94,6 @@ class IndexBuffer(wiring.Component):
                 "r_data": Out(config.index_bits),
             }
         )
-
-    @property
-    def latency(self):
-        return 1
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

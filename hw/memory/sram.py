@@ -7,9 +7,12 @@ ports, a simulator keeps an array. Bank bits of ping-pong buffers are address bi
 from dataclasses import dataclass, field
 
 from amaranth import Module
-from amaranth.lib import memory, wiring
+from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+
+from zoetrope.hw import checks
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,7 @@ class SramConfig:
     read_ports: int = field(default=1, metadata={"doc": "read ports, beside the one write port"})
 
     def __post_init__(self):
-        for name in ("depth", "width", "read_ports"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        checks.at_least(self, 1, "depth", "width", "read_ports")
         if self.granularity and self.width % self.granularity:
             raise ValueError(f"granularity {self.granularity} does not divide width {self.width}")
 
@@ -35,7 +36,7 @@ class SramConfig:
         return max(1, ceil_log2(self.depth))
 
 
-class Sram(wiring.Component):
+class Sram(FullyPipelined):
     """``depth`` words of ``width`` bits, one write port, ``read_ports`` synchronous read ports.
 
     A read that meets a write of the same word in one cycle has no defined result: nothing here relies on one, so that any
@@ -50,6 +51,8 @@ class Sram(wiring.Component):
 
     Latency: 1 cycle. Initiation interval: 1.
     """
+
+    latency = 1
 
     def __init__(self, *, config):
         self.config = config
@@ -70,14 +73,6 @@ class Sram(wiring.Component):
         c = self.config
         lanes = f"_w{c.granularity}" if c.granularity else ""
         return f"sram_{c.depth}x{c.width}{lanes}_{c.read_ports}r"
-
-    @property
-    def latency(self):
-        return 1
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

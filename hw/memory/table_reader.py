@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+
+from zoetrope.hw import checks
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -14,16 +17,14 @@ class TableReaderConfig:
     width: int = field(metadata={"doc": "bits of an entry"})
 
     def __post_init__(self):
-        for name in ("depth", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.at_least(self, 1, "depth", "width")
 
     @property
     def address_bits(self):
         return max(1, ceil_log2(self.depth))
 
 
-class TableReader(wiring.Component):
+class TableReader(FullyPipelined):
     """For each count n that comes in, the entries 0 to n - 1 of a memory, in order, one a cycle.
 
     A count above ``depth`` means ``depth``: nothing outside of the memory is read. Counts follow each other without a gap.
@@ -42,6 +43,8 @@ class TableReader(wiring.Component):
     Backpressure: yes.
     """
 
+    latency = 2
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -54,14 +57,6 @@ class TableReader(wiring.Component):
                 "o": Out(stream.Signature(config.width)),
             }
         )
-
-    @property
-    def latency(self):
-        return 2
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

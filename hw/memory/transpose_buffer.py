@@ -12,12 +12,14 @@ from functools import reduce
 from types import SimpleNamespace
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,9 @@ class TransposeBufferConfig:
     tag_bits: int = field(default=1, metadata={"doc": "bits of a read's tag, which come with its words"})
 
     def __post_init__(self):
-        for name in ("columns", "lanes", "max_operands", "max_outputs", "width", "tag_bits"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.max_rows < 0 or self.max_channels < 0 or bool(self.max_rows) != bool(self.max_channels):
+        checks.at_least(self, 1, "columns", "lanes", "max_operands", "max_outputs", "width", "tag_bits")
+        checks.at_least(self, 0, "max_rows", "max_channels")
+        if bool(self.max_rows) != bool(self.max_channels):
             raise ValueError(
                 f"max_rows and max_channels must both be 0 or both at least 1, not {self.max_rows} and {self.max_channels}"
             )
@@ -109,7 +110,7 @@ class TransposeBufferConfig:
         return data.StructLayout({"values": values, "last": 1, "tag": self.tag_bits})
 
 
-class TransposeBuffer(wiring.Component):
+class TransposeBuffer(FullyPipelined):
     """Two matrices of K x outputs: one loads while the other is read, a word of ``columns`` outputs of one k a cycle.
 
     A matrix arrives in one of two orders, in words of L consecutive elements, each line of it beginning with a new word:
@@ -145,6 +146,8 @@ class TransposeBuffer(wiring.Component):
     travels again for every slice of Q.
     """
 
+    latency = 4
+
     def __init__(self, *, config):
         self.config = config
         super().__init__(
@@ -157,14 +160,6 @@ class TransposeBuffer(wiring.Component):
                 "reading": Out(1),
             }
         )
-
-    @property
-    def latency(self):
-        return 4
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()
@@ -228,21 +223,27 @@ class TransposeBuffer(wiring.Component):
             with m.If(end):
                 m.d.sync += [active.eq(0), half.eq(~half)]
 
-        # s1: the word, and what is written where.
+        walk = SimpleNamespace(load=load, spans=spans, base=base, address=address, bank=bank, half=half)
+        walk.take, walk.line_end, walk.end, walk.straight = take, line_end, end, straight
+        self._store(m, banks, walk, loaded, loaded_half)
+
+    def _store(self, m, banks, walk, loaded, loaded_half):
+        """s1: the word, and what is written where; and the place of the next word."""
+        c = self.config
         s1_data = Signal(c.i_layout, reset_less=True)
         s1_write = Signal()
         s1_end = Signal()
         s1_half = Signal()
-        s1_address = Signal.like(address, reset_less=True)
-        s1_bank = Signal.like(bank, reset_less=True)
+        s1_address = Signal.like(walk.address, reset_less=True)
+        s1_bank = Signal.like(walk.bank, reset_less=True)
         s1_straight = Signal(reset_less=True)
-        m.d.sync += [s1_write.eq(take), s1_end.eq(take & end)]
-        with m.If(take):
+        m.d.sync += [s1_write.eq(walk.take), s1_end.eq(walk.take & walk.end)]
+        with m.If(walk.take):
             m.d.sync += [
                 s1_data.eq(self.i.payload),
-                s1_half.eq(half),
-                s1_address.eq(address),
-                s1_bank.eq(bank),
+                s1_half.eq(walk.half),
+                s1_address.eq(walk.address),
+                s1_bank.eq(walk.bank),
             ]
         m.d.comb += [loaded.eq(s1_end), loaded_half.eq(s1_half)]
         address_bits = c.sram.address_bits - 1
@@ -254,26 +255,24 @@ class TransposeBuffer(wiring.Component):
             ]
 
         wrap = Signal()
-        m.d.comb += wrap.eq(bank == c.banks - 1)
-        with m.If(take & ~straight):
-            m.d.sync += address.eq(address + spans)
-            with m.If(line_end):
+        m.d.comb += wrap.eq(walk.bank == c.banks - 1)
+        with m.If(walk.take & ~walk.straight):
+            m.d.sync += walk.address.eq(walk.address + walk.spans)
+            with m.If(walk.line_end):
                 m.d.sync += [
-                    bank.eq(Mux(wrap, 0, bank + 1)),
-                    base.eq(base + wrap),
-                    address.eq(base + wrap),
+                    walk.bank.eq(Mux(wrap, 0, walk.bank + 1)),
+                    walk.base.eq(walk.base + wrap),
+                    walk.address.eq(walk.base + wrap),
                 ]
         if c.straight:
-            m.d.comb += straight.eq(load.straight)
-            walk = SimpleNamespace(load=load, spans=spans, base=base, address=address, bank=bank)
-            walk.take, walk.line_end = take & straight, line_end
-            with m.If(take):
-                m.d.sync += s1_straight.eq(straight)
+            m.d.comb += walk.straight.eq(walk.load.straight)
+            with m.If(walk.take):
+                m.d.sync += s1_straight.eq(walk.straight)
             s1 = SimpleNamespace(data=s1_data, address=s1_address, bank=s1_bank, half=s1_half)
             s1.write = s1_write & s1_straight
-            self._scatter(m, banks, walk, s1)
+            self._scatter(m, banks, walk, walk.take & walk.straight, s1)
 
-    def _scatter(self, m, banks, walk, s1):
+    def _scatter(self, m, banks, walk, take, s1):
         """A word along the outputs: its elements that are kept go to the banks from ``bank`` on, at lane k modulo L."""
         c = self.config
         length = -(-c.max_channels // c.lanes) * c.lanes
@@ -292,7 +291,7 @@ class TransposeBuffer(wiring.Component):
             s1_kept = Signal(name=f"s1_kept_{k}", reset_less=True)
             after = Signal(range(c.banks + c.lanes + 1), name=f"ahead_{k + 1}")
             m.d.comb += [target.eq(Mux(ahead >= c.banks, ahead - c.banks, ahead)), after.eq(ahead + mask[k])]
-            with m.If(walk.take):
+            with m.If(take):
                 m.d.sync += [s1_target.eq(target), s1_kept.eq(mask[k])]
             targets.append((s1_kept, s1_target))
             ahead = after
@@ -300,7 +299,7 @@ class TransposeBuffer(wiring.Component):
         m.d.comb += past.eq(ahead >= c.banks)
         last_lane = Signal()
         m.d.comb += last_lane.eq(lane == c.lanes - 1)
-        with m.If(walk.take):
+        with m.If(take):
             m.d.sync += [
                 s1_lane.eq(lane),
                 mask.eq(mask >> c.lanes),

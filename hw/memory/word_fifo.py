@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class WordFifoConfig:
     width: int = field(metadata={"doc": "bits a word"})
 
 
-class WordFifo(wiring.Component):
+class WordFifo(FullyPipelined):
     """A queue of ``depth`` words in one memory, and one more in the memory's output register.
 
     ``amaranth.lib.fifo`` has its memory inside, where no flow could put a macro in its place; for queues of a few narrow
@@ -31,17 +32,11 @@ class WordFifo(wiring.Component):
     Latency: 2 cycles from ``w_en``. Initiation interval: 1. Backpressure: none, see ``w_en``.
     """
 
+    latency = 2
+
     def __init__(self, *, config):
         self.config = config
         super().__init__({"w_en": In(1), "w_data": In(config.width), "o": Out(stream.Signature(config.width))})
-
-    @property
-    def latency(self):
-        return 2
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

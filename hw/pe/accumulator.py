@@ -7,20 +7,15 @@ too small for the depth, the controller leaves slots empty.
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32, Float
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed
-
-
-def check_at_least_one(config, *names):
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, not {getattr(config, name)!r}")
+from zoetrope.hw.stream import FullyPipelined, delayed
 
 
 def accumulator_members(config):
@@ -46,7 +41,7 @@ class AccumulatorConfig:
     add_stages: int = field(default=3, metadata={"doc": "register stages of the adder, 0 to 6"})
 
     def __post_init__(self):
-        check_at_least_one(self, "lanes", "words")
+        checks.at_least(self, 1, "lanes", "words")
         _ = self.add
 
     #: A sum is an FP32 number.
@@ -62,7 +57,7 @@ class AccumulatorConfig:
         return self.add_stages + 2
 
 
-class Accumulator(wiring.Component):
+class Accumulator(FullyPipelined):
     """``sum[d] = (0 if first else sum[d]) + product``, rounded to FP32 each time, for ``lanes`` outputs at once.
 
     Members
@@ -87,10 +82,6 @@ class Accumulator(wiring.Component):
     @property
     def latency(self):
         return 1 + self.config.add_stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

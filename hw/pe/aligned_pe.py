@@ -8,10 +8,12 @@
 """
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, shift_right_sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
@@ -48,10 +50,8 @@ class AlignedPEConfig(OuterProductConfig):
     def __post_init__(self):
         if self.digits:
             check_digits(self.digits)
-        if self.bits not in range(12, 42):
-            raise ValueError(f"bits must be 12 to 41, not {self.bits!r}")
-        if self.accumulator != "fixed":
-            raise ValueError(f"accumulator must be fixed: aligned operands have integer sums, not {self.accumulator!r}")
+        checks.between(self, 12, 41, "bits")
+        checks.one_of(self, ("fixed",), "accumulator", why="aligned operands have integer sums")
         super().__post_init__()
 
     #: The scale of a row's sums is its largest exponent.
@@ -98,14 +98,56 @@ class AlignedRowOperands(RowOperands):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        address_bits = max(1, (c.max_operands - 1).bit_length())
-        sram = Sram(config=SramConfig(depth=2 << address_bits, width=FP16.width * c.rows))
+        sram = Sram(config=SramConfig(depth=2 << self._address_bits, width=FP16.width * c.rows))
         m.submodules.buffer = emit_once(sram)
-
-        # Load side: a bank is full with the last operand of its tile, or when no more fit.
+        # Of each bank: the last address, whether that operand ends its tile, and E of each row.
+        about = data.StructLayout(
+            {"end": self._address_bits, "final": 1, "largest": data.ArrayLayout(FP16.exponent_bits, c.rows)}
+        )
         full = Signal(2)
+        filled = Signal(data.ArrayLayout(about, 2), reset_less=True)
+        address = self._load(m, sram, full, filled)
+        a = self._read(m, sram, about, full, filled)
+
+        # b: aligned.  c: its odd multiples, where the lanes want them.
+        codes = data.View(data.ArrayLayout(FP16.layout, c.rows), sram.r_data[0])
+        rows = [self._align(m, r, codes[r], a.about.largest[r]) for r in range(c.rows)]
+        shown = register(m, self._held(c.bits - 1), Cat(*rows, a.last), a.valid, a.ready, "b")
+        pending = a.valid | full.any() | address.any()
+        if c.digits:
+            b, pending = shown, pending | shown.valid
+            rows = []
+            for r, row in enumerate(b.payload.rows):
+                rows += [odd_multiples(m, row.multiplicand, c.digits, f"r{r}"), row.scale, row.operand]
+            shown = register(m, self._held(c.multiplicand), Cat(*rows, b.payload.last), b.valid, b.ready, "c")
+        m.d.comb += [
+            shown.ready.eq(self.release),
+            self.loaded.eq(shown.valid),
+            self.last.eq(shown.payload.last),
+            self.pending.eq(pending),
+        ]
+        for r in range(c.rows):
+            s1_operand = Signal(OPERAND, name=f"s1_operand_{r}", reset_less=True)
+            with m.If(self.en):
+                m.d.sync += s1_operand.eq(shown.payload.rows[r].operand)
+            row = shown.payload.rows[r]
+            m.d.comb += [
+                self.row[r].multiplicand.eq(row.multiplicand),
+                self.row[r].scale.eq(row.scale),
+                self.row[r].operand.eq(s1_operand),
+            ]
+        return m
+
+    @property
+    def _address_bits(self):
+        """Of an operand in its bank."""
+        return max(1, (self.config.max_operands - 1).bit_length())
+
+    def _load(self, m, sram, full, filled):
+        """A bank is full with the last operand of its tile, or when no more fit. Returns the address of the next operand."""
+        c = self.config
         bank = Signal()
-        address = Signal(address_bits)
+        address = Signal(self._address_bits)
         taken = Signal()
         closing = Signal()
         final = Signal()
@@ -120,11 +162,6 @@ class AlignedRowOperands(RowOperands):
         ]
         with m.If(taken):
             m.d.sync += address.eq(Mux(closing, 0, address + 1))
-        # Of each bank: the last address, whether that operand ends its tile, and E of each row.
-        about = data.StructLayout(
-            {"end": address_bits, "final": 1, "largest": data.ArrayLayout(FP16.exponent_bits, c.rows)}
-        )
-        filled = Signal(data.ArrayLayout(about, 2), reset_less=True)
         largest = [self._largest(m, r, taken, address == 0) for r in range(c.rows)]
         with m.If(closing):
             m.d.sync += [
@@ -132,10 +169,12 @@ class AlignedRowOperands(RowOperands):
                 full.bit_select(bank, 1).eq(1),
                 filled[bank].eq(Cat(address, final, *largest)),
             ]
+        return address
 
-        # Read side. a: an operand in the memory's output register.
+    def _read(self, m, sram, about, full, filled):
+        """a: an operand in the memory's output register, as a namespace; ``ready`` is for the next stage to drive."""
         read_bank = Signal()
-        read_address = Signal(address_bits)
+        read_address = Signal(self._address_bits)
         a_valid = Signal()
         a_ready = Signal()
         a_about = Signal(about, reset_less=True)
@@ -160,35 +199,7 @@ class AlignedRowOperands(RowOperands):
             ]
         with m.If(ending):
             m.d.sync += [read_bank.eq(~read_bank), full.bit_select(read_bank, 1).eq(0)]
-
-        # b: aligned.  c: its odd multiples, where the lanes want them.
-        codes = data.View(data.ArrayLayout(FP16.layout, c.rows), sram.r_data[0])
-        rows = [self._align(m, r, codes[r], a_about.largest[r]) for r in range(c.rows)]
-        shown = register(m, self._held(c.bits - 1), Cat(*rows, a_last), a_valid, a_ready, "b")
-        pending = a_valid | full.any() | address.any()
-        if c.digits:
-            b, pending = shown, pending | shown.valid
-            rows = []
-            for r, row in enumerate(b.payload.rows):
-                rows += [odd_multiples(m, row.multiplicand, c.digits, f"r{r}"), row.scale, row.operand]
-            shown = register(m, self._held(c.multiplicand), Cat(*rows, b.payload.last), b.valid, b.ready, "c")
-        m.d.comb += [
-            shown.ready.eq(self.release),
-            self.loaded.eq(shown.valid),
-            self.last.eq(shown.payload.last),
-            self.pending.eq(pending),
-        ]
-        for r in range(c.rows):
-            s1_operand = Signal(OPERAND, name=f"s1_operand_{r}", reset_less=True)
-            with m.If(self.en):
-                m.d.sync += s1_operand.eq(shown.payload.rows[r].operand)
-            row = shown.payload.rows[r]
-            m.d.comb += [
-                self.row[r].multiplicand.eq(row.multiplicand),
-                self.row[r].scale.eq(row.scale),
-                self.row[r].operand.eq(s1_operand),
-            ]
-        return m
+        return SimpleNamespace(valid=a_valid, ready=a_ready, about=a_about, last=a_last)
 
     def _held(self, multiplicand):
         c = self.config
@@ -275,44 +286,13 @@ class AlignedPE(OuterProduct):
     config : AlignedPEConfig
 
     Stalls of one tile of K operands: ``K + 3`` before the first word (``K + 2`` with plain multipliers), then
-    ``(K - 1) * (max(D, A) - D)``. Further tiles load meanwhile, an operand a cycle: ``schedule`` gives them operand by
-    operand, and there are none where tiles are of one length.
+    ``(K - 1) * (max(D, A) - D)``. Further tiles load meanwhile, an operand a cycle: there are no more where tiles are of one
+    length.
     Golden: ``golden.pe.aligned_pe.aligned_pe``.
     """
 
     row_operands = AlignedRowOperands
     cell = AlignedCell
-
-    def schedule(self, operands, last):
-        starts = self._starts(last)
-        return [start - starts[0] for start in starts]
-
-    def first_stalls(self, operands, last):
-        return self._starts(last)[0] - 1
-
-    def _starts(self, last):
-        """The cycle, counted from the first operand's transfer, in which each operand meets its first word."""
-        c = self.config
-        slots = max(c.words, c.turnaround)
-        banks, bank = [], []
-        for k, final in enumerate(last):
-            bank.append(k)
-            if final or len(bank) == c.max_operands:
-                banks.append(bank)
-                bank = []
-        starts, loaded, freed = [], -1, [-1, -1]  # the cycles of the last load, and of the last read of each bank
-        moves = [-1, -1] if c.digits else [-1]  # into the registers behind the memory's
-        for members in banks:
-            # An operand a cycle, when the bank has been read; then one by one through the registers.
-            loaded = max(loaded, freed[-2]) + len(members)
-            for _ in members:
-                move = read = max(moves[0], loaded + 1)
-                released = starts[-1] + c.words - 1 if starts else 0
-                for stage, free in enumerate([*moves[1:], released]):
-                    move = moves[stage] = max(move + 1, free)
-                starts.append(max(move + 1, starts[-1] + slots if starts else 0))
-            freed.append(read)
-        return starts
 
 
 #: Config of each preset; the first is the default.
@@ -320,4 +300,9 @@ PRESETS = {
     "default": AlignedPEConfig(),
     "small": AlignedPEConfig(bits=12, max_operands=5, product_stages=2, digits=()),
     "wide": AlignedPEConfig(bits=41, add_stages=2),
+}
+
+#: The ways to multiply that `zoetrope lanes` sets side by side, by their printed names.
+WAYS = {
+    "aligned integer": AlignedPEConfig(),
 }

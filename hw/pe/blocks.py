@@ -9,6 +9,7 @@ BLOCKS = (
         Source("SIMPICKER", "IV-B"),
         "a + b, a - b, a * b, a * scalar, max and magnitude of FP16 vectors",
         netlist=True,
+        beside="simpicker.ewus",
     ),
     Block(
         "local_table",
@@ -37,6 +38,8 @@ BLOCKS = (
         Source("SIMPICKER", "IV-B", "Fig. 5"),
         "FP16 x INT8 by one look-up and one exponent add",
         netlist=True,
+        beside="simpicker.lut_pes",
+        counted=False,
     ),
     Block(
         "lut_pe",
@@ -44,6 +47,7 @@ BLOCKS = (
         Source("SIMPICKER", "IV-B", "Fig. 5"),
         "outer products on LUT multipliers, FP32 sums; arrays of rows x columns",
         netlist=True,
+        beside="simpicker.lut_pes",
     ),
     Block(
         "fp16_pe",
@@ -51,6 +55,7 @@ BLOCKS = (
         Source("SIMPICKER", "IV-B"),
         "outer products of FP16 and FP16, exact products, FP32 sums; arrays of rows x columns",
         netlist=True,
+        beside="simpicker.fp16_pes",
     ),
     Block(
         "plain_pe",
@@ -59,6 +64,8 @@ BLOCKS = (
         "the same on 11 x 7 multipliers",
         golden="pe.lut_pe.lut_pe",
         netlist=True,
+        beside="simpicker.lut_pes",
+        counted=False,
     ),
     Block(
         "aligned_pe",

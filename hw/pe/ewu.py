@@ -16,15 +16,16 @@ a stage and a lane.
 from dataclasses import dataclass, field
 
 from amaranth import Const, Module, Mux, Signal
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
 from zoetrope.hw.arith.float_compare import FloatCompare, FloatCompareConfig
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16
-from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, delayed
+from zoetrope.hw.stream import FullyPipelined, Operator, Pipeline, StreamOperator, delayed
 
 #: Register stages of adder and multiplier at most; one more separates the choice of their operands.
 OPERATOR_STAGES = 6
@@ -47,10 +48,8 @@ class EwuConfig:
     stages: int = field(default=3, metadata={"doc": "register stages, 0 to 7"})
 
     def __post_init__(self):
-        if self.lanes < 1:
-            raise ValueError(f"lanes must be at least 1, not {self.lanes!r}")
-        if self.stages not in range(OPERATOR_STAGES + 2):
-            raise ValueError(f"stages must be 0 to {OPERATOR_STAGES + 1}, not {self.stages!r}")
+        checks.at_least(self, 1, "lanes")
+        checks.between(self, 0, OPERATOR_STAGES + 1, "stages")
 
     @property
     def operator_stages(self):
@@ -65,7 +64,7 @@ class EwuConfig:
         return data.StructLayout({"op": EwuOp, "a": self.o_layout, "b": self.o_layout, "scalar": FP16.layout})
 
 
-class EwuLane(wiring.Component):
+class EwuLane(FullyPipelined):
     """One element: an adder and a multiplier, and what stands before and behind them.
 
     Members
@@ -95,10 +94,6 @@ class EwuLane(wiring.Component):
     @property
     def latency(self):
         return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -8,15 +8,16 @@
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32, leading_zeros
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.pe.accumulator import accumulator_members, check_at_least_one
+from zoetrope.hw.pe.accumulator import accumulator_members
 from zoetrope.hw.pe.product import Scaled
-from zoetrope.hw.stream import Operator, Pipeline, StreamOperator, delayed
+from zoetrope.hw.stream import FullyPipelined, Operator, Pipeline, StreamOperator, delayed
 
 #: Which cut points are registered, by number of stages. The first is outside the loop of the running sum.
 CUTS = ((), ("align",), ("align", "result"))
@@ -31,9 +32,8 @@ class FixedAccumulatorConfig:
     max_operands: int = field(default=65536, metadata={"doc": "largest K of a sum"})
 
     def __post_init__(self):
-        check_at_least_one(self, "lanes", "words", "max_operands")
-        if self.add_stages not in range(len(CUTS)):
-            raise ValueError(f"add_stages must be 0 to {len(CUTS) - 1} with fixed-point sums, not {self.add_stages!r}")
+        checks.at_least(self, 1, "lanes", "words", "max_operands")
+        checks.between(self, 0, len(CUTS) - 1, "add_stages", why="sums are in fixed point")
 
     @property
     def value_bits(self):
@@ -51,7 +51,7 @@ class FixedAccumulatorConfig:
         return 2 + ("result" in CUTS[self.add_stages])
 
 
-class FixedAccumulator(wiring.Component):
+class FixedAccumulator(FullyPipelined):
     """``sum[d] = (0 if first else sum[d]) + product``, exactly, for ``lanes`` outputs at once.
 
     A product is an integer and a shift, not normalised: a shifter and an integer adder replace the aligner, the
@@ -73,10 +73,6 @@ class FixedAccumulator(wiring.Component):
     @property
     def latency(self):
         return 1 + self.config.add_stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -100,3 +100,8 @@ PRESETS = {
     "array": FP16PEConfig(rows=2, columns=2, lanes=4, words=8),
     "paper": FP16PEConfig(rows=8, columns=8, words=32),
 }
+
+#: The ways to multiply that `zoetrope lanes` sets side by side, by their printed names.
+WAYS = {
+    "FP16 multiplier": FP16PEConfig(),
+}

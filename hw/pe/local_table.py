@@ -9,17 +9,19 @@
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.pe.product_table import find_reading
+from zoetrope.hw.stream import FullyPipelined
 
 
-def check_copy_width(reading, copy_width):
-    if copy_width < 1 or copy_width & (copy_width - 1) or copy_width > reading.entries:
-        raise ValueError(f"copy_width must be a power of two from 1 to {reading.entries}, not {copy_width!r}")
+def check_copy_width(config):
+    """Whether ``config``'s ``copy_width`` divides a slice of its ``reading``."""
+    checks.power_of_two(config, "copy_width", most=find_reading(config.reading).entries)
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,8 @@ class LocalTableConfig:
     read_ports: int = field(default=1, metadata={"doc": "multipliers that read it"})
 
     def __post_init__(self):
-        check_copy_width(find_reading(self.reading), self.copy_width)
-        if self.read_ports < 1:
-            raise ValueError(f"read_ports must be at least 1, not {self.read_ports!r}")
+        check_copy_width(self)
+        checks.at_least(self, 1, "read_ports")
 
     @property
     def beats(self):
@@ -39,7 +40,7 @@ class LocalTableConfig:
         return find_reading(self.reading).entries // self.copy_width
 
 
-class LocalTable(wiring.Component):
+class LocalTable(FullyPipelined):
     """Two slices of the product table: ``entry = table[bank][index]`` one cycle after ``en``.
 
     The memory is ``copy_width`` entries wide and the entry is picked behind it: W = 64 is a register file with a 64:1
@@ -61,6 +62,8 @@ class LocalTable(wiring.Component):
     Golden: ``golden.pe.lut_multiplier.product_table``.
     """
 
+    latency = 1
+
     def __init__(self, *, config):
         self.config = config
         reading = self._reading = find_reading(config.reading)
@@ -77,14 +80,6 @@ class LocalTable(wiring.Component):
                 "entry": Out(reading.entry_bits).array(ports),
             }
         )
-
-    @property
-    def latency(self):
-        return 1
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -9,13 +9,14 @@
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.pe.local_table import check_copy_width
 from zoetrope.hw.pe.product_table import FRACTIONS, ProductGenerator, ProductGeneratorConfig, find_reading
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class LutBufferConfig:
     copy_width: int = field(default=8, metadata={"doc": "W, entries read a cycle; a power of two"})
 
     def __post_init__(self):
-        check_copy_width(find_reading(self.reading), self.copy_width)
+        check_copy_width(self)
 
     @property
     def beats(self):
@@ -32,7 +33,7 @@ class LutBufferConfig:
         return find_reading(self.reading).entries // self.copy_width
 
 
-class LutBuffer(wiring.Component):
+class LutBuffer(FullyPipelined):
     """Returns, for each fraction that comes in, the C = entries / W rows of its slice, in order, one a cycle.
 
     Filled after reset by ``ProductGenerator`` (65,536 cycles for ``odd16``, 131,072 for ``byte128``); no request is taken
@@ -52,6 +53,8 @@ class LutBuffer(wiring.Component):
     Golden: ``golden.pe.lut_multiplier.product_table``.
     """
 
+    latency = 2
+
     def __init__(self, *, config):
         self.config = config
         reading = self._reading = find_reading(config.reading)
@@ -62,14 +65,6 @@ class LutBuffer(wiring.Component):
                 "filled": Out(1),
             }
         )
-
-    @property
-    def latency(self):
-        return 2
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -13,13 +13,14 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP17, INT8, Float, leading_zeros
 from zoetrope.hw.pe.local_table import LocalTable, LocalTableConfig
 from zoetrope.hw.pe.operand import OPERAND
 from zoetrope.hw.pe.product import SCALED_BYTE128, SCALED_ROUNDED, Scaled, pack_product
 from zoetrope.hw.pe.product_table import find_reading
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import FullyPipelined, delayed
 
 
 def product_forms(reading):
@@ -40,8 +41,7 @@ class LutProductConfig:
                 f"product must be {' or '.join(form.name for form in product_forms(self.reading))} with reading "
                 f"{self.reading}, not {self.product.name}"
             )
-        if self.stages not in (1, 2):
-            raise ValueError(f"stages must be 1 or 2, not {self.stages!r}")
+        checks.between(self, 1, 2, "stages")
 
 
 class LutProduct(wiring.Component):
@@ -149,7 +149,7 @@ class LutMultiplierConfig:
         return LutProductConfig(reading=self.reading, stages=self.stages, product=self.product)
 
 
-class LutMultiplier(wiring.Component):
+class LutMultiplier(FullyPipelined):
     """A LUT multiplier with its own local table: multiplies by one operand while the slice of the next is copied in.
 
     For finite x the product is ``x * w`` rounded once to 11 significant bits (``odd16``), which is IEEE's
@@ -195,10 +195,6 @@ class LutMultiplier(wiring.Component):
     @property
     def latency(self):
         return self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

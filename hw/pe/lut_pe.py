@@ -17,6 +17,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.pe.local_table import LocalTable, LocalTableConfig
 from zoetrope.hw.pe.lut_buffer import LutBuffer, LutBufferConfig
@@ -54,10 +55,8 @@ class LutPEConfig(OuterProductConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.tables not in TABLES:
-            raise ValueError(f"tables must be one of {', '.join(TABLES)}, not {self.tables!r}")
-        if self.slices not in SLICES:
-            raise ValueError(f"slices must be one of {', '.join(SLICES)}, not {self.slices!r}")
+        checks.one_of(self, TABLES, "tables")
+        checks.one_of(self, SLICES, "slices")
         _ = self.source
 
     @property
@@ -273,8 +272,8 @@ class LutPE(OuterProduct):
     ``lanes * 64 / W`` weights; otherwise the PEs stall C - D cycles, and ``stalls`` counts them.
 
     Stalls of K operands back to back, one row: ``C + L - 1 + (K - 1) * (max(D, A, C) - D)``, with A the accumulator's
-    turnaround and L the latency of what slices come from (LUT buffer 2, generator 4). With more rows, ``schedule`` gives
-    them operand by operand, and there are none after the first when every C and A is at most D.
+    turnaround and L the latency of what slices come from (LUT buffer 2, generator 4). With more rows there are
+    none after the first when every C and A is at most D.
 
     Parameters
     ----------
@@ -298,10 +297,6 @@ class LutPE(OuterProduct):
     def startup(self):
         return self.config.source_latency - (1 if self.config.rows == 1 else 0)
 
-    def preparation(self, operands):
-        beats = self.config.source.beats
-        return [beats * len({_fraction(x) for x in row}) for row in operands]
-
     def operands(self, m):
         operands = super().operands(m)
         component, _ = SLICES[self.config.slices]
@@ -310,14 +305,6 @@ class LutPE(OuterProduct):
         connect(m, source.o, operands.i_slice)
         m.d.comb += self.filled.eq(source.filled)
         return operands
-
-
-def _fraction(x):
-    """The row of the product table that the FP16 code ``x`` asks for."""
-    fraction = int(x) & 1023
-    if (int(x) >> 10) & 31:
-        return fraction
-    return (fraction << (11 - fraction.bit_length())) & 1023
 
 
 #: Config of each preset; the first is the default.
@@ -332,4 +319,12 @@ PRESETS = {
     "fixed": LutPEConfig(slices="generator", accumulator="fixed"),
     "array": LutPEConfig(rows=3, columns=2, lanes=4, words=16, copy_width=32),
     "paper": LutPEConfig(rows=16, columns=8, words=32, copy_width=32),
+}
+
+#: The ways to multiply that `zoetrope lanes` sets side by side, by their printed names.
+WAYS = {
+    "buffered LUT (the paper's)": LutPEConfig(),
+    "buffered LUT, W = 1": LutPEConfig(copy_width=1, words=64),
+    "buffered LUT, byte128": LutPEConfig(reading="byte128", copy_width=16),
+    "generated LUT": LutPEConfig(slices="generator"),
 }

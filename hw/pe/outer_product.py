@@ -12,17 +12,17 @@ products (``OuterProductCell``). A single PE is the array of one row and one col
 config: FP32 in the order of k, or exact in fixed point.
 """
 
-import itertools
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP17, FP32, INT8
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig, check_at_least_one
+from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig
 from zoetrope.hw.pe.fixed_accumulator import (
     FixedAccumulator,
     FixedAccumulatorConfig,
@@ -30,7 +30,7 @@ from zoetrope.hw.pe.fixed_accumulator import (
     FixedToFloatStream,
 )
 from zoetrope.hw.pe.product import SCALED_ROUNDED
-from zoetrope.hw.stream import connect, delayed
+from zoetrope.hw.stream import FullyPipelined, connect, delayed
 
 #: The kinds of sums, with the component of each and its register stages where none are given.
 ACCUMULATORS = {"fp32": (Accumulator, 3), "fixed": (FixedAccumulator, 1)}
@@ -54,11 +54,9 @@ class OuterProductConfig:
     max_operands: int = field(default=65536, metadata={"doc": "largest K of a fixed-point sum, which sets its width"})
 
     def __post_init__(self):
-        check_at_least_one(self, "rows", "columns")
-        if self.product_stages not in range(1, self.product_stages_max + 1):
-            raise ValueError(f"product_stages must be 1 to {self.product_stages_max}, not {self.product_stages!r}")
-        if self.accumulator not in ACCUMULATORS:
-            raise ValueError(f"accumulator must be one of {', '.join(ACCUMULATORS)}, not {self.accumulator!r}")
+        checks.at_least(self, 1, "rows", "columns")
+        checks.between(self, 1, self.product_stages_max, "product_stages")
+        checks.one_of(self, ACCUMULATORS, "accumulator")
         if self.add_stages is None:
             object.__setattr__(self, "add_stages", ACCUMULATORS[self.accumulator][1])
         _ = self.sums
@@ -225,7 +223,7 @@ class OuterProductCell(wiring.Component):
         return m
 
 
-class OuterProduct(wiring.Component):
+class OuterProduct(FullyPipelined):
     """``o[r][d * outputs + j] = sum over k of x[k][r] * w[k][d * outputs + j]``, FP32.
 
     ``outputs`` is columns x lanes, and j counts lanes within columns. With ``accumulator="fp32"`` sums are rounded at every
@@ -249,7 +247,8 @@ class OuterProduct(wiring.Component):
     Latency: ``product_stages + add_stages`` cycles from a word of the last operand to its sums, and 3 more where they are
     converted (``fixed``); with more than one PE, two more from the last word of the last operand to the first sums.
     Initiation interval: 1 cycle a word of ``i_w``; ``max(D, A, C)`` an operand, where A is the accumulator's turnaround
-    and C the preparation of an operand (``preparation``). Where that exceeds D, the difference is lost in stalls.
+    and C the cycles that an operand is prepared, 0 but with a LUT. Where that exceeds D, the difference is lost in stalls:
+    ``sim.model.pe.schedule_of`` gives them operand by operand.
     Backpressure: yes. With one PE ``i_w.ready`` depends on ``o.ready`` within a cycle. With more, complete sums go to a
     result memory of D words a row, and compute goes on while it is read: nothing is lost when K > rows.
     """
@@ -277,42 +276,8 @@ class OuterProduct(wiring.Component):
         c = self.config
         return c.product_stages + c.add_stages + (2 if c.pes > 1 else 0) + (c.convert.stages if c.fixed else 0)
 
-    @property
-    def initiation_interval(self):
-        return 1
-
-    def preparation(self, operands):
-        """C of each operand: cycles that its preparation takes, from ``operands`` codes (K, rows). Here none."""
-        return [0] * len(operands)
-
     #: Stalls of the first operand besides its preparation.
     startup = 0
-
-    def schedule(self, operands, last):
-        """The cycle, counted from the first word, in which each operand of ``operands`` (K, rows) meets its first word.
-
-        ``last`` (K) marks the ends of tiles. For operands and words that always wait and results that are always taken:
-        an operand starts when the one before it is done and its sums are free, and when it is prepared, which begins when
-        the one before has been prepared and the one before that was released.
-        """
-        c = self.config
-        slots = max(c.words, c.turnaround)
-        starts, prepared = [], 0
-        for k, cycles in enumerate(self.preparation(operands)):
-            released = starts[k - 2] + c.words if k > 1 else prepared
-            prepared = max(prepared, released) + cycles if k else 0
-            starts.append(max(starts[-1] + slots, prepared) if k else 0)
-        return starts
-
-    def first_stalls(self, operands, last):
-        """Stalls before the first word."""
-        return self.preparation(operands)[0] + self.startup
-
-    def expected_stalls(self, operands, last):
-        """What ``stalls`` counts for ``operands`` (K, rows) in tiles that end at ``last`` (K), nothing outside stalling."""
-        starts = self.schedule(operands, last)
-        waits = sum(b - a - self.config.words for a, b in itertools.pairwise(starts))
-        return self.first_stalls(operands, last) + waits
 
     def operands(self, m):
         """Build the ``RowOperands`` and return it; a subclass may build more around it."""

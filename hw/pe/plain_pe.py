@@ -55,3 +55,10 @@ PRESETS = {
     "exact": PlainPEConfig(exact=True),
     "fixed": PlainPEConfig(exact=True, accumulator="fixed"),
 }
+
+#: The ways to multiply that `zoetrope lanes` sets side by side, by their printed names.
+WAYS = {
+    "11 x 7 multiplier": PlainPEConfig(),
+    "11 x 7 multiplier, exact": PlainPEConfig(exact=True),
+    "11 x 7 multiplier, exact, fixed sums": PlainPEConfig(exact=True, accumulator="fixed"),
+}

@@ -10,11 +10,12 @@ import itertools
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.pe.local_table import check_copy_width
 from zoetrope.hw.pe.product_table import find_reading, round_significand, round_to_integer
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class SliceGeneratorConfig:
     copy_width: int = field(default=8, metadata={"doc": "W, entries made a cycle; a power of two"})
 
     def __post_init__(self):
-        check_copy_width(find_reading(self.reading), self.copy_width)
+        check_copy_width(self)
 
     @property
     def beats(self):
@@ -31,7 +32,7 @@ class SliceGeneratorConfig:
         return find_reading(self.reading).entries // self.copy_width
 
 
-class SliceGenerator(wiring.Component):
+class SliceGenerator(FullyPipelined):
     """Returns, for each fraction that comes in, the C = entries / W rows of its slice, in order, one a cycle.
 
     The same entries on the same streams as ``hw.pe.lut_buffer.LutBuffer``, at once after reset. Entry bW + k of a
@@ -56,7 +57,6 @@ class SliceGenerator(wiring.Component):
     """
 
     latency = 4
-    initiation_interval = 1
 
     def __init__(self, *, config):
         self.config = config

@@ -137,3 +137,10 @@ PRESETS = {
     "fixed": SplitPEConfig(exact=True, accumulator="fixed"),
     "two": SplitPEConfig(digits=(4, 3)),
 }
+
+#: The ways to multiply that `zoetrope lanes` sets side by side, by their printed names.
+WAYS = {
+    "split LUT": SplitPEConfig(),
+    "split LUT, exact": SplitPEConfig(exact=True),
+    "split LUT, exact, fixed sums": SplitPEConfig(exact=True, accumulator="fixed"),
+}

@@ -10,6 +10,7 @@ BLOCKS = (
         "softmax of rows: max, exp(x - max), sum, 1 / sum",
         netlist=True,
         checked=("default",),
+        beside="simpicker.special_function_unit",
     ),
     Block(
         "tile_merge_unit",

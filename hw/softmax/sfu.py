@@ -32,16 +32,18 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.exp import Exp, ExpConfig
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
-from zoetrope.hw.arith.float_compare import FloatCompare, FloatCompareConfig
 from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.arith.reciprocal import Reciprocal, ReciprocalConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, Float
-from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import check_parts, delayed
+from zoetrope.hw.softmax.row_buffer import RowBuffer, RowBufferConfig
+from zoetrope.hw.softmax.row_maximum import row_maximum
+from zoetrope.hw.softmax.row_sum import RowSum, RowSumConfig
+from zoetrope.hw.stream import check_parts, delayed, operator
 
 _ONE = 0x3F800000
 
@@ -64,14 +66,11 @@ class SfuConfig:
     convert_stages: int = field(default=1, metadata={"doc": "of the format conversions"})
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_row", "add_stages")
         # With two rows or one, a row would wait for the reciprocal of the one before, however long it is.
-        for name, least in (("max_row", 1), ("rows", 3), ("add_stages", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
-        if self.memory_stages not in (1, 2):
-            raise ValueError(f"memory_stages must be 1 or 2, not {self.memory_stages!r}")
+        checks.at_least(self, 3, "rows")
+        checks.between(self, 1, 2, "memory_stages")
         if self.scores not in (FP16, FP32):
             raise ValueError(f"scores must be FP16 or FP32, not {self.scores.name}")
         if self.tiles and self.kept != FP32:
@@ -188,168 +187,6 @@ class SfuConfig:
         return {"last_word": range(max(2, self.words)), "count": ceil_log2(self.lanes + 1), "normalise": 1, "error": 1}
 
 
-@dataclass(frozen=True)
-class RowBufferConfig:
-    depth: int = field(metadata={"doc": "words"})
-    width: int = field(metadata={"doc": "bits a word"})
-
-
-class RowBuffer(wiring.Component):
-    """A circular memory of words that are written and read in order, and the room that is left in it.
-
-    Members
-    -------
-    room : Out(1), a word can be reserved
-    reserve : In(1), a word will be written
-    write : In(1), the word reserved first is written
-    w_data : In
-    read : In(1), the next word is read, and its place is free
-    r_data : Out, one cycle later, until the next is read
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {
-                "room": Out(1),
-                "reserve": In(1),
-                "write": In(1),
-                "w_data": In(config.width),
-                "read": In(1),
-                "r_data": Out(config.width),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        c = self.config
-        sram = Sram(config=SramConfig(depth=c.depth, width=c.width))
-        m.submodules.sram = emit_once(sram)
-        w_word = Signal(range(c.depth))
-        r_word = Signal(range(c.depth))
-        free = Signal(range(c.depth + 1), init=c.depth)
-        for step, word in ((self.write, w_word), (self.read, r_word)):
-            with m.If(step):
-                m.d.sync += word.eq(Mux(word == c.depth - 1, 0, word + 1))
-        with m.If(self.reserve & ~self.read):
-            m.d.sync += free.eq(free - 1)
-        with m.Elif(self.read & ~self.reserve):
-            m.d.sync += free.eq(free + 1)
-        m.d.comb += [
-            self.room.eq(free.any()),
-            sram.w_en.eq(self.write),
-            sram.w_addr.eq(w_word),
-            sram.w_data.eq(self.w_data),
-            sram.r_en[0].eq(self.read),
-            sram.r_addr[0].eq(r_word),
-            self.r_data.eq(sram.r_data[0]),
-        ]
-        return m
-
-
-@dataclass(frozen=True)
-class RowSumConfig:
-    lanes: int = field(metadata={"doc": "addends a word; a power of two"})
-    add: FloatAddConfig = field(metadata={"doc": "of every adder; its stages are the running sums of a row"})
-
-
-class RowSum(wiring.Component):
-    """The sum of all words of a row, one word a cycle, rows without a gap::
-
-        word --> tree of lanes - 1 adders --> running sums: one adder --> pairs: log2(stages) adders --> total
-                                                   ^--------------|
-
-    The adder of the running sums is a ring of as many sums as it has stages, and moves with the words: word w meets the sum
-    of word w - stages. When a row is over its sums leave the ring one by one, pushed out by the next row's words or, before
-    that comes, by nothing. In the middle of a row the ring waits for words; it never holds up a row for good, since there
-    is always room for ``stages`` words of the next.
-
-    Rejected: running sums in every lane, and a tree behind them: the same depth, lanes - 1 more adders.
-
-    Members
-    -------
-    valid, last : In(1), a word; it is the last of its row
-    word : In(lanes FP32), none negative but for -0, which no exponential is
-    done : Out(1), a row is summed
-    total : Out(FP32)
-
-    Latency: stages * (log2 lanes + 1 + log2 stages, rounded up). Initiation interval: 1.
-    Golden: ``golden.softmax.sfu.total``.
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {
-                "valid": In(1),
-                "last": In(1),
-                "word": In(data.ArrayLayout(FP32.layout, config.lanes)),
-                "done": Out(1),
-                "total": Out(FP32.layout),
-            }
-        )
-
-    @property
-    def latency(self):
-        stages = self.config.add.stages
-        return stages * (ceil_log2(self.config.lanes) + 1 + ceil_log2(stages))
-
-    def elaborate(self, platform):
-        m = Module()
-        stages, always = self.config.add.stages, Const(1, 1)
-        values = [self.word[k].as_value() for k in range(self.config.lanes)]
-        level = 0
-        while len(values) > 1:
-            pairs = zip(values[0::2], values[1::2])
-            values = [self._add(m, f"tree_{level}_{k}", a, b, always) for k, (a, b) in enumerate(pairs)]
-            level += 1
-        valid = delayed(m, always, self.valid, stages * level, "tree_valid")[-1]
-        last = delayed(m, always, self.last, stages * level, "tree_last", reset_less=True)[-1]
-
-        # The ring: ``age`` counts the words of a row up to all that it holds, from then on each meets a sum ``again``.
-        inside = Signal()
-        advance = Signal()
-        age = Signal(range(max(2, stages)))
-        full = Signal()
-        again = Signal()
-        before = Signal(32, name="ring_before")
-        after = Signal(32, name="ring_after")
-        m.d.comb += [advance.eq(valid | ~inside), full.eq(age == stages - 1), before.eq(after & again.replicate(32))]
-        with m.If(valid):
-            m.d.sync += [inside.eq(~last), again.eq(full & ~last), age.eq(Mux(last, 0, age + ~full))]
-        m.d.comb += after.eq(self._add(m, "ring", values[0], before, advance))
-        ring_valid = delayed(m, advance, valid, stages, "ring_valid")[-1]
-        ring_last = delayed(m, advance, last, stages, "ring_last", reset_less=True)[-1]
-        done = Signal(name="ring_done")
-        m.d.comb += done.eq(ring_valid & advance & ~again)
-
-        # Pairs of what leaves the ring; an odd one is added to nothing.
-        last = ring_last
-        for level in range(ceil_log2(stages)):
-            after, done, last = self._pair(m, f"pair_{level}", after, done, last)
-        m.d.comb += [self.done.eq(done & last), self.total.eq(after)]
-        return m
-
-    def _add(self, m, name, a, b, en):
-        add = FloatAdd(config=self.config.add)
-        m.submodules[name] = emit_once(add)
-        m.d.comb += [add.en.eq(en), add.i.a.eq(a), add.i.b.eq(b)]
-        return add.o.as_value()
-
-    def _pair(self, m, name, value, valid, last):
-        """One level of the tree in time: (sum, valid, last) of each two values of a row, or of its last alone."""
-        stages, always = self.config.add.stages, Const(1, 1)
-        held = Signal(32, name=f"{name}_held")
-        full = Signal(name=f"{name}_full")
-        send = Signal(name=f"{name}_send")
-        m.d.comb += send.eq(valid & (full | last))
-        with m.If(valid):
-            m.d.sync += [held.eq(Mux(send, 0, value)), full.eq(~send)]
-        total = self._add(m, name, held, value, always)
-        sent = delayed(m, always, send, stages, f"{name}_valid")[-1]
-        return total, sent, delayed(m, always, last, stages, f"{name}_last", reset_less=True)[-1]
-
-
 class Sfu(wiring.Component):
     """The softmax of each row of scores, or its exponentials and the reciprocal of their sum.
 
@@ -398,8 +235,8 @@ class Sfu(wiring.Component):
         ``maximum`` if ``tiles``)
 
     Latency: from the last word of a row to its first word of results, W - 1 cycles for a row of W words and ``latency``
-    for a row of one. Initiation interval: 1 cycle a word; equal rows follow each other in ``row_interval`` =
-    max(W, (``inverse_latency`` + 2W - 1) / ``rows``) cycles, without gaps from ``gapless`` words on. Backpressure: yes.
+    for a row of one. Initiation interval: 1 cycle a word; equal rows follow each other in
+    max(W, (``inverse_latency`` + 2W - 1) / ``rows``) cycles (``sim.model.softmax.row_interval``). Backpressure: yes.
     Errors: a row that is too long, as above. The next row is right again.
     Memories: ``words`` + latency of lanes x 32 bits, twice (``score_buffer``, ``exponential_buffer``).
     Golden: ``golden.softmax.sfu.sfu``, with ``running`` = ``add_stages``; of a row of a tile ``golden.softmax.sfu.tile``.
@@ -418,17 +255,6 @@ class Sfu(wiring.Component):
     @property
     def initiation_interval(self):
         return 1
-
-    @property
-    def gapless(self):
-        """Words of the shortest rows that follow each other without a gap."""
-        c = self.config
-        return max(1, -(-(c.inverse_latency - 1) // (c.rows - 2)))
-
-    def row_interval(self, words):
-        """Cycles from row to row, on average, where all have ``words`` words."""
-        c = self.config
-        return max(words, (c.inverse_latency + 2 * words - 1) / c.rows)
 
     @property
     def score_buffer(self):
@@ -477,13 +303,6 @@ class Sfu(wiring.Component):
             m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
         return queue, head, step, last
 
-    def _operator(self, m, name, operator, config, en=1):
-        """An operator of ``hw.arith`` as a submodule."""
-        component = operator(config=config)
-        m.submodules[name] = emit_once(component)
-        m.d.comb += component.en.eq(en)
-        return component
-
     # Fill: scale, keep, find the maximum.
 
     def _fill(self, m, scores):
@@ -526,8 +345,7 @@ class Sfu(wiring.Component):
                 index.eq(Mux(word.last, 0, Mux(index == c.words - 1, index, index + 1))),
             ]
 
-        value, valid, last, error = self._tree_maximum(m, word.scores, taken, word.last, exceeds)
-        self._running_maximum(m, value, valid, last, error, maxima)
+        row_maximum(m, c.kept, word.scores, (taken, word.last, exceeds), maxima)
         return *rows, maxima
 
     def _scaled_word(self, m, advance):
@@ -557,41 +375,6 @@ class Sfu(wiring.Component):
             m.d.comb += padded.eq(Mux(word.count > k, score, minus_inf))
             word.scores.append(padded)
         return word
-
-    def _tree_maximum(self, m, values, *beside):
-        """The greatest of a word, a level a cycle, and the signals ``beside`` it, as late."""
-        c = self.config
-        compare = FloatCompareConfig(fmt=c.kept, stages=1)
-        for level in range(c.levels):
-            pairs = zip(values[0::2], values[1::2])
-            values = [self._greater(m, f"max_{level}_{k}", a, b, compare) for k, (a, b) in enumerate(pairs)]
-        always = Const(1, 1)
-        return values[0], *(delayed(m, always, x, c.levels, f"max_{k}")[-1] for k, x in enumerate(beside))
-
-    def _greater(self, m, name, a, b, config):
-        compare = self._operator(m, name, FloatCompare, config)
-        m.d.comb += [compare.i.a.eq(a), compare.i.b.eq(b)]
-        return compare.o.max.as_value()
-
-    def _running_maximum(self, m, value, valid, last, error, maxima):
-        """The greatest of a row, as it is subtracted, into the queue ``maxima``."""
-        fmt = self.config.kept
-        fresh = Signal(init=1, name="max_fresh")
-        highest = Signal(fmt.layout, name="max_highest", reset_less=True)
-        wrong = Signal(name="max_wrong", reset_less=True)
-        done = Signal(name="max_done")
-        greater = self._greater(m, "max_running", highest.as_value(), value, FloatCompareConfig(fmt=fmt, stages=0))
-        m.d.sync += done.eq(valid & last)
-        with m.If(valid):
-            m.d.sync += [fresh.eq(last), highest.eq(Mux(fresh, value, greater)), wrong.eq(error)]
-        special = Signal(name="max_special")
-        m.d.comb += [special.eq(highest.exponent == fmt.exponent_max), maxima.w_en.eq(done)]
-        with m.If(wrong | (special & ~(highest.sign & ~highest.fraction.any()))):
-            m.d.comb += maxima.w_data.eq(fmt.nan)
-        with m.Elif(special):
-            m.d.comb += maxima.w_data.eq(0)
-        with m.Else():
-            m.d.comb += maxima.w_data.eq(highest)
 
     # Exp: subtract, exponentiate, keep, sum.
 
@@ -625,8 +408,8 @@ class Sfu(wiring.Component):
             maximum = self._widened(m, "widen_maximum", maximum, always)
         results = []
         for k, value in enumerate(values):
-            subtract = self._operator(m, f"subtract_{k}", FloatAdd, c.add)
-            exp = self._operator(m, f"exp_{k}", Exp, c.exp)
+            subtract = operator(m, f"subtract_{k}", FloatAdd, c.add)
+            exp = operator(m, f"exp_{k}", Exp, c.exp)
             m.d.comb += [
                 subtract.i.a.eq(value),
                 subtract.i.b.eq(maximum ^ (1 << 31)),
@@ -653,7 +436,7 @@ class Sfu(wiring.Component):
         Of a tile's row the sum itself, at the same time, so that rows stay in order.
         """
         always, stages = Const(1, 1), self.config.reciprocal_stages
-        reciprocal = self._operator(m, "reciprocal", Reciprocal, self.config.reciprocal)
+        reciprocal = operator(m, "reciprocal", Reciprocal, self.config.reciprocal)
         done = delayed(m, always, total.done, stages, "inverse_valid")[-1]
         infinite = Signal(name="inverse_infinite")
         code = reciprocal.o
@@ -713,19 +496,19 @@ class Sfu(wiring.Component):
             m.d.comb += o.maximum.eq(late["maximum"])
         for k in range(c.lanes):
             value = word.word_select(k, 32)
-            convert = self._operator(m, f"convert_{k}", FloatConvert, c.convert, advance)
+            convert = operator(m, f"convert_{k}", FloatConvert, c.convert, advance)
             m.d.comb += [
                 convert.i.eq(self._product(m, f"normalise_{k}", value, factor, advance)),
                 o.results[k].eq(Mux(late["count"] > k, convert.o.as_value(), 0)),
             ]
 
     def _product(self, m, name, a, b, en):
-        multiply = self._operator(m, name, FloatMultiply, self.config.multiply, en)
+        multiply = operator(m, name, FloatMultiply, self.config.multiply, en)
         m.d.comb += [multiply.i.a.eq(a), multiply.i.b.eq(b)]
         return multiply.o.as_value()
 
     def _widened(self, m, name, value, en):
-        convert = self._operator(m, name, FloatConvert, self.config.widen, en)
+        convert = operator(m, name, FloatConvert, self.config.widen, en)
         m.d.comb += convert.i.eq(value)
         return convert.o.as_value()
 

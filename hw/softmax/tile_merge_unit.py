@@ -37,6 +37,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.exp import Exp, ExpConfig
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
 from zoetrope.hw.arith.float_compare import FloatCompare, FloatCompareConfig
@@ -45,8 +46,9 @@ from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.arith.reciprocal import Reciprocal, ReciprocalConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import check_parts, delayed
+from zoetrope.hw.stream import check_parts, delayed, operator
 
 _MINUS_INF = FP32.inf | 1 << 31
 _MINUS_ZERO = 1 << 31
@@ -65,9 +67,8 @@ class TileMergeUnitConfig:
     convert_stages: int = field(default=1, metadata={"doc": "of the conversion to FP16"})
 
     def __post_init__(self):
-        for name, least in (("lanes", 1), ("rows", 1), ("max_channels", 1), ("ahead", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+        checks.at_least(self, 1, "lanes", "rows", "max_channels")
+        checks.at_least(self, 2, "ahead")
         check_parts(self, "multiply", "add", "exp", "reciprocal", "convert")
 
     @property
@@ -178,13 +179,14 @@ class TileMergeUnit(wiring.Component):
     ======================  ============================================================
 
     Cycles, W words a row, nothing waiting outside: a merge takes W cycles, and a row's last one W more, for its results.
-    From W = ``gapless`` on a slice takes
+    A slice of long rows takes
 
         rows * W * (tiles + 1) + ``factor_cycle`` + ``out_latency``
 
-    from its first ``i_tile`` to its last result: the lanes never wait between the first factor and the last word. Shorter
+    from its first ``i_tile`` to its last result: the lanes never wait between the first factor and the last word. Short
     rows wait where one comes again within ``turnaround`` = max(3, multiply + add stages + 2) cycles (interlocked, in any
-    order of tiles), where its 1 / l is not there yet, and for factors; ``slice_cycles`` is exact for them too.
+    order of tiles), where its 1 / l is not there yet, and for factors: ``sim.model.softmax.merge_cycles`` is exact for
+    all, and ``merge_gapless`` says which are long.
 
     Accuracy: with ``golden.softmax.sfu.tile`` and FP16 products summed in FP32 before it, over 26 tiles of 99 and of
     1,350 tokens, A
@@ -226,42 +228,12 @@ class TileMergeUnit(wiring.Component):
 
     @property
     def latency(self):
-        return self.slice_cycles(1, 1, 1)
+        c = self.config
+        return c.total_cycle + max(2, c.reciprocal_stages) + 1 + c.out_latency
 
     @property
     def initiation_interval(self):
         return 1
-
-    @property
-    def gapless(self):
-        """Words of the shortest rows for which neither sums, nor factors, nor 1 / l are ever waited for."""
-        c = self.config
-        inverse = c.total_cycle - c.factor_cycle + c.reciprocal_stages
-        return max(c.turnaround, inverse, -(-(c.factor_cycle + 1) // (c.ahead - 1)))
-
-    def slice_cycles(self, rows, tiles, words):
-        """From the first ``i_tile`` to the last result of a slice, tile by tile, nothing waiting outside."""
-        c = self.config
-        issued, merged, released = [], [], []
-        free = 0
-        for k in range(rows * tiles):
-            # A tile enters when the row's sums are there again and one of those ahead is done with.
-            issue = max(issued[-1] + 1 if k else 0, issued[k - rows] + c.turnaround if k >= rows else 0)
-            issue = max(issue, released[k - c.ahead] + 1 if k >= c.ahead else 0)
-            merge = max(issue + c.factor_cycle + 1, free, merged[k - rows] + self._word_distance if k >= rows else 0)
-            free = merge + words
-            if k >= rows * (tiles - 1):
-                inverse = issue + c.total_cycle + c.reciprocal_stages + 1
-                free = max(free, merge + self._word_distance, inverse) + words
-            issued.append(issue)
-            merged.append(merge)
-            released.append(free - 1)
-        return free - 1 + c.out_latency
-
-    @property
-    def _word_distance(self):
-        """From a read of a word of acc to the first that finds what it became."""
-        return self.config.multiply_stages + self.config.add_stages + 2
 
     def elaborate(self, platform):
         m = Module()
@@ -277,13 +249,6 @@ class TileMergeUnit(wiring.Component):
         """A first-in first-out queue whose head shows before it is taken."""
         m.submodules[name] = queue = SyncFIFO(width=width, depth=self.config.ahead)
         return queue
-
-    def _operator(self, m, name, operator, config, en=1):
-        """An operator of ``hw.arith`` as a submodule."""
-        component = operator(config=config)
-        m.submodules[name] = emit_once(component)
-        m.d.comb += component.en.eq(en)
-        return component
 
     # Prepare: m', l', the factor and 1 / l' of a tile of a row. Nothing waits here: the queues have room.
 
@@ -309,7 +274,7 @@ class TileMergeUnit(wiring.Component):
 
         # m: read, compared a cycle later, written when the greater is known. A row begins at -inf.
         maxima = self._state(m, "maxima", taken, row[0])
-        compare = self._operator(m, "compare", FloatCompare, c.compare)
+        compare = operator(m, "compare", FloatCompare, c.compare)
         m.d.comb += [
             compare.i.a.eq(Mux(first[1], _MINUS_INF, maxima.r_data[0])),
             compare.i.b.eq(delayed(m, always, tile.maximum.as_value(), 1, "tile_maximum", reset_less=True)[-1]),
@@ -319,8 +284,8 @@ class TileMergeUnit(wiring.Component):
         ]
 
         # exp of the lesser minus the greater: 1 of equals, of which infinities would give NaN.
-        subtract = self._operator(m, "subtract", FloatAdd, c.add)
-        exp = self._operator(m, "exp", Exp, c.exp)
+        subtract = operator(m, "subtract", FloatAdd, c.add)
+        exp = operator(m, "exp", Exp, c.exp)
         equal = delayed(m, always, compare.o.equal, c.add_stages, "tile_equal", reset_less=True)[-1]
         less = delayed(m, always, compare.o.less, c.factor_cycle - 2, "tile_less", reset_less=True)[-1]
         entry = Signal(c.factor_layout, name="tile_entry")
@@ -347,7 +312,7 @@ class TileMergeUnit(wiring.Component):
         m.d.comb += before.eq(Mux(entry.first, _MINUS_ZERO, totals.r_data[0]))
         after = self._weighted(m, "total", before, total, entry.less, entry.factor, always)[1]
         m.d.comb += [totals.w_en.eq(valid[end]), totals.w_addr.eq(row[end]), totals.w_data.eq(after)]
-        reciprocal = self._operator(m, "reciprocal", Reciprocal, c.reciprocal)
+        reciprocal = operator(m, "reciprocal", Reciprocal, c.reciprocal)
         something = delayed(m, always, after[:31].any(), c.reciprocal_stages, "total_something", reset_less=True)[-1]
         m.d.comb += [
             reciprocal.i.eq(after),
@@ -368,8 +333,8 @@ class TileMergeUnit(wiring.Component):
         scaled = Signal(32, name=f"{name}_scaled")
         other = Signal(32, name=f"{name}_other")
         m.d.comb += [scaled.eq(Mux(less, before, new)), other.eq(Mux(less, new, before))]
-        multiply = self._operator(m, f"{name}_multiply", FloatMultiply, c.multiply, en)
-        add = self._operator(m, f"{name}_add", FloatAdd, c.add, en)
+        multiply = operator(m, f"{name}_multiply", FloatMultiply, c.multiply, en)
+        add = operator(m, f"{name}_add", FloatAdd, c.add, en)
         m.d.comb += [
             multiply.i.a.eq(scaled),
             multiply.i.b.eq(factor),
@@ -425,7 +390,7 @@ class TileMergeUnit(wiring.Component):
             m.d.sync += beyond.eq(1)
         unequal = Signal(name="s0_unequal")
         m.d.comb += unequal.eq(~entry.first & i.last & ((index != last_index) | (count != last_count)))
-        self._flag(m, self.wrong_length, merging & (beyond | unequal))
+        sticky(m, self.wrong_length, merging & (beyond | unequal), self.clear)
 
         # A word is read, and what becomes of it written where it was; until then it is not read again.
         sram = Sram(config=SramConfig(depth=c.words << c.row_bits, width=c.lanes * 32))
@@ -487,19 +452,13 @@ class TileMergeUnit(wiring.Component):
         ]
         special = []
         for k, product in enumerate(products):
-            convert = self._operator(m, f"convert_{k}", FloatConvert, c.convert, advance)
+            convert = operator(m, f"convert_{k}", FloatConvert, c.convert, advance)
             m.d.comb += [
                 convert.i.eq(product),
                 o.results[k].eq(convert.o.as_value() & (late["count"] > k).replicate(16)),
             ]
             special.append(o.results[k].exponent == FP16.exponent_max)
-        self._flag(m, self.not_finite, valid & self.o.ready & Cat(*special).any())
-
-    def _flag(self, m, flag, cause):
-        with m.If(cause):
-            m.d.sync += flag.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += flag.eq(0)
+        sticky(m, self.not_finite, valid & self.o.ready & Cat(*special).any(), self.clear)
 
 
 #: Config of each preset; the first is the default.

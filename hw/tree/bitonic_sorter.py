@@ -17,6 +17,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.stream import Operator, Pipeline, StreamOperator
 
@@ -31,9 +32,8 @@ class CompareExchangeConfig:
     )
 
     def __post_init__(self):
-        for name, least in (("key_bits", 1), ("index_bits", 0), ("payload_bits", 0)):
-            if not least <= getattr(self, name) <= 64:
-                raise ValueError(f"{name} must be {least} to 64, not {getattr(self, name)!r}")
+        checks.between(self, 1, 64, "key_bits")
+        checks.between(self, 0, 64, "index_bits", "payload_bits")
 
     @property
     def entry(self):
@@ -80,12 +80,10 @@ class BitonicSorterConfig:
     columns_per_stage: int = field(default=1, metadata={"doc": "columns to a register stage; 0 for no register"})
 
     def __post_init__(self):
-        if self.lanes < 1:
-            raise ValueError(f"lanes must be at least 1, not {self.lanes!r}")
-        if self.bitonic and self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two where rows come bitonic, not {self.lanes!r}")
-        if self.columns_per_stage < 0:
-            raise ValueError(f"columns_per_stage must not be negative, not {self.columns_per_stage!r}")
+        checks.at_least(self, 1, "lanes")
+        if self.bitonic:
+            checks.power_of_two(self, "lanes", why="rows come bitonic")
+        checks.at_least(self, 0, "columns_per_stage")
         _ = self.exchange
 
     @property

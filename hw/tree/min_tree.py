@@ -18,6 +18,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.stream import Operator, StreamOperator
 
 
@@ -28,13 +29,9 @@ class MinTreeConfig:
     stages: int = field(default=1, metadata={"doc": "register stages, from 0 to one a level"})
 
     def __post_init__(self):
-        for name in ("leaves", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.width > 64:
-            raise ValueError(f"width must be at most 64, not {self.width!r}")
-        if self.stages not in range(self.levels + 1):
-            raise ValueError(f"stages must be 0 to {self.levels} for {self.leaves} leaves, not {self.stages!r}")
+        checks.at_least(self, 1, "leaves")
+        checks.between(self, 1, 64, "width")
+        checks.between(self, 0, self.levels, "stages", why=f"the tree has {self.levels} levels")
 
     @property
     def levels(self):

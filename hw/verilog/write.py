@@ -13,13 +13,15 @@ import json
 import os
 import re
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from zoetrope.hw import catalogue, emit
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw import cache
+from zoetrope.hw.arguments import Parser, folder
+from zoetrope.hw.errors import command_line
 from zoetrope.hw.files import table, write_if_changed
-from zoetrope.hw.verilog.lint import WAIVED, lint
+from zoetrope.hw.parameters import selected
+from zoetrope.hw.verilog.lint import WAIVED, lint_all
 from zoetrope.hw.verilog.sidecar import describe
 
 
@@ -29,24 +31,24 @@ def translated(pairs):
     Amaranth runs here and Yosys, a process of its own, beside it on the other cores. A pool of Python processes would
     elaborate in parallel too, but would need every config and component to be importable by name.
     """
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        waiting = []
+    jobs = os.cpu_count() or 1
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = deque()
         for block, preset in pairs:
             module = block.stem(preset, "_")
             component = block.build(preset)
-            text = emit.rtlil(component, module)
-            waiting.append((block, preset, component, text, pool.submit(emit.verilog_of, text, module)))
+            text = cache.rtlil(component, module)
+            waiting.append((block, preset, component, text, pool.submit(cache.verilog, component, module)))
+            while len(waiting) > jobs:  # the Verilog of all presets is more than a small machine's memory
+                *pair, verilog = waiting.popleft()
+                yield *pair, verilog.result()
         for *pair, verilog in waiting:
             yield *pair, verilog.result()
 
 
 def write(pairs, out):
     """Write Verilog and sidecar of each pair into folder ``out``. Returns a row of the printed table for each."""
-    out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}") from None
+    out = folder(out)
     rows = []
     for block, preset, component, text, verilog in translated(pairs):
         sidecar = describe(block, preset, component, text)
@@ -57,36 +59,50 @@ def write(pairs, out):
     return rows
 
 
-def _lint_all(pairs):
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        waiting = []
-        for block, preset, *_, verilog in translated(pairs):
-            waiting.append((block.stem(preset), pool.submit(lint, verilog, block.stem(preset, "_"))))
-        found = {name: result.result() for name, result in waiting}
-    dirty = {name: lines for name, lines in found.items() if lines}
+def _lint(pairs):
+    """Lint all ``pairs``; a line as each begins, on stderr. Returns the exit status."""
+    count = 0
+
+    def told(name, fresh):
+        nonlocal count
+        count += 1
+        print(f"lint {count}/{len(pairs)} {name}: {fresh} new modules", file=sys.stderr, flush=True)
+
+    files = ((block.stem(preset), block.stem(preset, "_"), verilog) for block, preset, *_, verilog in translated(pairs))
+    dirty = lint_all(files, told)
     for name, lines in dirty.items():
         print(f"{name}.v:\n  " + "\n  ".join(lines))
     if dirty:
-        raise UserError(f"{len(dirty)} of {len(found)} files have lint warnings: {', '.join(dirty)}")
-    print(f"lint: {len(found)} files, no warnings (verilator -Wall without {', '.join(WAIVED)})")
+        print(f"error: {len(dirty)} of {count} files have lint warnings: {', '.join(dirty)}", file=sys.stderr)
+        return 1
+    print(f"lint: {count} files, no warnings (verilator -Wall without {', '.join(WAIVED)})")
+    return 0
 
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope verilog", description=__doc__.partition("\n")[0])
-    parser.add_argument("--block", help="one block instead of all")
-    parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
-    parser.add_argument("--out", default="build/verilog", help="folder of the files (default: %(default)s)")
+    parser = Parser(
+        "verilog",
+        "Write the Verilog of blocks, with a description of the ports of each beside it in JSON; or lint it.",
+        "zoetrope verilog --block simcore --preset small -o rtl",
+        "zoetrope verilog --block lut_pe --set lanes=4 --name small_pe",
+        "zoetrope verilog --lint --block exp --preset all",
+    )
+    parser.block("one block; every preset of all blocks otherwise")
+    parser.preset("its preset, or `all`; the default one otherwise")
+    parser.own()
+    parser.out("build/verilog", "folder of the files")
     parser.add_argument("--lint", action="store_true", help="check the Verilog with Verilator instead of writing it")
     options = parser.parse_args(arguments)
-    everything = options.block is None and options.preset is None
-    pairs = catalogue.select(options.block, "all" if everything else options.preset)
+    if options.block is None and options.preset is None:
+        options.preset = "all"
+    pairs = selected(options)
     if options.lint:
-        _lint_all(pairs)
-        return
+        return _lint(pairs)
     rows = write(pairs, options.out)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
     print(f"{len(rows)} Verilog files and their .json in {options.out}")
+    return 0
 
 
 if __name__ == "__main__":

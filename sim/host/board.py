@@ -36,18 +36,18 @@ from zoetrope.golden.pe.lut_pe import check_operands
 from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
 from zoetrope.golden.tree.min_tree import min_tree
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import catalogue
 from zoetrope.hw.axi.registers import describe
 from zoetrope.hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole
 from zoetrope.hw.simcore.chip import simcore_registers
 from zoetrope.hw.simcore.chip.simcore import Simcore
-from zoetrope.sim.benches.tree.tb_min_tree import corner_keys
 from zoetrope.sim.host.driver import Driver
 from zoetrope.sim.host.simcore import Simcore as SimcoreDriver
 from zoetrope.sim.host.simcore import settings_of
 from zoetrope.sim.input import clips
 from zoetrope.sim.packing import pack, unpack
+from zoetrope.sim.stimulus.min_tree import corner_keys
 from zoetrope.sim.stimulus.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
 
 BAUD = 1_000_000

@@ -39,6 +39,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from zoetrope.hw.arguments import Parser, answer
 from zoetrope.hw.errors import ArgumentParser, command_line, whole
 from zoetrope.sim.input.tensor_files import FORMAT, InputError, Tensors, from_npz, parse_grid, save
 from zoetrope.sim.input.video import DEFAULT_CLIP, Progress, Video, default_clip
@@ -306,22 +307,27 @@ def summary(tensors: Tensors) -> Table:
 
 @command_line
 def main(argv: list[str] | None = None) -> None:
-    parser = ArgumentParser(prog="zoetrope clips", description="Make Q, K and V, and show what they are.")
+    parser = Parser(
+        "clips",
+        "Make Q, K and V of a video file, or read your own, and show what they are.",
+        "zoetrope clips",
+        "zoetrope clips --clip film.mp4 --frames 48 --crop 16 16 --save part.npz",
+    )
     add_options(parser)
-    parser.add_argument("--frames", type=whole(1), help="decode at most so many video frames")
-    parser.add_argument("--d", type=whole(1), help="head dimension (default 64)")
-    parser.add_argument("--head", type=whole(0), help="which head's matrices (default 0)")
+    parser.add_argument("--frames", metavar="N", type=whole(1), help="decode at most so many video frames")
+    parser.add_argument("--d", metavar="N", type=whole(1), help="head dimension (default 64)")
+    parser.add_argument("--head", metavar="N", type=whole(0), help="which head's matrices (default 0)")
     parser.add_argument(
         "--crop", type=whole(1), nargs=2, metavar=("ROWS", "COLUMNS"), help="centre of frames, in tokens"
     )
     parser.add_argument("--save", metavar="NPZ", help="write the tensors to this file")
+    parser.json()
     args = parser.parse_args(argv)
     crop = tuple(args.crop) if args.crop else None
-    tensors = chosen(args, frames=args.frames, d=args.d, head=args.head, crop=crop)
-    Console().print(summary(tensors))
-    if args.save:
-        save(args.save, tensors)
-
-
-if __name__ == "__main__":
-    main()
+    with answer(args) as tell:
+        tensors = chosen(args, frames=args.frames, d=args.d, head=args.head, crop=crop)
+        shape = {"grid": tensors.grid, "guessed": tensors.guessed, "d": tensors.q.shape[2]}
+        tell({"input": tensors.source, **shape})
+        Console().print(summary(tensors))
+        if args.save:
+            save(args.save, tensors)

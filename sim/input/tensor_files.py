@@ -95,7 +95,8 @@ def options(given: dict[str, str]) -> str:
 
 def variables(given: dict[str, str]) -> str:
     """``Tensors.given`` as variables of ``make``, each with a blank before it."""
-    return "".join(f" {name.upper()}={shlex.quote(value)}" for name, value in given.items())
+    doubled = {name: value.replace("$", "$$") for name, value in given.items()}
+    return "".join(f" {name.upper()}={shlex.quote(value)}" for name, value in doubled.items())
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

@@ -40,11 +40,10 @@ from cocotb.types import Logic
 from zoetrope.sim.input.tensor_files import guess
 from zoetrope.sim.payloads import as_rows, to_integers
 from zoetrope.sim.ports import interface
-from zoetrope.sim.record import CONTEXT, Row
+from zoetrope.sim.record import CONTEXT, PERIOD, Row
 
 STALLS = ("none", "sink", "source", "both")
 
-_PERIOD = 10  # ns; only the waves show it
 _PATTERN = 4096  # cycles until a stall pattern repeats
 _STALL, _GO, _SHY = range(3)  # a shy sink waits for valid before it raises ready, for one transfer
 _LOW, _HIGH = Logic(0), Logic(1)  # there is one object of each
@@ -93,6 +92,7 @@ def bench_test(stalls=STALLS, **parameters):
 
 async def _run_test(bench, coroutine, arguments):
     start = time.perf_counter()
+    bench.row.begin = round(get_sim_time("ns") / PERIOD)
     try:
         await bench._begin()
         await coroutine(bench, **arguments)
@@ -223,8 +223,8 @@ class Bench:
             sink.rest()
         start = get_sim_time("ns")
         with self._uncounted():
-            await First(handle.value_change, Timer(timeout * _PERIOD, unit="ns"))
-        self.cycle += round((get_sim_time("ns") - start) / _PERIOD)
+            await First(handle.value_change, Timer(timeout * PERIOD, unit="ns"))
+        self.cycle += round((get_sim_time("ns") - start) / PERIOD)
 
     def get(self, port):
         """The value of a port that belongs to no stream, as an unsigned integer, as it was before the last clock edge."""
@@ -320,10 +320,10 @@ class Bench:
 
     async def _begin(self):
         if self._context.clocked:
-            Clock(self.dut.clk, _PERIOD, unit="ns").start(start_high=False)
+            Clock(self.dut.clk, PERIOD, unit="ns").start(start_high=False)
             self._edge = RisingEdge(self.dut.clk)
         else:
-            self._edge = Timer(_PERIOD, unit="ns")
+            self._edge = Timer(PERIOD, unit="ns")
         for port in self._ports.values():
             if port.into and port.width:
                 self.set(port.name, 0)

@@ -9,8 +9,7 @@ Q K^T on the one array or the other, and of P V on both, by columns.
 * ``bound``: products over multipliers; every multiplier is busy until its array has nothing left. No mapping is faster.
 * ``fitted``: the operands of k, one of each row, meet their D words of weights, one a cycle, then those of k + 1 follow; but
   not before A cycles, in which a sum comes back from its adder, and not before the slices of their fractions are copied,
-  B cycles for each row: max(D, A, B r) a k, as ``golden.simcore.computing_engine.computing_engine.cost`` has it.
-  (Rows whose values have one
+  B cycles for each row: max(D, A, B r) a k, as ``sim.model.computing_engine.cost`` has it. (Rows whose values have one
   fraction share a copy; it is counted as if none did.) What of the array a ragged slice, tile or group of columns does not
   fill is idle.
 
@@ -31,7 +30,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoetrope.golden.simcore.chip.simcore import Geometry, Result, importance_of_keys, key_tiles
-from zoetrope.golden.simcore.computing_engine.computing_engine import Array
+from zoetrope.sim.model.computing_engine import Array
+from zoetrope.sim.model.quantization_engine import sort_cycles
 
 LEAST = 12
 """Tokens of a frame, the fewest at which ``fitted`` is within 7 % of what was measured, with and without speculation."""
@@ -53,11 +53,7 @@ class Machine(NamedTuple):
 
 def machine(engine) -> Machine:
     """That of a ``hw.simcore.computing_engine.computing_engine.ComputingEngineConfig``."""
-    fp16, lut = (
-        Array(array.rows, array.outputs, engine.load_lanes, array.turnaround, beats)
-        for array, beats in ((engine.fp16, 0), (engine.lut, engine.lut.source.beats))
-    )
-    return Machine(fp16, lut)
+    return Machine(*(Array.of(engine, name) for name in Machine._fields))
 
 
 def taken(array: Array, rows: np.ndarray, outputs: np.ndarray, length: np.ndarray | int) -> np.ndarray:
@@ -116,9 +112,9 @@ def bound(of: Work, machine: Machine) -> Cycles:
 
 
 def sorting(of: Work, p_bits: int) -> int:
-    """Cycles of the serial sort-and-select for the important columns of A, of each slice and key tile: those of
-    ``hw.simcore.quantization_engine.sort_select`` with ``p_bits`` of the proportion, one row after the other."""
-    return int((of.d + p_bits + 2 + of.columns * (of.d + 2)).sum())
+    """Cycles of the serial sort-and-select for the important columns of A, of each slice and key tile, one row after the
+    other: ``sim.model.quantization_engine.sort_cycles`` with ``p_bits`` of the proportion."""
+    return int(np.sum(sort_cycles(of.d, of.columns, p_bits=p_bits)))
 
 
 def fitted(of: Work, machine: Machine, p_bits: int | None = None) -> Cycles:

@@ -10,11 +10,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from zoetrope.hw import cache
+from zoetrope.hw import cache, tools
 from zoetrope.hw.errors import ToolError
 from zoetrope.sim.run import toolchain
 
 NATIVE_SOURCE = Path(__file__).with_name("native.cpp")
+#: What traces need: headers in place of those of libraries, and the window of time.
+FST = Path(__file__).with_name("fst")
 AXI_SOURCE = Path(__file__).with_name("native_axi.cpp")
 
 # Yosys writes expressions whose widths Verilator would rather see spelled out. All other warnings stop the build.
@@ -46,9 +48,8 @@ def for_cocotb(text, top, waves=False, glue=""):
     """
     from cocotb_tools import config as cocotb  # a native build needs no cocotb
 
-    trace = (("--trace-fst",) if toolchain.can_write_fst() else ("--trace",)) if waves else ()
-    flags = (*_COCOTB_FLAGS, *trace, *_WARNINGS)
-    versions = (toolchain.versions(), toolchain.cocotb_version(), str(cocotb.libs_dir))
+    flags = (*_COCOTB_FLAGS, *(("--trace-fst",) if waves else ()), *_WARNINGS)
+    versions = (toolchain.versions(), toolchain.cocotb_version(), str(cocotb.libs_dir), *(_window() if waves else ()))
     key = cache.digest("cocotb", text + glue, top, *flags, *_BRIEF, *versions)
     label = f"{top} (verilator{', with waves' if waves else ''})"
 
@@ -81,7 +82,7 @@ def _cocotb(work, text, top, glue, flags, cocotb):
     _verilate(work, top, *flags, "-o", top, "ports.vlt", f"{top}.v")
     main = cocotb.share_dir / "lib" / "verilator" / "verilator.cpp"
     libraries = (f"-Wl,-rpath,{cocotb.libs_dir}", f"-L{cocotb.libs_dir}", "-lcocotbvpi_verilator")
-    _compile(work, top, _BRIEF, flags, glue, main.read_text(), link=libraries)
+    _compile(work, top, _BRIEF, flags, glue, _windowed(main.read_text()), link=libraries)
     _keep(work, top, f"{top}.v", "build.log")
 
 
@@ -92,6 +93,19 @@ def _native(work, text, top, glue, flags):
     (work / "ports.inc").write_text("".join(f"PORT({member})\n" for member in members))
     _compile(work, "sim.so", (*_LONG, "-fPIC", "-DVL_TIME_CONTEXT"), flags, glue, link=("-shared",))
     _keep(work, "sim.so", f"{top}.v", "build.log")
+
+
+def _window():
+    return [path.read_text() for path in sorted(FST.glob("*.h"))]
+
+
+def _windowed(main):
+    """cocotb's C++ program, with waves of a part of a run only (``fst/window.h``)."""
+    dump = "tfp->dump(main_time);"
+    if dump not in main:
+        raise ToolError("cocotb's main program for Verilator is not the one that is known: it writes no waves")
+    include = '#if VM_TRACE\n#include "window.h"\n#endif\n'
+    return include + main.replace(dump, "zoetrope_dump(tfp, main_time, traceFile);")
 
 
 def _verilate(work, top, *arguments):
@@ -110,13 +124,12 @@ def _compile(work, output, options, flags, *sources, link):
     parts = [f'#include "{name}.cpp"' for name in (*names["CLASSES"], *names["SUPPORT"])]
     (work / "all.cpp").write_text("\n".join(["#define VL_INCLUDE_OPT include", *parts, *sources]) + "\n")
     include = toolchain.verilator().include
-    folders = ("-I.", f"-I{include}", f"-I{include / 'vltstd'}")
+    folders = ("-I.", f"-I{FST}", f"-I{include}", f"-I{include / 'vltstd'}")
     compiler = (*toolchain.compiler(), "-std=c++17", *_defines(written), *folders)
     runtime = _runtime(compiler, options, names["GLOBAL"], flags)
     _run(work, [*compiler, *options, "-c", "all.cpp", "-o", "all.o"])
-    libraries = ("-lz", "-llz4") if "VM_TRACE_FST = 1" in written else ()
     objects = (str(runtime / f"{name}.o") for name in names["GLOBAL"])
-    _run(work, [*toolchain.compiler(), "-o", output, "all.o", *objects, *link, "-pthread", *libraries])
+    _run(work, [*toolchain.compiler(), "-o", output, "all.o", *objects, *link, "-pthread"])
 
 
 def _listed(written, kind):
@@ -157,7 +170,7 @@ def _run(work, command, environment=None):
         log.write(f"$ {' '.join(command)}\n")
         log.flush()
         env = {**os.environ, "MAKEFLAGS": "", **(environment or {})}
-        done = subprocess.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT)
+        done = tools.run(command, cwd=work, env=env, stdout=log, stderr=subprocess.STDOUT)
         log.seek(0)
         lines = [line.strip() for line in log if line.strip()]
     if done.returncode:

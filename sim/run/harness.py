@@ -18,14 +18,13 @@ from xml.etree import ElementTree
 import numpy as np
 from cocotb_tools.runner import get_runner
 
-from zoetrope.hw import cache
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import cache, catalogue
 from zoetrope.hw.errors import UserError
 from zoetrope.sim.input.tensor_files import variables
-from zoetrope.sim.ports import interface
 from zoetrope.sim.record import CONTEXT, Context, Row
 from zoetrope.sim.run import build, toolchain
-from zoetrope.sim.run.waves import write_view
+from zoetrope.sim.run.waves import environment as waves_environment
+from zoetrope.sim.run.waves import stopped_at, window, write_view
 
 #: Where results go, below the folder in which a command runs.
 RESULTS = Path("build", "sim")
@@ -100,6 +99,8 @@ def simulate(
     netlist=None,
     glue="",
     bench=None,
+    again=None,
+    out=RESULTS,
 ):
     """Run the bench of ``block`` and return its ``Report``.
 
@@ -109,7 +110,8 @@ def simulate(
     preset : name of a preset; the block's first one if neither this nor ``config`` is given
     config : a config outside the presets
     seed : of all random data; the environment's ``SEED``, else derived from block and preset
-    waves : whether to write a trace and a GTKWave save file; the environment's ``WAVES`` decides if it is set
+    waves : whether to write a trace and a GTKWave save file; or of which cycles, "1000:2000"; the environment's ``WAVES``
+        if None
     tensors : path of an ``.npz``, or a mapping of arrays, that the bench finds as ``bench.tensors``
     given : what the user gave for them, by the option's name, for the line that says how to run it again; ``tensors``
         itself where it is a path
@@ -119,6 +121,8 @@ def simulate(
         or the path of Verilog with the same ports
     glue : C++ that this Verilog calls by DPI
     bench : module of the bench; the block's own by default
+    again : the command that runs it again, with ``{seed}`` and ``{waves}`` in it; that of `make sim` by default
+    out : folder of the results
 
     Raises
     ------
@@ -135,30 +139,33 @@ def simulate(
     if importlib.util.find_spec(bench) is None:
         raise UserError(f"block {block.name} has no bench: there is no module {bench}")
     gates = " NETLIST=1" if callable(netlist) else ""
-    rerun = "SEED={}" if config is not None else f"make sim BLOCK={block.name} PRESET={label}{gates} SEED={{}}"
+    rerun = "SEED={seed} WAVES={waves}"
+    if config is None:
+        rerun = again or f"make sim BLOCK={block.name} PRESET={label}{gates} {rerun}"
     config = block.config(preset) if config is None else config
     seed = _seed(seed, f"{block.name}/{label}")
-    waves = _flag("WAVES", waves)
+    waves = window(os.environ.get("WAVES") or (waves and ("1" if waves is True else waves)))
     component = block.component(config=config)
     text = _verilog(component, block.name, netlist)
     clocked = "clk" in build.ports(text, block.name)
-    built = build.for_cocotb(text, block.name, waves, glue)
+    built = build.for_cocotb(text, block.name, waves is not None, glue)
     chosen = _filter(testcase, stall)
     names = testcase if isinstance(testcase, str) else "-".join(testcase or ())
     parts = [block.name, label, names, stall or "", "netlist" if netlist else ""]
-    with _folder("-".join(filter(None, parts))) as folder:
+    with _folder(Path(out), "-".join(filter(None, parts))) as folder:
         rows = str(folder / "rows.jsonl")
         context = Context(block.component, config, seed, clocked, rows, _tensors(tensors, folder))
         (folder / "context.pickle").write_bytes(pickle.dumps(context))
         _launch(built, block.name, bench, folder, seed, waves, chosen)
-        if waves:
+        if waves is not None:
             _view(folder, block.name, component, clocked)
         rows = _rows(folder)
         report = Report(block.name, label, seed, rows, time.perf_counter() - start, folder)
         fault = _fault(rows, folder)
         if fault:
             origin = variables(_given(tensors) if given is None else given) if rerun.startswith("make") else ""
-            again = f"  again: {rerun.format(seed)} WAVES=1{origin}\n  log: {relative(folder / 'sim.log')}"
+            rerun = rerun.format(seed=seed, waves=_around(rows)) + origin
+            again = f"  again: {rerun}\n  log: {relative(folder / 'sim.log')}"
             raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
     return report
 
@@ -171,9 +178,9 @@ def _verilog(component, top, netlist):
 
 
 @contextlib.contextmanager
-def _folder(name):
+def _folder(out, name):
     """An empty folder of results that no other process uses meanwhile."""
-    folder = RESULTS.absolute() / name
+    folder = out.absolute() / name
     with cache.locked(folder.parent / "locks" / name):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -197,6 +204,7 @@ def _launch(built, top, bench, folder, seed, waves, chosen):
     arguments = [f"+verilator+seed+{seed % (2**31 - 1) + 1}", "+verilator+rand+reset+2"]
     # cocotb would rewrite the assertions of all modules, Amaranth's too: 1.1 s a start instead of 0.5.
     environment = {CONTEXT: str(folder / "context.pickle"), "COCOTB_REWRITE_ASSERTION_FILES": "tb_*.py"}
+    environment |= waves_environment(waves) if waves is not None else {}
     # Under pytest the runner exits when a test fails, and it raises when the simulator does; ``_fault`` tells why.
     with contextlib.suppress(SystemExit, RuntimeError):
         runner.test(
@@ -206,7 +214,7 @@ def _launch(built, top, bench, folder, seed, waves, chosen):
             build_dir=built,
             test_dir=folder,
             seed=seed,
-            waves=waves,
+            waves=waves is not None,
             test_filter=chosen,
             test_args=arguments,
             extra_env=environment,
@@ -217,10 +225,20 @@ def _launch(built, top, bench, folder, seed, waves, chosen):
 
 def _view(folder, top, component, clocked):
     """Write the GTKWave view of a run and say how to open it; a run that ended before it traced has none."""
-    for trace in (folder / "dump.fst", folder / "dump.vcd"):
-        if trace.exists():
-            view = write_view(trace, top, *interface(component), clocked)
-            print(f"waves: gtkwave {relative(trace)} {relative(view)}", file=sys.stderr)
+    trace = folder / "dump.fst"
+    if not trace.exists():
+        return
+    view = write_view(trace, top, component, clocked)
+    print(f"waves: gtkwave {relative(trace)} {relative(view)}", file=sys.stderr)
+    end = stopped_at((folder / "sim.log").read_text(errors="replace"))
+    if end is not None:
+        print(f"waves: the file is full at cycle {end}: WAVES=from:to has another part", file=sys.stderr)
+
+
+def _around(rows):
+    """The window of cycles of the first test that failed."""
+    wrong = next((row for row in rows if row.error), None)
+    return f"{wrong.begin}:{wrong.begin + wrong.cycles + 4}" if wrong else "1"
 
 
 def _rows(folder):
@@ -276,11 +294,6 @@ def _seed(seed, name):
         return int(text)
     except ValueError:
         raise UserError(f"SEED must be an integer, not {text!r}") from None
-
-
-def _flag(name, default):
-    text = os.environ.get(name, "")
-    return bool(default) if text == "" else text.lower() not in ("0", "no", "n", "off", "false", "disable")
 
 
 def relative(path):

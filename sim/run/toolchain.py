@@ -103,14 +103,6 @@ def cocotb_version():
 
 
 @functools.cache
-def can_write_fst():
-    """Whether the headers that Verilator's FST traces need (lz4.h, zlib.h) are installed; without them traces are VCD."""
-    source = "#include <lz4.h>\n#include <zlib.h>\n"
-    command = [*compiler(), "-E", "-x", "c++", "-"]
-    return subprocess.run(command, input=source, capture_output=True, text=True).returncode == 0
-
-
-@functools.cache
 def _version_line(*command):
     try:
         done = subprocess.run(command, capture_output=True, text=True)

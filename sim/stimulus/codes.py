@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from zoetrope.golden.formats import Float
+from zoetrope.golden.formats import Float, fields, to_float64
 
 
 def corners(fmt: Float) -> dict[str, int]:
@@ -74,3 +74,50 @@ def random_pairs(
     exponent = np.int64(a >> np.uint64(fmt_a.fraction_bits) & np.uint64(fmt_a.exponent_max)) - fmt_a.bias + fmt_b.bias
     exponent = np.clip(exponent + near, 0, fmt_b.exponent_max).astype(np.uint64) << np.uint64(fmt_b.fraction_bits)
     return a, np.where(rng.random(count) < 0.5, b & ~np.uint64(fmt_b.inf) | exponent, b)
+
+
+def running_sums(operands, a, b):
+    """Operands as an accumulator meets them: neither of them, nor their sum, is subnormal."""
+    values = [to_float64(codes, fmt) for codes, fmt in zip(operands.T, (a, b))]
+    least = 2.0 ** (1 - a.bias)
+    with np.errstate(invalid="ignore"):
+        normal = [(np.abs(value) >= least) | (value == 0) | ~np.isfinite(value) for value in (*values, sum(values))]
+    encodable = ~((fields(operands[:, 1], b)[1] == 0) & (values[1] != 0))
+    return operands[np.logical_and.reduce(normal) & encodable]
+
+
+def ordered_pairs(rng, fmt, count):
+    """Random pairs; in a quarter of them the second is the first, its neighbour or its negative."""
+    a, b = random_pairs(rng, fmt, count)
+    near = a + rng.integers(0, 2, count, dtype=np.uint64) ^ rng.integers(0, 2, count, dtype=np.uint64) << np.uint64(
+        fmt.width - 1
+    )
+    return a, np.where(rng.integers(0, 4, count) == 0, near & np.uint64((1 << fmt.width) - 1), b)
+
+
+def normal(codes, fmt):
+    """``codes`` without the subnormal ones."""
+    exponent, fraction = codes & np.uint64(fmt.inf), codes & np.uint64((1 << fmt.fraction_bits) - 1)
+    return codes[(exponent != 0) | (fraction == 0)]
+
+
+def random_integers(rng, source, count):
+    """Codes of all magnitudes alike, both signs, the extremes and zeros among them; ``uint64``."""
+    bits = source.width - 1
+    magnitude = rng.integers(0, 1 << bits, count, dtype=np.uint64) >> rng.integers(0, bits, count, dtype=np.uint64)
+    top, all_ones = np.uint64(1 << bits), np.uint64((1 << source.width) - 1)
+    # -magnitude modulo 2^64, cut to the width: as a sign and magnitude it is any code with the sign, but -0.
+    codes = np.where(rng.integers(0, 2, count) == 1, magnitude, (np.uint64(0) - magnitude) & all_ones)
+    one = np.uint64(1)
+    return np.concatenate([np.array([0, 1, top - one, top, top + one, all_ones], np.uint64), codes])
+
+
+def integers(codes, source):
+    """The numbers that codes of an ``Integer`` stand for, ``int64``."""
+    codes = np.asarray(codes, np.uint64)
+    top = np.uint64(1 << (source.width - 1))
+    if source.sign_magnitude:
+        magnitude = (codes & (top - np.uint64(1))).astype(np.int64)
+        return np.where(codes & top != 0, -magnitude, magnitude)
+    unused = np.int64(64 - source.width)
+    return codes.view(np.int64) << unused >> unused

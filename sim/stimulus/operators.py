@@ -6,8 +6,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.golden import formats
+from zoetrope.golden.arith.float_compare import float_compare
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.stream import connect
+from zoetrope.sim.packing import pack
 from zoetrope.sim.payloads import as_rows
 
 #: Vectors a call of the native driver: a few tens of megabytes of rows and cycle numbers.
@@ -58,3 +60,9 @@ def check(native, k, rows, expected):
 def golden_format(fmt):
     """The golden's description of a format of the hardware."""
     return getattr(formats, fmt.name)
+
+
+def operands_and_results(a, b, fmt):
+    """Payload rows of both streams of a comparison of ``a`` with ``b``, by the golden."""
+    rows = pack(a, b, widths=[fmt.width] * 2)
+    return rows, pack(*float_compare(a, b, fmt), widths=[1, 1, fmt.width, fmt.width])

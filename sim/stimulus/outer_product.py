@@ -1,4 +1,4 @@
-"""What the benches of the outer-product PEs share: tiles of operands in, sums out, and the stalls between."""
+"""Tiles for the outer-product PEs: operands and weights, their payloads, and the golden that says what their sums are."""
 
 import functools
 
@@ -113,33 +113,6 @@ def operand_rows(codes, last):
 def weight_words(config, w):
     """The payloads of ``i_w`` for tiles w (tiles, K, D * outputs)."""
     return np.ascontiguousarray(w).reshape(w.shape[0] * w.shape[1] * config.words, -1)
-
-
-async def check_tiles(bench, x, w):
-    """Send tiles x (tiles, rows, K) and w (tiles, K, D * outputs), compare every sum, and every stall with the schedule."""
-    c = bench.config
-    if "filled" in bench.component.signature.members:
-        await bench.until("filled")
-    tiles, rows, operands = x.shape
-    codes, last = operand_codes(x)
-    words = weight_words(c, w)
-    bench.send("i_x", operand_rows(codes, last))
-    bench.send("i_w", words)
-    got = await bench.collect("o", tiles * rows * c.words)
-    expected = golden_of(c)(x, w[:, None])
-    bench.compare(got.reshape(-1, 4), expected.reshape(-1, 1), unit="FP32 sums")
-
-    # One PE shows a sum as soon as it is complete, an array when the tile is.
-    needed = len(words) - (c.words if c.pes == 1 else 1)
-    hidden = c.pes == 1 or operands > rows  # the results of a tile are out before those of the next
-    latency = ("i_w", needed, "o", (tiles - 1) * rows * c.words) if hidden else None
-    bench.measure(latency=latency, interval=("o", 0, c.words - 1) if c.words > 1 else None, busy=len(words))
-    if bench.stall == "none" and hidden:
-        moves = bench.transfers("i_w")
-        starts = np.array(bench.component.schedule(codes, last))
-        bench.equal("cycles of the words", moves[-1] - moves[0] + 1, starts[-1] + c.words)
-        bench.equal("stalls", bench.get("stalls"), bench.component.expected_stalls(codes, last))
-    bench.equal("overflow", bench.get("overflow"), c.fixed and operands > c.max_operands)
 
 
 def seeded_tensors(rng):

@@ -16,7 +16,8 @@ from zoetrope.golden.pe.lut_multiplier import READINGS
 from zoetrope.golden.pe.lut_pe import lut_pe
 from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import dequantize, quantize
-from zoetrope.hw.errors import ArgumentParser, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import command_line
 from zoetrope.sim.input import clips
 from zoetrope.sim.studies.shares import share, shown
 
@@ -57,20 +58,24 @@ def _normal(seed, rows, terms):
 
 @command_line
 def main(argv=None):
-    parser = ArgumentParser(prog="zoetrope study accuracy", description=__doc__.partition("\n")[0])
+    parser = Parser(
+        "study accuracy",
+        "How far a dot product on each multiplier is from float64: on seeded normal data, and on Q K^T of the clip.",
+        "zoetrope study accuracy",
+        "zoetrope study accuracy --tensors qkv.npz --json",
+    )
     clips.add_options(parser)
+    parser.json()
     options = parser.parse_args(argv)
-    tensors = clips.chosen(options)
-    print(f"input: {tensors.source}")
-    rows = table(tensors)
-    ways = list(next(iter(rows.values())))
-    page = Table("data", *ways, title="rms error of dot products over their rms, against float64")
-    for name, figures in rows.items():
-        page.add_row(name, *(shown(figures[way], ".5f") for way in ways))
-    Console().print(page)
-    if not all(math.isfinite(figure) for figures in rows.values() for figure in figures.values()):
-        print("-: Q times the scales of K is beyond FP16")
-
-
-if __name__ == "__main__":
-    main()
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        print(f"input: {tensors.source}")
+        rows = table(tensors)
+        tell({"input": tensors.source, "errors": rows})
+        ways = list(next(iter(rows.values())))
+        page = Table("data", *ways, title="rms error of dot products over their rms, against float64")
+        for name, figures in rows.items():
+            page.add_row(name, *(shown(figures[way], ".5f") for way in ways))
+        Console().print(page)
+        if not all(math.isfinite(figure) for figures in rows.values() for figure in figures.values()):
+            print("-: Q times the scales of K is beyond FP16")

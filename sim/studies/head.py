@@ -12,11 +12,9 @@ of the tokens. ``make sim`` ends with it.
 
 import json
 import math
-import multiprocessing
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,8 +27,9 @@ from rich.table import Table
 from zoetrope.golden.reference import attention
 from zoetrope.golden.simcore.chip.simcore import Geometry, Result, Settings, simcore
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, SPATIAL, TEMPORAL
-from zoetrope.hw import catalogue as catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole
+from zoetrope.hw import catalogue
+from zoetrope.hw.arguments import Parser, answer, folder, picture
+from zoetrope.hw.errors import UserError, command_line, finite, whole
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
 from zoetrope.sim.host.simcore import Run, SimcoreError, on_native, settings_of, token_bytes
 from zoetrope.sim.input import clips
@@ -38,7 +37,7 @@ from zoetrope.sim.input.tensor_files import options as options_of
 from zoetrope.sim.model import cycles
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.run.native import Native
-from zoetrope.sim.run.suite import die_of_interrupts
+from zoetrope.sim.run.workers import workers
 
 ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
@@ -50,7 +49,8 @@ ABLATIONS = {
 """The switches of each configuration that differ from ``Settings``."""
 
 PRESET = "small"
-RESULTS_FILE, PICTURE = RESULTS / "head.json", RESULTS / "head.svg"
+#: Files, in the folder of results.
+RESULTS_FILE, PICTURE = "head.json", "head.svg"
 
 #: Tokens of a head unless ``frames`` is given: half a minute of one core for all configurations.
 TOKENS = 400
@@ -216,11 +216,8 @@ def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[st
 
 def _run_all(preset, matrices, geometry, settings, results, jobs, told):
     """Configuration to ``Found``; those with the most to do first."""
-    # Workers start afresh: a fork would take over threads in an unknown state.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, jobs), spawn, initializer=die_of_interrupts)
     found = {}
-    try:
+    with workers(jobs, "a process of the head") as pool:
         futures = {
             pool.submit(run, name, preset, matrices, geometry, replace(settings, **ABLATIONS[name])): name
             for name in ("FP16 only", "+ speculation", "+ rows skipped", "all, not grouped", "all")
@@ -233,10 +230,6 @@ def _run_all(preset, matrices, geometry, settings, results, jobs, told):
                 f"head {len(found)}/{len(futures)} {name}: {rtl.counters['cycles']:,} cycles, "
                 f"{found[name].elements:,} elements of A equal to the golden's, {seconds:.1f} s"
             )
-    except BrokenProcessPool:
-        raise UserError("a process of the head was killed; if memory ran out, run fewer at once: --jobs 1") from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     return {name: found[name] for name in ABLATIONS}
 
 
@@ -364,12 +357,6 @@ def _speed_ups(head, slow, fast):
     return found
 
 
-def write(found: dict):
-    """``build/sim/head.json``."""
-    RESULTS_FILE.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS_FILE.write_text(json.dumps(found, indent=1) + "\n")
-
-
 def title(found: dict) -> str:
     """What was run."""
     g, of = found["geometry"], found["input"]["frames"]
@@ -492,16 +479,17 @@ def _even(preset):
     return lut / (fp16 + lut)
 
 
-def report(head: Head, console: Console, picture: Path = PICTURE):
-    """Print the tables, write the numbers and the picture, and say where they are."""
+def report(head: Head, console: Console, path: Path = RESULTS / PICTURE) -> dict:
+    """Print the tables, write the picture ``path`` and, beside it, the numbers, which are returned."""
     found = document(head)
-    write(found)
+    numbers = folder(path.parent) / RESULTS_FILE
+    numbers.write_text(json.dumps(found, indent=1) + "\n")
     for table in tables(found):
         console.print(table)
     console.print(notes(found), highlight=False)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    plot(head, picture)
-    console.print(f"numbers: {relative(RESULTS_FILE)}, picture: {relative(picture)}", highlight=False)
+    plot(head, path)
+    console.print(f"numbers: {relative(numbers)}, picture: {relative(path)}", highlight=False)
+    return found
 
 
 def plot(head: Head, path: Path):
@@ -555,17 +543,33 @@ def mosaic(kind: np.ndarray, g: Geometry) -> np.ndarray:
 
 
 def _options(argv):
-    parser = ArgumentParser(prog="zoetrope head", description=__doc__.partition("\n")[0])
+    parser = Parser(
+        "head",
+        "One head of attention through SIMCORE's RTL, with each of the paper's ablations: every bit of A against the\n"
+        "golden, its error, cycles, and where they go.",
+        "zoetrope head --frames 4",
+        "zoetrope head --preset tiny --tensors qkv.npz --p 0.8 --tau 1.5 -o head.png",
+    )
     clips.add_options(parser)
-    parser.add_argument("--frames", type=whole(1), help=f"frames, from the first on (default: about {TOKENS} tokens)")
-    parser.add_argument("--preset", default=PRESET, help=f"the machine (default {PRESET})")
-    parser.add_argument("--p", type=float, default=Settings.p_p, help="proportion for P and A (default 0.65)")
-    parser.add_argument("--tau", type=float, default=Settings.tau, help="threshold on the distance (default 2.5)")
-    parser.add_argument("--jobs", type=whole(1), default=2, help="configurations run at once (default 2)")
-    parser.add_argument("--out", type=Path, default=PICTURE, help="picture, .svg or .png")
+    parser.add_argument(
+        "--frames", metavar="N", type=whole(1), help=f"frames, from the first on (default: about {TOKENS} tokens)"
+    )
+    parser.preset("the machine (default %(default)s)", default=PRESET)
+    parser.add_argument(
+        "--p", metavar="P", type=finite(), default=Settings.p_p, help="proportion for P and A (default %(default)s)"
+    )
+    parser.add_argument(
+        "--tau",
+        metavar="T",
+        type=finite(),
+        default=Settings.tau,
+        help="threshold on the distance (default %(default)s)",
+    )
+    parser.jobs("configurations run at once (default 2)", 2)
+    parser.out(RESULTS / PICTURE, "picture, .svg or .png; the numbers go beside it")
+    parser.json()
     options = parser.parse_args(argv)
-    if options.out.suffix not in (".svg", ".png"):
-        raise UserError(f"--out must end in .svg or .png, not {options.out.name}")
+    options.out = picture(options.out)
     try:
         Settings(p_p=options.p, tau=options.tau)
     except ValueError as error:
@@ -580,13 +584,16 @@ def say(line):
 @command_line
 def main(argv=None):
     options = _options(argv)
-    tensors = clips.chosen(options)
-    changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
-    console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
-    head = measured(tensors, options.preset, options.frames, options.jobs, say, **changes)
-    report(head, console, options.out)
-
-
-if __name__ == "__main__":
-    main()
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
+        console = Console() if sys.stdout.isatty() else Console(width=120)
+        console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
+        try:
+            head = measured(tensors, options.preset, options.frames, options.jobs, say, **changes)
+        except HeadFailed as error:
+            tell({"wrong": str(error)})
+            print(f"FAIL: {error}", file=sys.stderr)
+            return 1
+        tell(report(head, console, options.out))
+    return 0

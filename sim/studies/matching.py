@@ -32,7 +32,8 @@ from zoetrope.golden.orbis.matching import datm
 from zoetrope.golden.orbis.matching.dst_chooser import choose
 from zoetrope.golden.orbis.matching.quantization_engine import quantize
 from zoetrope.golden.orbis.matching.reduction import reduce, restore
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line, finite, whole
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import UserError, command_line, finite, whole
 from zoetrope.sim.input import clips
 from zoetrope.sim.studies.shares import share, shown
 
@@ -164,19 +165,34 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
 
 @command_line
 def main(argv=None):
-    parser = ArgumentParser(prog="zoetrope study matching", description=__doc__.partition("\n")[0])
-    clips.add_options(parser)
-    parser.add_argument("--frames", type=whole(1), help="only the first so many frames of tokens")
-    parser.add_argument(
-        "--ratio", type=finite(0), default=RATIO, help="share of tokens to reduce (default: %(default)s)"
+    parser = Parser(
+        "study matching",
+        "How good token pairs are: DATM against Bipartite Soft Matching, output-guided against input-guided.",
+        "zoetrope study matching --frames 8",
+        "zoetrope study matching --frames 8 --ratio 0.5 --noise 1 --json",
     )
-    parser.add_argument("--noise", type=finite(0), default=NOISE, help="of the step before (default: %(default)s)")
+    clips.add_options(parser)
+    parser.add_argument("--frames", metavar="N", type=whole(1), help="only the first so many frames of tokens")
+    parser.add_argument(
+        "--ratio", metavar="R", type=finite(0), default=RATIO, help="share of tokens to reduce (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--noise", metavar="S", type=finite(0), default=NOISE, help="of the step before (default: %(default)s)"
+    )
+    parser.json()
     options = parser.parse_args(argv)
-    tensors = clips.chosen(options)
-    found, alike, slots = table(tensors, options.ratio, options.frames, options.noise)
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        found, alike, slots = table(tensors, options.ratio, options.frames, options.noise)
+        rows = [{"guide": guide, "matching": matching, **q._asdict()} for (guide, matching), q in found.items()]
+        tell({"input": tensors.source, "dst": slots, "similarity": alike, "pairs": rows})
+        _print(found, alike, slots, tensors, options.ratio)
+
+
+def _print(found, alike, slots, tensors, ratio):
     console = Console() if sys.stdout.isatty() else Console(width=110)
     heads = ("matched by", "similarity", "matching", "pair loss", "of pairs kept", "output error", "with Q alone")
-    page = Table(*heads, title=f"{options.ratio:.0%} of tokens reduced, {slots} dst tokens")
+    page = Table(*heads, title=f"{ratio:.0%} of tokens reduced, {slots} dst tokens")
     for (guide, matching), q in found.items():
         page.add_row(guide, f"{alike[guide]:.3f}", matching, *(shown(figure, ".4f") for figure in q))
     console.print(page)
@@ -199,7 +215,3 @@ def conclusions(found):
 def _changes(ours, other):
     names = ("pair loss", "of pairs kept", "output error", "with Q alone")
     return [f"{name} {shown(a / b - 1 if b else math.nan, '+.0%')}" for name, a, b in zip(names, ours, other)]
-
-
-if __name__ == "__main__":
-    main()

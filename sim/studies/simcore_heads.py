@@ -15,9 +15,10 @@ import numpy as np
 
 from zoetrope.golden.formats import FP16, is_finite
 from zoetrope.golden.simcore.chip.simcore import Geometry, Settings, simcore
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import catalogue
+from zoetrope.hw.arguments import Parser, answer
 from zoetrope.hw.axi.registers import describe
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw.errors import UserError, command_line, whole
 from zoetrope.hw.simcore.chip.simcore_registers import REGISTERS, Cause
 from zoetrope.sim.host.simcore import SWITCHES, Addresses, SimcoreError, on_native, settings_of, token_bytes
 from zoetrope.sim.run.native import Native, NativeError
@@ -355,37 +356,37 @@ def campaign(native, c, count, seed, *, first=0, faults=False, progress=None):
 
 @command_line
 def main(argv=None):
-    parser = ArgumentParser(prog="zoetrope heads", description=__doc__.partition("\n")[0])
-    parser.add_argument("--preset", default="tiny", help="of simcore (default tiny)")
-    parser.add_argument("--heads", type=int, default=1000, help="how many (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of all of them (default 0)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first one (default 0)")
+    parser = Parser(
+        "heads",
+        "Random heads through SIMCORE's RTL by the thousand, each compared with the golden, and all of memory looked at.",
+        "zoetrope heads --heads 200 --seed 7",
+        "zoetrope heads --preset small --heads 20 --faults",
+    )
+    parser.preset("of simcore (default %(default)s)", default="tiny")
+    parser.add_argument("--heads", metavar="N", type=whole(1), default=1000, help="how many (default %(default)s)")
+    parser.add_argument("--seed", metavar="N", type=whole(0), default=0, help="of all of them (default %(default)s)")
+    parser.add_argument("--first", metavar="N", type=whole(0), default=0, help="number of the first one (default 0)")
     parser.add_argument("--faults", action="store_true", help="every other one must end with an error")
+    parser.json()
     options = parser.parse_args(argv)
-    for name, least in (("heads", 1), ("seed", 0), ("first", 0)):
-        if getattr(options, name) < least:
-            raise UserError(f"--{name} must be at least {least}, not {getattr(options, name)}")
     block = catalogue.find("simcore")
-    native = Native.build(block.build(options.preset), "simcore")
-    start = time.perf_counter()
+    config = block.config(options.preset)
+    with answer(options) as tell:
+        native = Native.build(block.build(options.preset), "simcore")
+        start = time.perf_counter()
 
-    def progress(done):
-        if done % 100 == 0:
-            print(f"{done} heads, {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+        def progress(done):
+            if done % 100 == 0:
+                print(f"{done} heads, {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
 
-    causes, cycles = campaign(
-        native,
-        block.config(options.preset),
-        options.heads,
-        options.seed,
-        first=options.first,
-        faults=options.faults,
-        progress=progress,
-    )
-    print(
-        f"{options.heads} heads right in {cycles:,} cycles: {', '.join(f'{n} {c}' for c, n in sorted(causes.items()))}"
-    )
-
-
-if __name__ == "__main__":
-    main()
+        which = {"first": options.first, "faults": options.faults}
+        try:
+            causes, cycles = campaign(native, config, options.heads, options.seed, **which, progress=progress)
+        except WrongHead as error:
+            tell({"wrong": str(error)})
+            print(f"FAIL: {error}", file=sys.stderr)
+            return 1
+        tell({"heads": options.heads, "cycles": cycles, "ended": causes})
+        ended = ", ".join(f"{name} {count}" for name, count in sorted(causes.items()))
+        print(f"PASS: {options.heads} heads right in {cycles:,} cycles: {ended}")
+    return 0

@@ -7,7 +7,6 @@ SIMPICKER's threshold, 2.5, is always among the rows, and marked.
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -15,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from zoetrope.golden.method.token_similarity import PAPER_TAU, sweep
-from zoetrope.hw.errors import ArgumentParser, command_line, finite, whole
+from zoetrope.hw.arguments import Parser, answer, folder, picture
+from zoetrope.hw.errors import command_line, finite, whole
 from zoetrope.sim.input import clips
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.studies.shares import shown
@@ -90,24 +90,34 @@ def plot(points, path):
 
 @command_line
 def main(argv=None):
-    parser = ArgumentParser(prog="zoetrope study similarity", description=__doc__.partition("\n")[0])
+    parser = Parser(
+        "study similarity",
+        "What skipping similar tokens saves and costs: rows removed and error of the attention output over thresholds tau.",
+        "zoetrope study similarity --tau 1.5 2.5",
+        "zoetrope study similarity --tensors qkv.npz --grid 30x45 -o skipped.svg",
+    )
     clips.add_options(parser)
-    parser.add_argument("--tau", type=finite(0), nargs="+", default=TAUS, help="thresholds (default: 0.5 to 8)")
-    parser.add_argument("--window", type=whole(1), default=3, help="side of the window in the frame before (default 3)")
-    parser.add_argument("--group", type=whole(1), default=4, help="tokens of a group within a frame (default 4)")
-    parser.add_argument("--out", default=RESULTS / "similarity.svg", help="plot, .svg or .png")
+    parser.add_argument(
+        "--tau", metavar="T", type=finite(0), nargs="+", default=TAUS, help="thresholds (default: 0.5 to 8)"
+    )
+    parser.add_argument(
+        "--window", metavar="N", type=whole(1), default=3, help="side of the window in the frame before (default 3)"
+    )
+    parser.add_argument(
+        "--group", metavar="N", type=whole(1), default=4, help="tokens of a group within a frame (default 4)"
+    )
+    parser.out(RESULTS / "similarity.svg", "plot, .svg or .png")
+    parser.json()
     options = parser.parse_args(argv)
-    tensors = clips.chosen(options)
-    points, chosen = qualities(tensors, sorted({*options.tau, PAPER_TAU}), options.window, options.group)
-    console = Console() if sys.stdout.isatty() else Console(width=110)
-    console.print(table(points, tensors.source))
-    if chosen < points[0].tokens:
-        console.print(f"error of A: at {chosen:,} tokens, evenly spaced", highlight=False)
-    out = Path(options.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    plot(points, out)
-    console.print(f"plot: {relative(out)}", highlight=False)
-
-
-if __name__ == "__main__":
-    main()
+    out = picture(options.out)
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        points, chosen = qualities(tensors, sorted({*options.tau, PAPER_TAU}), options.window, options.group)
+        tell({"input": tensors.source, "points": points, "error_rows": chosen})
+        console = Console() if sys.stdout.isatty() else Console(width=110)
+        console.print(table(points, tensors.source))
+        if chosen < points[0].tokens:
+            console.print(f"error of A: at {chosen:,} tokens, evenly spaced", highlight=False)
+        folder(out.parent)
+        plot(points, out)
+        console.print(f"plot: {relative(out)}", highlight=False)

@@ -12,7 +12,8 @@ from rich.table import Table
 from zoetrope.golden import reference
 from zoetrope.golden.formats import FP16, FP32, fp32, to_float64
 from zoetrope.golden.softmax.sfu import sfu
-from zoetrope.hw.errors import ArgumentParser, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import command_line
 from zoetrope.sim.input import clips
 
 #: Elements and number of the rows of seeded scores: tokens of a frame's column, of a frame, and of thirteen frames.
@@ -71,19 +72,23 @@ def table(tensors):
 
 @command_line
 def main(argv=None):
-    parser = ArgumentParser(prog="zoetrope study softmax", description=__doc__.partition("\n")[0])
+    parser = Parser(
+        "study softmax",
+        "How far the special function unit's softmax is from float64: on seeded scores, and on rows of Q K^T of the clip.",
+        "zoetrope study softmax",
+        "zoetrope study softmax --clip film.mp4 --json",
+    )
     clips.add_options(parser)
+    parser.json()
     options = parser.parse_args(argv)
-    tensors = clips.chosen(options)
-    print(f"input: {tensors.source}")
-    rows = table(tensors)
-    heads = ("data", "p max", "p mean", "p subnormal or 0", "e max", "e mean", "1/s max, ulp of FP32")
-    shown = Table(*heads, title="softmax against float64; p and e in ulp of FP16")
-    for name, f in rows.items():
-        figures = [f"{f[key]:.3f}" for key in ("max", "mean", "e max", "e mean", "reciprocal")]
-        shown.add_row(name, *figures[:2], f"{f['small']:.1%}", *figures[2:])
-    Console().print(shown)
-
-
-if __name__ == "__main__":
-    main()
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        print(f"input: {tensors.source}")
+        rows = table(tensors)
+        tell({"input": tensors.source, "errors": rows})
+        heads = ("data", "p max", "p mean", "p subnormal or 0", "e max", "e mean", "1/s max, ulp of FP32")
+        shown = Table(*heads, title="softmax against float64; p and e in ulp of FP16")
+        for name, f in rows.items():
+            figures = [f"{f[key]:.3f}" for key in ("max", "mean", "e max", "e mean", "reciprocal")]
+            shown.add_row(name, *figures[:2], f"{f['small']:.1%}", *figures[2:])
+        Console().print(shown)

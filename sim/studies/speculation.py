@@ -14,7 +14,8 @@ from rich.table import Table
 
 from zoetrope.golden.method.quality import quality
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import overhead
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line, finite, whole
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import UserError, command_line, finite, whole
 from zoetrope.sim.input import clips
 from zoetrope.sim.studies.shares import shown
 
@@ -119,21 +120,30 @@ M^2 d of QK^T. Its 1.57% for A does."""
 
 @command_line
 def main(argv=None):
-    parser = ArgumentParser(prog="zoetrope study speculation", description=__doc__.partition("\n")[0])
+    parser = Parser(
+        "study speculation",
+        "What speculation on the tiles of attention saves and costs: products that go FP-INT, softmax mass, output error.",
+        "zoetrope study speculation --p 0.65 0.8 --queries 3",
+        "zoetrope study speculation --tensors qkv.npz --json",
+    )
     clips.add_options(parser)
-    parser.add_argument("--p", type=finite(), nargs="+", help="proportions of the sum instead of the sweep, 0 to 1")
-    parser.add_argument("--queries", type=whole(1), help="measure on so many frames of rows instead of all")
+    parser.add_argument(
+        "--p", metavar="P", type=finite(), nargs="+", help="proportions of the sum instead of the sweep, 0 to 1"
+    )
+    parser.add_argument(
+        "--queries", metavar="N", type=whole(1), help="measure on so many frames of rows instead of all"
+    )
+    parser.json()
     options = parser.parse_args(argv)
     for p in options.p or ():
         if not 0 <= p <= 1:
             raise UserError(f"--p must be between 0 and 1, not {p:g}")
-    tensors = clips.chosen(options)
-    console = Console() if sys.stdout.isatty() else Console(width=110)
-    console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
-    console.print(sweep_table(measured(tensors, tuple(options.p or SWEEP), options.queries), tensors))
-    console.print(overhead_table(tensors))
-    console.print(_NOTES, highlight=False)
-
-
-if __name__ == "__main__":
-    main()
+    with answer(options) as tell:
+        tensors = clips.chosen(options)
+        console = Console() if sys.stdout.isatty() else Console(width=110)
+        console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
+        found = measured(tensors, tuple(options.p or SWEEP), options.queries)
+        tell({"input": tensors.source, "sweep": found})
+        console.print(sweep_table(found, tensors))
+        console.print(overhead_table(tensors))
+        console.print(_NOTES, highlight=False)

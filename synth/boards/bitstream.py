@@ -8,8 +8,6 @@ import hashlib
 import importlib
 import json
 import resource
-import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -18,13 +16,17 @@ from pathlib import Path
 from amaranth import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io
 
-from zoetrope.hw import cache, emit
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import cache, catalogue, emit, tools
+from zoetrope.hw.arguments import Parser, answer, folder
 from zoetrope.hw.board.demonstrator import Demonstrator, version_of
-from zoetrope.hw.errors import ArgumentParser, ToolError, UnknownName, UserError, command_line
+from zoetrope.hw.errors import ToolError, UserError, command_line, whole
 from zoetrope.hw.files import table
+from zoetrope.synth.results import rows
 
 BAUD = 1_000_000
+
+#: Of rates that a host's serial port has.
+SLOWEST = 300
 
 #: What the builds of the README took, by board.
 RECORD = Path(__file__).with_name("boards.json")
@@ -50,6 +52,9 @@ CELLS = {
         "multiplier": {"SB_MAC16": 1},
     },
 }
+
+#: Gate equivalents that a LUT4 takes at most: twice as many as in any design that was placed.
+GE_OF_A_LUT = 20
 
 _ECP5_85 = {"LUT4": 83640, "FF": 83640, "block RAM": 208, "multiplier": 156}
 _UP5K = {"LUT4": 5280, "FF": 5280, "block RAM": 30, "multiplier": 8}
@@ -103,7 +108,7 @@ BOARDS = {
 def find_board(name):
     """The ``Target`` called ``name``. ``UnknownName`` lists the boards."""
     if name not in BOARDS:
-        raise UnknownName(f"there is no board {name!r}; the boards are: {', '.join(BOARDS)}")
+        raise catalogue.unknown("there is no board", name, BOARDS, "the boards are")
     return BOARDS[name]
 
 
@@ -192,6 +197,31 @@ def prepare(target, preset=None, baud=BAUD, seed=1):
     return files, [c for c in commands if not c[0].startswith("dfu")], config, clock
 
 
+def refuse_what_is_too_large(target, preset):
+    """``UserError`` where the committed count of gates says that there is no room: synthesis would take minutes to say so.
+
+    A gate equivalent is less than a ``GE_OF_A_LUT``-th of a LUT4 in no design that was ever placed here.
+    """
+    name = preset or target.preset
+    gates = committed_gates().get(name, 0)
+    least, has = gates / GE_OF_A_LUT, target.has["LUT4"]
+    if least > has:
+        raise UserError(
+            f"{target.title} has no room for preset {name!r}: its {gates:,.0f} gate equivalents are {least:,.0f} LUT4s or "
+            f"more, and there are {has:,}; take a smaller preset or a larger board: {', '.join(BOARDS)}"
+        )
+
+
+def committed_gates():
+    """Gate equivalents of the demonstrator's presets, as committed."""
+    block = catalogue.find("demonstrator")
+    found = rows.read()
+    whole = {name: row["generic"] for name, row in found["blocks"].items()}
+    names = {preset: f"{block.key}.{preset}" for preset in block.presets}
+    counted = whole | found["counts"]
+    return {preset: counted[name]["ge"] for preset, name in names.items() if name in counted}
+
+
 def synthesise(target, files, workdir):
     """Run Yosys in ``workdir``. Returns resource to (used, has); ``UserError`` with the numbers if it does not fit."""
     for name, text in files.items():
@@ -227,12 +257,8 @@ def place(commands, workdir, design_clock):
 
 
 def run_tool(command, workdir):
-    name = f"yowasp-{command[0]}"
-    beside = Path(sys.executable).with_name(name)  # the environment need not be activated
-    program = str(beside) if beside.exists() else shutil.which(name)
-    if program is None:
-        raise ToolError(f"cannot run {name}: it is not installed in this environment: pip install 'zoetrope[board]'")
-    done = subprocess.run([program, *command[1:]], cwd=workdir, capture_output=True, text=True)
+    program = tools.command(f"yowasp-{command[0]}", "board")
+    done = tools.run([*program, *command[1:]], cwd=workdir, capture_output=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
         raise ToolError(f"{command[0]} failed (exit {done.returncode}): {' | '.join(lines)}")
@@ -245,14 +271,12 @@ def build(board, preset=None, *, baud=BAUD, seed=1, out="build/bitstream"):
     missing or fails, which nextpnr does where a clock is not met.
     """
     target = find_board(board)
+    refuse_what_is_too_large(target, preset)
     before = _cpu_seconds()
     files, commands, config, clock = prepare(target, preset, baud, seed)
     workdir = Path(out) / f"{board}.{preset or target.preset}"
     file = workdir / target.file
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {workdir}: {error.strerror}") from None
+    folder(workdir)
     print(f"{target.title}: synthesis ...", file=sys.stderr, flush=True)
     usage = synthesise(target, files, workdir)
     print(f"{target.title}: placement and routing ...", file=sys.stderr, flush=True)
@@ -316,22 +340,34 @@ def report_text(result):
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope bitstream", description="The demonstrator for a board.")
-    parser.add_argument("--board", help=f"one of {', '.join(BOARDS)}")
-    parser.add_argument("--preset", help="of the demonstrator; the board's own otherwise")
-    parser.add_argument("--baud", type=int, default=BAUD, help="of the serial line (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the placement (default: %(default)s)")
+    parser = Parser(
+        "bitstream",
+        "The demonstrator for a board, by open tools: synthesis, placement, routing, a file to load.",
+        "zoetrope bitstream --board ulx3s_85f",
+        "zoetrope bitstream --board ulx3s_85f --preset simcore --seed 3 -o bits",
+    )
+    parser.add_argument("--board", metavar="NAME", help=f"one of {', '.join(BOARDS)}")
+    parser.preset("of the demonstrator; the board's own otherwise")
+    parser.add_argument(
+        "--baud", metavar="N", type=whole(SLOWEST), default=BAUD, help="of the serial line (default: %(default)s)"
+    )
+    parser.seed("of the placement (default: %(default)s)", 1)
     parser.add_argument("--twice", action="store_true", help="build it again, elsewhere, and compare the files")
     parser.add_argument("--record", action="store_true", help="write what it took to the README's numbers")
-    parser.add_argument("--out", default="build/bitstream", help="folder of the results (default: %(default)s)")
+    parser.out("build/bitstream")
+    parser.json()
     options = parser.parse_args(arguments)
     if options.board is None:
         raise UserError(f"no board is named; the boards are: {', '.join(BOARDS)}")
-    if options.baud < 1:
-        raise UserError(f"--baud must be at least 1, not {options.baud}")
+    with answer(options) as tell:
+        return _built(options, tell)
+
+
+def _built(options, tell):
     arguments = {"preset": options.preset, "baud": options.baud, "seed": options.seed}
     start = time.perf_counter()
     result = build(options.board, **arguments, out=options.out)
+    tell(result)
     print(report_text(result))
     print(f"version {result['version']}, {result['baud']} baud, {time.perf_counter() - start:.0f} s: {result['file']}")
     print(f"sha256 {result['sha256']}, {result['cpu_seconds']} s of processor time")
@@ -342,6 +378,7 @@ def main(arguments=None):
         same = again["sha256"] == result["sha256"]
         print("the second build is the same, byte for byte" if same else f"the second build differs: {again['file']}")
         return 0 if same else 1
+    return 0
 
 
 if __name__ == "__main__":

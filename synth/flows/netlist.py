@@ -45,7 +45,7 @@ def _identifier(name):
 def _gates(module):
     """Verilog of one ``flows.Module``, as module ``top``. Kept by its content."""
     run = partial(_gates_alone, module)
-    return cache.kept(run, "gates", Path(__file__).read_text(), flows.scripts(), module.text)
+    return cache.kept(run, "gates", cache.code(Path(__file__)), flows.scripts(), module.text)
 
 
 def _gates_alone(module):

@@ -22,13 +22,9 @@ import functools
 import hashlib
 import importlib
 import json
-import multiprocessing
 import os
 import re
-import signal
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +33,7 @@ import numpy as np
 from zoetrope.hw import cache
 from zoetrope.hw.errors import ToolError, UserError
 from zoetrope.sim.input import clips
+from zoetrope.sim.run.workers import workers
 from zoetrope.synth.flows.liberty import names_in, parse
 from zoetrope.synth.technologies.libraries import Expression
 
@@ -96,12 +93,8 @@ def _sources(bench):
 
 def _alone(run, *arguments):
     """``run(*arguments)`` in a process of its own: the harness is made for one simulation in a process."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
-        try:
-            return pool.submit(run, *arguments).result()
-        except BrokenProcessPool:
-            raise ToolError("the process of a simulation was killed; if memory ran out, run fewer at once") from None
+    with workers(1, "the process of a simulation") as pool:
+        return pool.submit(run, *arguments).result()
 
 
 def _run(netlist, library, block, config, tensors, bench, tests):

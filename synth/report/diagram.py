@@ -1,8 +1,12 @@
-"""The blocks of the catalogue as a drawing: grouped by room, a line from each block to the blocks that it instantiates.
+"""The blocks of the catalogue as drawings, one a machine: grouped by room, a line from each block to its parts.
 
 Which block instantiates which is found from the modules: a component that a block's module imports, itself or by a module
 that is no block (the engine of outer products, say), is a part of the block. The emitted hierarchy was the alternative; its
 instances carry a name in the parent, not always that of their class, and all blocks would have to be elaborated.
+
+A machine's drawing has its own rooms, the chip at the top, and below them the shared blocks that they are made of. Lines to
+shared blocks, and lines that others already lead along (a chip's to a part of its part), show while a block is pointed at:
+with all of them at once the drawing of SIMCORE is a tangle.
 """
 
 import ast
@@ -15,33 +19,58 @@ from amaranth.hdl import Elaboratable
 
 from zoetrope.hw import catalogue
 
-#: Rooms from the top of the drawing to its foot, and what is in them; a room that is not named comes first.
-ROOMS = {
-    "board": "on a board",
-    "axi": "AXI",
-    "orbis": "ORBIS",
-    "simcore": "SIMCORE, the chip of SIMPICKER",
-    "memory": "memories",
-    "tree": "trees",
-    "arith": "arithmetic",
-}
+#: What the drawing is called whose blocks are of no machine.
+SHARED = "shared"
+
+#: The title of the band of a machine's drawing that has what other machines may use, too.
+_OTHERS = "shared parts (point at a block for the lines to them)"
 
 #: Sizes in pixels: a box's height, its least gap to the next, from row to row, around a room, its title, all of it.
-_BOX, _GAP, _ROW, _MARGIN, _HEAD, _WIDTH = 28, 14, 54, 14, 30, 1200
+_BOX, _GAP, _ROW, _MARGIN, _HEAD, _WIDTH = 28, 14, 54, 14, 30, 1000
 _CHARACTER = 7.3
 
 
-def room(block):
-    """The folder of ``hw`` that ``block`` is in."""
-    return block.room.partition(".")[0]
+def drawings(blocks):
+    """Names of the drawings of ``blocks``: each machine that has one, and ``SHARED``."""
+    found = {block.machine for block in blocks.values()}
+    return [*(name for name in catalogue.MACHINES if name in found), *([SHARED] if "" in found else [])]
+
+
+def own(drawing, blocks):
+    """Names of the blocks of a drawing's machine, or of those that are of none."""
+    machine = "" if drawing == SHARED else drawing
+    return [name for name, block in blocks.items() if block.machine == machine]
+
+
+def members(drawing, blocks, uses):
+    """Names of the blocks in a drawing: ``own`` and the shared ones that they are made of."""
+    mine = own(drawing, blocks)
+    parts = {part for name in mine for part in uses[name]}
+    return [name for name in blocks if name in mine or name in parts]
 
 
 def edges(blocks=None):
     """Block name to the names of the blocks that it instantiates, in the order of the catalogue."""
-    blocks = catalogue.BLOCKS if blocks is None else blocks
+    blocks = catalogue.usable([]) if blocks is None else blocks
     homes = {block.component.__module__: name for name, block in blocks.items()}
     found = {name: _parts(block.component.__module__, tuple(homes)) for name, block in blocks.items()}
     return {name: [other for module, other in homes.items() if module in found[name]] for name in blocks}
+
+
+def needed(uses):
+    """``uses`` without what other lines already lead to."""
+    below = {}
+
+    def reached(name):
+        if name not in below:
+            below[name] = set()  # a circle would end here
+            below[name] = set(uses[name]).union(*(reached(part) for part in uses[name]))
+        return below[name]
+
+    return {
+        name: [part for part in parts if not any(part in reached(other) for other in parts if other != part)]
+        for name, parts in uses.items()
+    }
 
 
 @functools.cache
@@ -60,22 +89,30 @@ def _parts(name, homes):
     return frozenset(found - {name})
 
 
-def layout(blocks, uses):
-    """(bands, places, height): (room, top, height) of each room, block name to the (x, y) of its box's upper left corner.
+def bands_of(drawing, blocks):
+    """Title to the names of the blocks in each band of a drawing: its rooms, what is made of others at the top."""
+    found = {}
+    for room in reversed(catalogue.ROOMS):
+        inside = [name for name, block in blocks.items() if block.room == room]
+        own = drawing == SHARED or room.partition(".")[0] == drawing
+        found.setdefault(catalogue.ROOMS[room] if own else _OTHERS, []).extend(inside)
+    found[_OTHERS] = found.pop(_OTHERS, [])
+    return {title: names for title, names in found.items() if names}
 
-    In a room, a block stands below those of the room that instantiate it; within a row it stands near its users.
+
+def layout(bands, uses):
+    """(bands, places, height): (title, top, height) of each band, block name to the (x, y) of its box's upper left corner.
+
+    In a band, a block stands below those of the band that instantiate it; within a row it stands near its users. Shared
+    blocks of a machine stand in rows, one beside the other.
     """
-    rooms = sorted(
-        {room(block) for block in blocks.values()}, key=lambda r: (list(ROOMS).index(r) if r in ROOMS else -1, r)
-    )
-    users = _users(uses)
+    users, named = _users(uses), bands
     bands, places, y = [], {}, _MARGIN
-    for each in rooms:
-        members = [name for name in blocks if room(blocks[name]) == each]
-        depths = _depths(members, users)
+    for each, inside in named.items():
+        depths = dict.fromkeys(inside, 0) if each == _OTHERS else _depths(inside, users)
         rows = []
         for depth in sorted(set(depths.values())):
-            rows += _wrapped([name for name in members if depths[name] == depth])
+            rows += _wrapped([name for name in inside if depths[name] == depth])
         top = y
         y += _HEAD
         for row in rows:
@@ -130,22 +167,27 @@ def _place(row, users, places, y):
         x += _width(name) + gap
 
 
-def svg(blocks=None):
-    """The drawing as an SVG element for a page that styles it; a box under the pointer shows its own lines."""
-    blocks = catalogue.BLOCKS if blocks is None else blocks
-    uses = edges(blocks)
-    bands, places, height = layout(blocks, uses)
+def svg(drawing, blocks=None):
+    """A drawing as an SVG element for a page that styles it; a box under the pointer shows all of its own lines."""
+    every = catalogue.usable([]) if blocks is None else blocks
+    uses = edges(every)
+    shown = members(drawing, every, uses)
+    blocks = {name: every[name] for name in shown}
+    uses = {name: [part for part in uses[name] if part in blocks] for name in shown}
+    bands, places, height = layout(bands_of(drawing, blocks), uses)
+    title = f"diagram-{drawing}"
     lines = [
         f'<svg class="diagram" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
-        'aria-labelledby="diagram-title">',
-        '<title id="diagram-title">Blocks by room; a line leads from a block to each block that it instantiates</title>',
+        f'aria-labelledby="{title}">',
+        f'<title id="{title}">Blocks by room; a line leads from a block to each block that it instantiates</title>',
     ]
     for each, top, tall in bands:
         lines.append(
             f'<rect class="room" x="2" y="{top}" width="{_WIDTH - 4}" height="{tall}" rx="6"/>'
-            f'<text class="room-name" x="{_MARGIN}" y="{top + 18}">hw/{each}: {escape(ROOMS.get(each, each))}</text>'
+            f'<text class="room-name" x="{_MARGIN}" y="{top + 18}">{escape(each)}</text>'
         )
-    lines += [f'<path class="line" d="{_line(user, part, places)}"/>' for user in uses for part in uses[user]]
+    few = needed({name: [part for part in uses[name] if _at_rest(blocks[name], blocks[part])] for name in shown})
+    lines += [f'<path class="line" d="{_line(user, part, places)}"/>' for user in few for part in few[user]]
     # Boxes hide the lines behind them. Each brings its own lines again, which show while it is pointed at.
     users = _users(uses)
     for name, (x, y) in places.items():
@@ -160,8 +202,13 @@ def svg(blocks=None):
     return "\n".join([*lines, "</svg>"])
 
 
+def _at_rest(user, part):
+    """Whether a line between two blocks is there before one is pointed at: within a machine, or a room that is shared."""
+    return user.machine == part.machine if user.machine else user.room == part.room
+
+
 def _relation(block, parts, users):
-    lines = [f"{block.name}: {block.summary}"]
+    lines = [f"{block.key}: {block.summary}"]
     lines += [f"made of: {', '.join(parts)}"] if parts else []
     lines += [f"in: {', '.join(users)}"] if users else []
     return "\n".join(lines)

@@ -1,10 +1,11 @@
 """Plots of the mixed lanes for the report (``synth.report.page``): SVG in the colours of a page that is light or dark."""
 
-import dataclasses
 import io
 import re
 
 from markupsafe import Markup, escape
+
+from zoetrope.synth.costs.lane_plot import Point, label, whole
 
 #: The five mixed lanes and the lane that they are to replace, by their names in ``synth.costs.lanes``; the rest are
 #: variants.
@@ -16,19 +17,34 @@ _INK, _POINT, _MARK, _PALE = "#010203", "#010204", "#010205", "#010206"
 _COLOURS = {_INK: "var(--ink)", _POINT: "var(--accent)", _MARK: "var(--mark)", _PALE: "var(--muted)"}
 
 
-def whole(row):
-    """GE of a lane with its table."""
-    return row["area"]["lane"] + row["area"]["table_ge"]
+def lane_costs(rows):
+    """GE of the LUT lane, of the multiplier lane, of the FP16 lane and of the least mixed one, as dicts."""
+    by_name = {row["name"]: row for row in rows}
+    found = []
+    least = min((name for name in by_name if name != FP16_LANE), key=lambda name: whole(by_name[name]))
+    for name in dict.fromkeys((FIVE[0], FIVE[3], FP16_LANE, least)):
+        area = by_name[name]["area"]
+        found.append(
+            {
+                "name": name,
+                "bound": "≥ " if area["at_least"] and area["table_ge"] else "",
+                "multiplier": area["multiplier"],
+                "table": area["table_ge"],
+                "sums": area["sums"],
+                "whole": whole(by_name[name]),
+            }
+        )
+    return found
 
 
-def pareto(rows, key, label, up=False, log=False):
+def pareto(rows, key, title, up=False, log=False):
     """GE of a lane with its table against ``key``, as an SVG element; None where a lane of the five has no number.
 
     ``up``: more of it is better; ``log``: on a logarithmic axis. Mixed lanes that no other one beats in both have a ring.
     The five and the FP16 lane have their names, the others the number of their row.
     """
     points = [
-        _Point(
+        Point(
             name=row["name"] if row["name"] in (*FIVE, FP16_LANE) else str(k),
             x=whole(row),
             y=row[key],
@@ -50,10 +66,10 @@ def pareto(rows, key, label, up=False, log=False):
             axes.plot(point.x, point.y, ">" if point.bound else "o", color=colour, markersize=6, **filled)
             if point.mixed and not any(other.beats(point, up) for other in mixed):
                 axes.plot(point.x, point.y, "o", color=colour, markersize=12, markerfacecolor="none")
-        axes.set(xlabel="GE of a lane with its table", ylabel=label, yscale="log" if log else "linear")
-        _label(axes, points)
+        axes.set(xlabel="GE of a lane with its table", ylabel=title, yscale="log" if log else "linear")
+        label(axes, points, _INK)
 
-    return _svg(draw, key.replace("_", "-"), f"{label} of each lane against its gate equivalents")
+    return _svg(draw, key.replace("_", "-"), f"{title} of each lane against its gate equivalents")
 
 
 def plots(rows):
@@ -63,57 +79,6 @@ def plots(rows):
         (pareto(rows, "pj", "pJ a product"), "make lanes LIBERTY=cells.lib", "energy of a product"),
         (pareto(rows, "error", "rms error", log=True), "make lanes", "rms error of a dot product on the clip"),
     ]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Point:
-    name: str
-    x: float
-    y: float
-    mixed: bool
-    bound: bool
-
-    def beats(self, other, up):
-        better = self.y >= other.y if up else self.y <= other.y
-        return (self.x, self.y) != (other.x, other.y) and self.x <= other.x and better
-
-
-#: Points of a label: size of its letters, width of one, distance to its point.
-_LETTER, _ADVANCE, _AWAY = 8, 4.7, 9
-_SIDES = {-1: "right", 0: "center", 1: "left"}
-_HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
-
-
-def _label(axes, points):
-    """Names beside their points, each on the first side where it covers no other name or point."""
-    axes.figure.draw_without_rendering()
-    scale = 72 / axes.figure.dpi
-    places = [axes.transData.transform((point.x, point.y)) * scale for point in points]
-    frame = axes.get_window_extent()
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
-    for point, (x, y) in zip(points, places):
-        boxes = {}
-        for side, height in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)):
-            width, at = len(point.name) * _ADVANCE, (x + side * _AWAY, y + height * _AWAY)
-            left, low = at[0] + (side - 1) * width / 2, at[1] + (height - 1) * _LETTER / 2
-            boxes[side, height] = (left, low, left + width, low + _LETTER)
-        inside = [side for side, box in boxes.items() if box[0] >= frame.x0 * scale and box[2] <= frame.x1 * scale]
-        chosen = min(inside, key=lambda side: sum(_overlap(boxes[side], box) for box in taken))
-        taken.append(boxes[chosen])
-        axes.annotate(
-            point.name,
-            (point.x, point.y),
-            xytext=(chosen[0] * _AWAY, chosen[1] * _AWAY),
-            textcoords="offset points",
-            fontsize=_LETTER,
-            color=_INK,
-            ha=_SIDES[chosen[0]],
-            va=_HEIGHTS[chosen[1]],
-        )
-
-
-def _overlap(a, b):
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _svg(draw, prefix, title):

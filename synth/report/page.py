@@ -1,6 +1,6 @@
 """The report: what everything costs, beside the papers, on one HTML page that needs nothing but itself: `make report`.
 
-It is rendered from the committed costs (``synth/results/expected.json``), and from what `make synth`, `make lanes` and
+It is rendered from the committed costs (``synth.results``), and from what `make synth`, `make lanes` and
 `zoetrope matching-budget` left in ``build/synth`` where that belongs to the same gates. A number that no run
 has made
 is not on it: the page names the command that would. The same results make the same bytes.
@@ -14,14 +14,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import catalogue
 from zoetrope.hw.errors import ArgumentParser, UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.synth.costs import datm_budget, runs
-from zoetrope.synth.papers import paper
-from zoetrope.synth.report import diagram, lane_plots, readme, side_by_side
+from zoetrope.synth.papers import figures, orbis
+from zoetrope.synth.report import diagram, lane_plots, side_by_side, verdict
 from zoetrope.synth.report import page_tables as tables
-from zoetrope.synth.technologies import scaling, sram
+from zoetrope.synth.results import rows
+from zoetrope.synth.technologies import scaling
 from zoetrope.synth.technologies.libraries import find_library
 
 TEMPLATE = "page.html.j2"
@@ -35,10 +36,9 @@ SIMCORE = f"simcore.{catalogue.Block.PAPER_SIZE}"
 class Costs:
     """All that is on the page.
 
-    ``blocks``, ``operators``, ``lanes``: as in ``synth/results/expected.json``; a block's ``libraries`` has its
-    results in standard
-    cells by name. ``machines``: block and preset, joined by a dot, to a machine (``_machine``). ``checks``: those of
-    ``synth.report.readme``. ``matching``: what ``synth.costs.datm_budget`` wrote, or None.
+    ``blocks``, ``operators``, ``lanes``, ``checks``, ``head``: as in ``synth.results.rows``; a block's ``libraries`` has its
+    results in standard cells by name. ``machines``: block and preset, joined by a dot, to a machine (``_machine``).
+    ``matching``: what ``synth.costs.datm_budget`` wrote, or None.
     """
 
     blocks: list
@@ -47,11 +47,18 @@ class Costs:
     machines: dict
     checks: list
     matching: dict | None
+    head: dict | None
+
+    @property
+    def simcore(self):
+        """SIMCORE at the paper's size, or None."""
+        return self.machines.get(SIMCORE)
 
     @property
     def defaults(self):
         """The results of ``blocks`` at their default presets."""
-        return [result for result in self.blocks if result["preset"] == catalogue.find(result["block"]).default]
+        usable = catalogue.usable([])
+        return [r for r in self.blocks if r["block"] in usable and r["preset"] == usable[r["block"]].default]
 
     @property
     def libraries(self):
@@ -65,12 +72,12 @@ def costs(folder=RESULTS, committed=None):
     Where the committed costs have them: ``machines``, results of ``synth.costs.composition``, ``checks`` of the method, and
     ``matching``, the one of ``synth.costs.datm_budget``.
     """
-    committed = readme.expected() if committed is None else committed
+    committed = rows.committed() if committed is None else committed
     kept = [_json(path) for path in sorted(Path(folder).glob("*.json"))]
     measured = {(k["block"], k["preset"]): k for k in kept if isinstance(k, dict) and "generic" in k}
     blocks = [_with_kept(row, measured.get((row["block"], row["preset"]))) for row in committed["blocks"]]
     drawn = next((k for k in kept if isinstance(k, list) and k and "area" in k[0]), [])
-    rows = [_lane_with_kept(row, drawn) for row in committed["lanes"]]
+    mixed = [_lane_with_kept(row, drawn) for row in committed["lanes"]]
     sums = [k for k in kept if isinstance(k, dict) and "modules" in k and _is_of(k, committed)]
     machines = [*committed.get("machines", ()), *sums]
     budgets = [k for k in kept if isinstance(k, dict) and "array_ge" in k and _is_budget_of(k, committed)]
@@ -78,10 +85,11 @@ def costs(folder=RESULTS, committed=None):
     return Costs(
         blocks=blocks,
         operators=committed["operators"],
-        lanes=rows,
+        lanes=mixed,
         machines={f"{machine['block']}.{machine['preset']}": _machine(machine) for machine in machines},
         checks=committed.get("checks", []),
         matching=budget if budget and budget["array_ge"] == _array_ge(blocks) else None,
+        head=committed.get("head"),
     )
 
 
@@ -114,8 +122,8 @@ def _is_of(machine, committed):
 
 def _is_budget_of(budget, committed):
     """Whether engines that it has in common with the committed one are of the same gates."""
-    rows = (committed.get("matching") or {"rows": ()})["rows"]
-    known = {(row["weights"], row["lanes"]): row["ge"] for row in rows}
+    before = (committed.get("matching") or {"rows": ()})["rows"]
+    known = {(row["weights"], row["lanes"]): row["ge"] for row in before}
     return all(known.get((row["weights"], row["lanes"]), row["ge"]) == row["ge"] for row in budget["rows"])
 
 
@@ -152,8 +160,8 @@ def _array_ge(blocks):
 
 def with_library(found, library, progress=None):
     """``found`` with every block of Table II mapped to ``library`` too, for area and power; kept by content, as all runs."""
-    names = {name for row in paper.TABLE_II for name in row.blocks}
-    pairs = [(block, block.default) for name, block in catalogue.BLOCKS.items() if name in names]
+    beside = [block for block in catalogue.usable([]).values() if figures.row(block.key)]
+    pairs = [(block, block.default) for block in beside]
     results = runs.measure_all(pairs, ("generic", "power"), library, progress=progress)
     mapped = {(result["block"], result["preset"]): result["liberty"] for result in results}
     blocks = []
@@ -166,8 +174,6 @@ def with_library(found, library, progress=None):
 
 def render(found):
     """The page's HTML."""
-    rows = side_by_side.table_ii(found.defaults)
-    simcore = found.machines.get(SIMCORE)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -175,39 +181,54 @@ def render(found):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        **{name: getattr(tables, name) for name in ("kilo", "number", "ratio", "missing", "is_number")}
-    )
-    return environment.get_template(TEMPLATE).render(
-        lane_costs=tables.lane_costs(found.lanes),
-        speeds=tables.speeds(found),
-        simcore=simcore,
-        compose_command=tables.compose_command(*SIMCORE.split(".")),
-        chip_ge=paper.TOTAL_MM2 * 1e6 / sram.NAND2_UM2,
-        logic=side_by_side.logic(rows),
-        beside=[total for total in side_by_side.totals(rows) if total["blocks"]],
-        composition=tables.composition(simcore) if simcore else None,
-        others=[(name, tables.composition(m)) for name, m in sorted(found.machines.items()) if name != SIMCORE],
-        checks=tables.checks_table(found.checks),
-        counted=tables.counted_table(rows),
-        lanes=tables.lane_table(found.lanes),
-        comparison=tables.comparison_table(found.defaults),
-        plots=lane_plots.plots(found.lanes),
-        table_ii=tables.table_ii(rows, found.libraries),
-        nodes=tables.nodes_table(rows, found.libraries),
-        factors=tables.factors_table(rows, found.libraries),
-        sources=scaling.SOURCES,
-        orbis=tables.orbis_table(),
-        matching=tables.matching_table(found.matching),
-        share=paper.ORBIS.share,
-        blocks=tables.blocks_table(found.blocks),
-        power=tables.power_table(found.blocks),
-        power_command=tables.POWER_COMMAND,
-        operators=tables.operators_table(found.operators),
-        diagram=Markup(diagram.svg()),
-        uses=diagram.edges(),
-        tools=tables.tools_table(found),
-    )
+    names = ("kilo", "number", "ratio", "missing", "is_number")
+    environment.globals.update(**{name: getattr(tables, name) for name in names})
+    return environment.get_template(TEMPLATE).render(**_verdict(found), **_tables(found), **_drawings())
+
+
+def _verdict(found):
+    """What the top of the page says."""
+    beside = side_by_side.table_ii(found.defaults)
+    return {
+        "built": verdict.built(),
+        "bridge": tables.bridge_table(verdict.bridge(beside, found.simcore)),
+        "claims": verdict.claims(found, beside),
+        "speeds": verdict.speeds(found),
+        "lane_costs": lane_plots.lane_costs(found.lanes),
+    }
+
+
+def _tables(found):
+    beside = side_by_side.table_ii(found.defaults)
+    others = [(name, tables.composition(m)) for name, m in sorted(found.machines.items()) if name != SIMCORE]
+    return {
+        "composition": tables.composition(found.simcore) if found.simcore else None,
+        "compose_command": tables.compose_command(*SIMCORE.split(".")),
+        "others": others,
+        "checks": tables.checks_table(found.checks),
+        "lanes": tables.lane_table(found.lanes),
+        "comparison": tables.comparison_table(found.defaults),
+        "plots": [plot for plot in lane_plots.plots(found.lanes) if plot[0]],
+        "table_ii": tables.table_ii(beside, found.libraries),
+        "nodes": tables.nodes_table(beside, found.libraries),
+        "factors": tables.factors_table(beside, found.libraries),
+        "sources": scaling.SOURCES,
+        "orbis": tables.orbis_table(),
+        "matching": tables.matching_table(found.matching),
+        "share": orbis.CHIP.share,
+        "blocks": tables.blocks_table(found.blocks),
+        "power": tables.power_table(found.blocks),
+        "operators": tables.operators_table(found.operators),
+        "tools": tables.tools_table(found),
+    }
+
+
+def _drawings():
+    blocks = catalogue.usable([])
+    uses = diagram.edges(blocks)
+    drawn = {name: Markup(diagram.svg(name, blocks)) for name in diagram.drawings(blocks)}
+    parts = {name: {b: uses[b] for b in diagram.own(name, blocks) if uses[b]} for name in drawn}
+    return {"drawn": drawn, "parts": parts}
 
 
 @command_line
@@ -225,6 +246,8 @@ def main(arguments=None):
         help="a standard-cell library: blocks of Table II are mapped to it, for um2 and power; may be repeated",
     )
     options = parser.parse_args(arguments)
+    broken = []
+    catalogue.usable(broken)
     found = costs(options.results)
     for path in options.liberty or [None]:
         library = find_library(path)
@@ -238,6 +261,7 @@ def main(arguments=None):
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from None
     print(f"{out / 'index.html'}: {len(found.blocks)} blocks; open it in a browser")
+    return catalogue.told(broken)
 
 
 if __name__ == "__main__":

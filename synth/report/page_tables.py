@@ -4,18 +4,18 @@ makes it.
 
 import dataclasses
 import re
-import statistics
 
 from markupsafe import Markup
 
 from zoetrope.hw import catalogue
 from zoetrope.synth.costs import composition as sums
 from zoetrope.synth.costs import lanes, power
+from zoetrope.synth.costs.expectations import DEEPEST
+from zoetrope.synth.costs.runs import FPGA_GE as ROUTED
 from zoetrope.synth.flows import modules as flows
-from zoetrope.synth.papers import paper
-from zoetrope.synth.report import diagram, readme, side_by_side
+from zoetrope.synth.papers import orbis, simpicker
+from zoetrope.synth.report import side_by_side
 from zoetrope.synth.report import tables as report
-from zoetrope.synth.report.lane_plots import FIVE, FP16_LANE, whole
 from zoetrope.synth.technologies import scaling
 
 #: FPGAs other than ECP5: the key in a result, its title, and the counts that are shown.
@@ -23,7 +23,6 @@ FPGAS = (
     ("ice40", "iCE40", {"LUT4": "lut4", "FF": "ff", "DSP": "dsp", "BRAM": "bram"}),
     ("xilinx7", "Xilinx 7", {"LUT6": "lut6", "FF": "ff", "DSP": "dsp", "BRAM18": "bram"}),
 )
-FPGA_COMMAND = "make synth FPGA=all"
 POWER_COMMAND = "make synth LIBERTY=cells.lib"
 
 
@@ -66,51 +65,27 @@ def _name(block, preset):
     return f"{block}.{preset}"
 
 
-# -- the summary -----------------------------------------------------------------------------------------------------------
-
-
-def lane_costs(rows):
-    """GE of the LUT lane, of the multiplier lane, of the FP16 lane and of the least mixed one, as dicts."""
-    by_name = {row["name"]: row for row in rows}
-    found = []
-    least = min((name for name in by_name if name != FP16_LANE), key=lambda name: whole(by_name[name]))
-    for name in dict.fromkeys((FIVE[0], FIVE[3], FP16_LANE, least)):
-        area = by_name[name]["area"]
-        found.append(
-            {
-                "name": name,
-                "bound": "≥ " if area["at_least"] and area["table_ge"] else "",
-                "multiplier": area["multiplier"],
-                "table": area["table_ge"],
-                "sums": area["sums"],
-                "whole": whole(by_name[name]),
-            }
-        )
-    return found
-
-
-def speeds(found):
-    """Routed Fmax on ECP5 in MHz, of ``operators`` with all their stages and of ``blocks`` by default, slowest first."""
-
-    def routed(results):
-        pairs = [((r.get("ecp5") or {}).get("fmax_mhz"), r["block"]) for r in results]
-        return sorted(pair for pair in pairs if pair[0])
-
-    blocks = routed(found.defaults)
-    return {
-        "operators": routed(found.operators),
-        "blocks": blocks,
-        "median": statistics.median(speed for speed, _ in blocks) if blocks else None,
-        "large": sum(not _is_routed(result["ecp5"]) for result in found.defaults if result.get("ecp5")),
-    }
-
-
 # -- tables ----------------------------------------------------------------------------------------------------------------
 
 
+def bridge_table(steps):
+    """``verdict.bridge`` as a table; None without it."""
+    if not steps:
+        return None
+    header = ("SIMCORE at the paper's size", "ours, MGE", "the paper's, MGE", "ratio")
+    rows = []
+    for what, ours, theirs, at_least in steps:
+        bound = "≥ " if at_least else ""
+        beside = (f"{theirs / 1e6:.2f}", f"{bound}{ours / theirs:.2f}") if theirs else ("not in Table II", "-")
+        rows.append((what, f"{bound}{ours / 1e6:.2f}", *beside))
+    return Table(
+        header, rows, compose_command("simcore", catalogue.Block.PAPER_SIZE), "MGE: a million gate equivalents."
+    )
+
+
 def lane_table(rows):
-    """The mixed lanes; columns without a number in any row are left out, and the note says how to measure them."""
-    header, cells, absent = list(lanes.HEADER), [list(row) for row in lanes.cells(rows)], []
+    """The mixed lanes; columns without a number in any row are left out."""
+    header, cells = list(lanes.HEADER), [list(row) for row in lanes.cells(rows)]
     for k, row in enumerate(cells, 1):
         row[0] = f"{k}. {row[0]}"
     for title, key in (("Fmax MHz", "fmax_mhz"), ("pJ a product", "pj")):
@@ -119,17 +94,13 @@ def lane_table(rows):
             header.pop(place)
             for row in cells:
                 row.pop(place)
-            absent.append(title)
     note = Markup(
-        "GE; <em>row</em>: shared by the lanes of a row, <em>shared</em>: by the array; ≥: a table too shallow for CACTI."
+        "GE; <em>row</em>: shared by the lanes of a row, <em>shared</em>: by the array; ≥: a table too shallow for CACTI. "
+        "Adders without register stages, the LUT buffer that all lanes share left out."
     )
     libraries = {row["library"] for row in rows if row.get("library")}
     if libraries:
         note += Markup(" pJ: logic, glitch-free, no wires, {}.").format(", ".join(sorted(libraries)))
-    if "Fmax MHz" in absent:
-        note += Markup(" Fmax of the datapaths: {}.").format(missing("make lanes"))
-    if "pJ a product" in absent:
-        note += Markup(" Energy: {}.").format(missing("make lanes LIBERTY=cells.lib"))
     return Table(tuple(header), cells, "make lanes", note)
 
 
@@ -138,44 +109,40 @@ def comparison_table(results):
     header = ("GE a lane", "memories in", "multiplier", "its table", "LUT buffer / 1,024", "sum", "/ plain")
     header += ("paper's LUT lane", "/ paper's", "PE's logic", "/ plain PE's")
     rows = [report.compared_cells(row) for row in report.comparison(results)]
-    return Table(header, rows, "make synth")
+    note = "Whole PEs as they are by default, with register stages; the sum has a lane's part of the LUT buffer in it."
+    return Table(header, rows, "make synth", note)
 
 
-#: Modules of a machine that are shown one by one.
-SHOWN = 16
+#: Kinds of modules of a machine that are shown one by one.
+SHOWN = 12
 
 
 def composition(machine):
-    """A machine (``page._machine``) as the sum of its modules: the largest, the others together, SRAM, all."""
-    modules = sorted(machine["modules"], key=lambda module: (-module["count"] * module["ge"], module["module"]))
+    """A machine (``page._machine``) as the sum of its modules by kind: the largest, the others together, SRAM, all."""
+    kinds = sums.kinds(machine["modules"])
     total, bound = machine["total_ge"], "≥ " if machine["at_least"] else ""
 
     def share(ge):
         return f"{ge / total:.1%}" if total else "-"
 
-    rows = [
-        (
-            module["module"],
-            f"{module['count']:,}",
-            number(module["ge"]),
-            number(module["count"] * module["ge"]),
-            share(module["count"] * module["ge"]),
-            f"{module['count'] * module['flops']:,}",
-        )
-        for module in modules[:SHOWN]
-    ]
-    if rest := modules[SHOWN:]:
-        ge, flops = (sum(module["count"] * module[key] for module in rest) for key in ("ge", "flops"))
-        name = f"{len(rest):,} more modules"
-        rows.append((name, f"{sum(m['count'] for m in rest):,}", "", number(ge), share(ge), f"{flops:,}"))
-    rows.append(("all logic", "", "", number(machine["ge"]), share(machine["ge"]), f"{machine['flops']:,}"))
+    def row(name, count, ge, flops):
+        return (name, count, number(ge), share(ge), f"{flops:,}")
+
+    rows = [row(kind["kind"], f"{kind['count']:,}", kind["ge"], kind["flops"]) for kind in kinds[:SHOWN]]
+    if rest := kinds[SHOWN:]:
+        ge, flops = (sum(kind[key] for kind in rest) for key in ("ge", "flops"))
+        rows.append(row(f"{len(rest):,} more kinds", f"{sum(kind['count'] for kind in rest):,}", ge, flops))
+    rows.append(row("all logic", "", machine["ge"], machine["flops"]))
     if machine["sram_bits"]:
         ge = machine["sram_ge"]
         price = ("no price", "-") if ge is None else (bound + number(ge), share(ge))
-        rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", "", *price, ""))
-    rows.append(("all", "", "", bound + number(total), share(total), ""))
-    header = ("module", "count", "GE of one", "GE", "share", "flip-flops")
-    note = "A module without the modules in it, synthesised once. SRAM: CACTI 7, 32 nm."
+        rows.append((f"SRAM, {machine['sram_bits']:,} bits", "", *price, ""))
+    rows.append(("all", "", bound + number(total), share(total), ""))
+    header = ("kind of module", "instances", "GE", "share", "flip-flops")
+    note = (
+        "Each module synthesised once, without those in it, and counted as often as it is there. SRAM: CACTI 7, 32 nm; "
+        f"smaller memories than of {flows.APART_BITS:,} bits are registers, the kind called sram."
+    )
     if machine["difference"] is not None:
         note += f" The same design synthesised flat: this sum is {machine['difference']:+.2%} of it off."
     return Table(header, rows, compose_command(machine["block"], machine["preset"]), note)
@@ -210,75 +177,58 @@ def checks_table(checks):
     beyond = [_name(row["block"], row["preset"]) for row in checks if not sums.within(row)]
     bound = f"The bound of the method is {sums.BOUND:.0%} of the flat design from {sums.LEAST_GE:,} GE on"
     note = f"{bound}; beyond it: {', '.join(beyond)}." if beyond else f"{bound}; all of these are within it."
-    return Table(header, rows, "zoetrope readme --machines", note)
+    return Table(header, rows, "zoetrope compose --check", note)
 
 
 def compose_command(block, preset):
     return f"zoetrope compose --block {block} --preset {preset}"
 
 
-def counted_table(rows):
-    """Our units in the paper's numbers: what Table II's logic would be of them."""
+def table_ii(rows, libraries):
+    """SIMPICKER's Table II, row by row: one unit of theirs and of ours, and as many units as the paper has."""
+    header = ("Table II", "units", "mm2, 32 nm", "mW", "GE of one", "ours", "GE of one")
+    header += (*(f"um2 of one, {name}" for name in libraries), "paper's kGE", "our kGE", "ratio", "why")
     cells = []
     for total in side_by_side.totals(rows):
         row, ours = total["row"], total["blocks"]
-        one = " + ".join(number(beside["ge"]) for beside in ours) or missing("make synth")
-        names = " + ".join(_name(beside["block"], beside["preset"]) for beside in ours)
-        both = (number(total["ge"] / 1e3) if ours else "-", number(row.ge * row.units / 1e3), ratio(total["ratio"]))
-        cells.append((row.component, names, f"{row.units:,}", one, *both))
-    found = side_by_side.logic(rows)
-    ours = "-" if found["ours"] is None else number(found["ours"] / 1e3)
-    cells.append(("all logic", "", "", "", ours, number(found["paper"] / 1e3), ratio(found["ratio"])))
-    header = ("Table II", "ours", "units", "GE of one", "kGE", "paper's kGE", "ratio")
-    note = "Units as they are by default, times the paper's count; no controller, no bus, no memories."
-    return Table(header, cells, "make synth", note)
-
-
-def table_ii(rows, libraries):
-    """SIMPICKER's Table II, row by row."""
-    header = ("Table II", "mm2, 32 nm", "mW", "GE of one", "ours", "GE of one", *(f"um2, {name}" for name in libraries))
-    header += ("ratio", "why")
-    cells = []
-    for row in rows:
-        theirs = row["row"]
-        printed = (theirs.component, f"{theirs.area_mm2:.2f}", f"{theirs.power_mw:.2f}")
-        printed += (f"{theirs.ge:,.0f} a {theirs.unit}" if theirs.unit != "bit" else "-",)
-        blank = ("-",) * len(libraries)
-        if row["block"]:
-            mapped = (number(row["um2"].get(name), 1) for name in libraries)
-            ours = (_name(row["block"], row["preset"]), number(row["ge"]), *mapped, ratio(row["ratio"]))
-        elif theirs.unit == "bit":
-            ours = (f"{row['mm2']:.2f} mm2", "-", *blank, ratio(row["ratio"]))
-        else:
-            ours = (missing("make synth"), "-", *blank, "-")
-        alternative = row["block"] and not row["counted"]
-        summary = (
-            alternative
-            and f"Not counted, beside {' and '.join(theirs.counted)}: {catalogue.find(row['block']).summary}."
-        )
-        cells.append((*printed, *ours, summary or _together(row, rows) or theirs.reason))
-    total = (f"{paper.TOTAL_MM2:.2f}", f"{paper.TOTAL_MW:.2f}")
-    logic = side_by_side.logic(rows)
-    ours = number(logic["ours"]) if logic["ours"] is not None else "-"
-    alone = ("all logic, in the paper's counts", f"{paper.TOTAL_MM2 - paper.TABLE_II[-1].area_mm2:.2f}", "")
-    cells.append((*alone, number(logic["paper"]), "", ours, *("",) * len(libraries), ratio(logic["ratio"]), ""))
-    cells.append(("all, as printed", *total, *("",) * (len(header) - 3)))
-    note = Markup(
-        "Theirs in GE by the NAND2 of their library, {} um2. A lane: one multiplier of a PE, one element of a vector unit."
+        printed = (row.component, f"{row.units:,}", f"{row.area_mm2:.2f}", f"{row.power_mw:.2f}")
+        printed += (f"{row.ge:,.0f} a {row.unit}",)
+        names = " + ".join(_name(beside["block"], beside["preset"]) for beside in ours) or missing("make expected")
+        one = number(sum(beside["ge"] for beside in ours)) if ours else "-"
+        mapped = (_um2(ours, name) for name in libraries)
+        both = (number(row.ge * row.units / 1e3), number(total["ge"] / 1e3) if ours else "-", ratio(total["ratio"]))
+        cells.append((*printed, names, one, *mapped, *both, row.reason))
+        for beside in rows:
+            if beside["row"] is row and beside["block"] and not beside["counted"]:
+                name = f"instead: {_name(beside['block'], beside['preset'])}"
+                mapped = (_um2([beside], library) for library in libraries)
+                why = f"Not in the sum: {catalogue.find(beside['block']).summary}."
+                cells.append(
+                    ("", "", "", "", "", name, number(beside["ge"]), *mapped, "", "", ratio(beside["ratio"]), why)
+                )
+    blank, logic = ("",) * len(libraries), side_by_side.logic(rows)
+    mm2 = f"{simpicker.TOTAL_MM2 - simpicker.TABLE_II['buffers'].area_mm2:.2f}"
+    ours = number(logic["ours"] / 1e3) if logic["ours"] is not None else "-"
+    kge = (number(logic["paper"] / 1e3), ours, ratio(logic["ratio"]))
+    cells.append(("all logic", "", mm2, "", "", "", "", *blank, *kge, ""))
+    last = rows[-1]
+    memory, theirs = (
+        (last["row"].component, "", f"{last['row'].area_mm2:.2f}", f"{last['row'].power_mw:.2f}"),
+        last["row"],
     )
-    note = note.format(side_by_side.sram.NAND2_UM2)
-    if not libraries or any(name not in row["um2"] for row in rows if row["block"] for name in libraries):
-        note += Markup(" um2 of a library: {}.").format(missing("make report LIBERTY=cells.lib"))
-    return Table(header, cells, "make synth", note)
+    cells.append((*memory, "", f"{last['mm2']:.2f} mm2", "", *blank, "", "", ratio(last["ratio"]), theirs.reason))
+    total = (f"{simpicker.TOTAL_MM2:.2f}", f"{simpicker.TOTAL_MW:.2f}")
+    cells.append(("all, as printed", "", *total, *("",) * (len(header) - 4)))
+    note = Markup(
+        "Theirs in GE by the NAND2 of their library, {} um2. A lane: one multiplier of a PE, one element of a vector unit. "
+        "Ours: blocks as they are by default, times the paper's units."
+    )
+    return Table(header, cells, "make synth", note.format(side_by_side.sram.NAND2_UM2))
 
 
-def _together(row, rows):
-    """For the second and further blocks that count for one row of the paper: what all of them are together."""
-    total = next((total for total in side_by_side.totals(rows) if total["row"] is row["row"]), None)
-    if not row["block"] or not total or row["block"] in row["row"].counted[:1] or not total["blocks"]:
-        return ""
-    others = " and ".join(name for name in row["row"].counted if name != row["block"])
-    return f"Together with {others}: {ratio(total['ratio'])}."
+def _um2(ours, library):
+    found = [beside["um2"].get(library) for beside in ours]
+    return number(sum(found), 1) if found and None not in found else "-"
 
 
 def nodes_table(rows, libraries):
@@ -310,8 +260,8 @@ def nodes_table(rows, libraries):
 def factors_table(rows, libraries):
     """Factors of area from the libraries' nodes, and ORBIS's, to those of the papers; and what our own gates measure."""
     header = ("from nm", "to nm", *scaling.SOURCES, "between them", "our gates, both libraries")
-    pairs = [(node, paper.NODE, "-") for node in sorted(set(side_by_side.LIBRARY_NODES.values()), reverse=True)]
-    pairs.append((paper.ORBIS.node, paper.ORBIS.scaled_node, "-"))
+    pairs = [(node, simpicker.NODE, "-") for node in sorted(set(side_by_side.LIBRARY_NODES.values()), reverse=True)]
+    pairs.append((orbis.CHIP.node, orbis.CHIP.scaled_node, "-"))
     for one, other, shrunk in side_by_side.measured_factors(rows, libraries):
         nodes = (side_by_side.LIBRARY_NODES[name] for name in (one, other))
         pairs.append((*nodes, f"{shrunk:.3g} ({one} to {other})"))
@@ -333,11 +283,11 @@ def _factor(factor):
 
 def orbis_table():
     """What ORBIS prints, and its own way from node to node beside the other set's."""
-    chip = paper.ORBIS
+    chip = orbis.CHIP
     header = ("ORBIS", f"{chip.node} nm, printed", f"{chip.scaled_node} nm, printed")
     header += tuple(f"{chip.scaled_node} nm, {name}" for name in scaling.SOURCES)
     cells = []
-    for row in side_by_side.orbis():
+    for row in side_by_side.orbis_scaling():
         scaled = [
             "-" if value is None else f"{'~ ' if factor.interpolated else ''}{value:,.1f} {row['unit']}"
             for factor, value in zip(row["factors"], row["scaled"])
@@ -372,8 +322,8 @@ def matching_table(budget):
             number(row["ge"] / 1e3),
             number(row["bits"] / 8192),
             f"{row['share']:.1%}",
-            f"{paper.ORBIS.share:.1%}",
-            ratio(row["share"] / paper.ORBIS.share),
+            f"{orbis.CHIP.share:.1%}",
+            ratio(row["share"] / orbis.CHIP.share),
             f"{row['share_published']:.1%}",
         )
         for row in budget["rows"]
@@ -383,28 +333,26 @@ def matching_table(budget):
 
 
 def blocks_table(results):
-    """Every registered block: gates, memories, FPGAs. FPGAs of which nothing is measured are named in the note."""
+    """Every block by its room: gates, memories, FPGAs; columns of FPGAs of which nothing is measured are left out."""
     measured = [fpga for fpga in FPGAS if any(result.get(fpga[0]) for result in results)]
     header = ("block", "preset", "GE", "flip-flops", "SRAM bits", "SRAM GE", "LUT4", "FF", "DSP", "BRAM", "Fmax MHz")
     header += tuple(f"{title} {count}" for _, title, counts in measured for count in counts)
     rows = []
-    rooms = dict.fromkeys([*diagram.ROOMS, *map(diagram.room, catalogue.BLOCKS.values())])
-    for room in rooms:
-        members = [block for block in catalogue.BLOCKS.values() if diagram.room(block) == room]
-        rows += [(f"hw/{room}",)] if members else []
+    for room, title in catalogue.ROOMS.items():
+        members = [block for block in catalogue.BLOCKS.values() if block.room == room]
+        rows += [(title,)] if members else []
         for block in members:
-            name = Markup("<b>{}</b><small>{}; {}</small>").format(block.name, block.summary, str(block.source))
-            found = [result for result in results if result["block"] == block.name]
-            rows += [(name if k == 0 else block.name, *_block_cells(each, measured)) for k, each in enumerate(found)]
+            name = Markup("<b>{}</b><small>{}; {}</small>").format(block.key, block.summary, str(block.source))
+            found = [result for result in results if result["block"] == block.key]
+            rows += [(name if k == 0 else block.key, *_block_cells(each, measured)) for k, each in enumerate(found)]
             if not found:
-                absent = missing(f"make synth BLOCK={block.name}")
-                rows.append((name, block.default, absent, *[""] * (len(header) - 3)))
+                absent = missing(f"zoetrope expected --block {block.key}")
+                rows.append((name, "", absent, *[""] * (len(header) - 3)))
     note = Markup("ECP5: {}; LUT4 are sites in use, Fmax routed out of context.").format(_device(results))
-    note += Markup(" not routed: larger than what <code>ROUTE=1</code> routes. -: no path between registers.")
+    note += Markup(" not routed: larger than {:,} GE. no register path: there is no path between registers.").format(
+        ROUTED
+    )
     note += Markup(" SRAM bits: memories of {:,} bits or more; SRAM GE: CACTI 7, 32 nm.").format(flows.APART_BITS)
-    for fpga in FPGAS:
-        if fpga not in measured:
-            note += Markup(" {}: {}.").format(fpga[1], missing(FPGA_COMMAND))
     return Table(header, rows, "make synth ROUTE=1 FPGA=ecp5", note)
 
 
@@ -423,7 +371,7 @@ def _block_cells(result, fpgas):
         "-" if not price["bits"] else "no price" if price["ge"] is None else bound + number(price["ge"]),
     ]
     if ecp5 is None:
-        cells += [missing("make synth"), "", "", "", ""]
+        cells += ["not counted", "", "", "", ""]
     elif ecp5["fits"] is None:
         cells += ["not routed", "", "", "", ""]
     else:
@@ -437,7 +385,7 @@ def _block_cells(result, fpgas):
 def _fmax(ecp5):
     if ecp5["fmax_mhz"]:
         return number(ecp5["fmax_mhz"], 1)
-    return "-" if _is_routed(ecp5) else "not routed" if ecp5["fits"] else "does not fit"
+    return "no register path" if _is_routed(ecp5) else "not routed" if ecp5["fits"] else "does not fit"
 
 
 def _is_routed(ecp5):
@@ -484,7 +432,7 @@ def operators_table(results):
         )
         for result in results
     ]
-    return Table(header, rows, f"make synth BLOCK=... PRESET={readme.DEEPEST}")
+    return Table(header, rows, f"make synth BLOCK=... PRESET={DEEPEST}")
 
 
 def tools_table(found):

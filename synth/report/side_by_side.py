@@ -8,7 +8,8 @@ import itertools
 import statistics
 
 from zoetrope.hw import catalogue
-from zoetrope.synth.papers import paper
+from zoetrope.synth.papers import figures, orbis, simpicker
+from zoetrope.synth.papers.printed import Share, Total
 from zoetrope.synth.technologies import scaling, sram
 
 #: nm of the libraries that have a preset.
@@ -21,14 +22,15 @@ BUFFER_PORT = 512
 def table_ii(results):
     """Table II with a row for each of our blocks beside it, as dicts in its order.
 
-    ``results`` are those of ``synth.costs.runs`` at default presets. Keys: ``row`` (``paper.Row``), ``block``, ``preset``,
+    ``results`` are those of ``synth.costs.runs`` at default presets. Keys: ``row`` (``printed.Row``), ``block``, ``preset``,
     ``lanes``, ``ge`` and ``ratio`` of one unit; ``total_ge`` of all units of the row, and ``counted``, whether it is part of
     the sum of all rows; ``um2``, library name to um2 of one unit. ``block`` is None where we have no result; of the
     buffers, ``mm2``.
     """
     rows = []
-    for row in paper.TABLE_II:
-        found = [result for name in row.blocks for result in results if result["block"] == name]
+    for name, row in simpicker.TABLE_II.items():
+        ours = figures.blocks(f"simpicker.{name}")
+        found = [result for block in ours for result in results if result["block"] == block]
         rows += [_beside(row, result) for result in found] or [{"row": row, "block": None}]
     rows[-1]["mm2"] = buffers_mm2()
     rows[-1]["ratio"] = rows[-1]["mm2"] / rows[-1]["row"].area_mm2
@@ -46,7 +48,7 @@ def _beside(row, result):
         "ge": ge,
         "ratio": ge / row.ge,
         "total_ge": ge * row.units,
-        "counted": result["block"] in row.counted,
+        "counted": catalogue.find(result["block"]).counted,
         "um2": {name: mapped["um2"] / divisor for name, mapped in result.get("libraries", {}).items()},
     }
 
@@ -55,7 +57,7 @@ def buffers_mm2():
     """The buffers of Table II by the table of ``synth.technologies.sram``: one memory each, one port of
     ``BUFFER_PORT`` bits.
     """
-    prices = [sram.price(kib * 8192 // BUFFER_PORT, BUFFER_PORT, shared_port=True) for _, kib in paper.BUFFERS]
+    prices = [sram.price(kib * 8192 // BUFFER_PORT, BUFFER_PORT, shared_port=True) for _, kib in simpicker.BUFFERS]
     return sum(price["area_um2"] for price in prices) / 1e6
 
 
@@ -66,11 +68,11 @@ def totals(rows):
     row, and ``ratio``, None without ``blocks``.
     """
     found = []
-    for row in paper.TABLE_II:
+    for name, row in simpicker.TABLE_II.items():
         if row.unit == "bit":
             continue
         blocks = [each for each in rows if each["row"] is row and each["block"] and each["counted"]]
-        complete = {each["block"] for each in blocks} == set(row.counted)
+        complete = {each["block"] for each in blocks} == set(figures.counted(f"simpicker.{name}"))
         ge = sum(each["total_ge"] for each in blocks) if complete else None
         share = None if ge is None else ge / (row.ge * row.units)
         found.append({"row": row, "blocks": blocks if complete else [], "ge": ge, "ratio": share})
@@ -89,28 +91,24 @@ def logic(rows):
 def machine(result, matching):
     """A machine (a result of ``synth.costs.composition``) beside its paper's figure, a dict, or None where there is none.
 
-    ``what`` is counted, ``paper`` and ``ours`` in the same ``unit``, ``ratio``; ``memories``: whether they are in it. Of
-    ``datm`` it is the share of an instance, whose array is that of ``matching`` (``synth.costs.datm_budget.budget``): logic,
-    without quantization, which ORBIS includes.
+    ``what`` is counted, ``paper`` and ``ours`` in the same ``unit``, ``ratio``; ``memories``: whether they are in it. A
+    share is that of an instance whose array is that of ``matching`` (``synth.costs.datm_budget.budget``): logic, without
+    quantization, which ORBIS includes.
     """
-    if result["preset"] != catalogue.Block.PAPER_SIZE:
+    figure = figures.figure(result["block"])
+    if result["preset"] != catalogue.Block.PAPER_SIZE or not isinstance(figure, (Total, Share)):
         return None
-    memories = result["sram"]["ge"]
-    if result["block"] == "simcore" and memories is not None:
-        theirs, ours = paper.TOTAL_MM2 * 1e6 / sram.NAND2_UM2, result["ge"] + memories
-        found = {"what": "Table II, all", "unit": "GE", "paper": theirs, "ours": ours}
-    elif result["block"] == "computing_engine":
-        theirs = sum(row.ge * row.units for row in map(paper.row, ("lut_pe", "fp16_pe")))
-        found = {"what": "Table II, PEs", "unit": "GE", "paper": theirs, "ours": result["ge"]}
-    elif result["block"] == "datm":
-        share = result["ge"] / (result["ge"] + matching["array_ge"])
-        found = {"what": "ORBIS, share of area", "unit": "share", "paper": paper.ORBIS.share, "ours": share}
+    memories = isinstance(figure, Total) and figure.memories
+    if isinstance(figure, Share):
+        found = {"unit": "share", "paper": figure.share, "ours": result["ge"] / (result["ge"] + matching["array_ge"])}
+    elif memories and result["sram"]["ge"] is None:
+        return None
     else:
-        return None
-    return found | {"ratio": found["ours"] / found["paper"], "memories": result["block"] == "simcore"}
+        found = {"unit": "GE", "paper": figure.ge, "ours": result["ge"] + (result["sram"]["ge"] if memories else 0)}
+    return {"what": figure.what, **found, "ratio": found["ours"] / found["paper"], "memories": memories}
 
 
-def crossed(um2, library, target=paper.NODE):
+def crossed(um2, library, target=simpicker.NODE):
     """um2 of a library at the node of a paper: (library's node, the two ``scaling.Factor``, um2 by each or None).
 
     None for a library without a known node.
@@ -136,12 +134,12 @@ def measured_factors(rows, libraries):
     return found
 
 
-def orbis():
+def orbis_scaling():
     """ORBIS's own scaling, and what the other published set makes of it.
 
     Dicts of ``quantity``, ``unit``, ``value`` at its node, ``printed`` at the other; ``factors`` and ``scaled``, one a set.
     """
-    chip, rows = paper.ORBIS, []
+    chip, rows = orbis.CHIP, []
     for quantity, unit, value, printed in (
         ("area", "mm2", chip.area_mm2, chip.scaled_area_mm2),
         ("power", "W", chip.power_w, chip.scaled_power_w),

@@ -2,17 +2,11 @@
 
 from zoetrope.hw.files import table
 from zoetrope.synth.costs import power
+from zoetrope.synth.costs.lanes import MULTIPLIER, compared
 from zoetrope.synth.flows.fpga import TARGETS
 from zoetrope.synth.flows.modules import FLOPS_BITS
-from zoetrope.synth.papers import paper
+from zoetrope.synth.papers import simpicker
 from zoetrope.synth.technologies import sram
-
-#: Modules that make a product in each PE, by the head of their name; those inside of another of them count with it.
-_PRODUCT = {"lut_pe": ("lut_multiplier", "lut_product", "local_table"), "plain_pe": ("plain_product",)}
-
-
-#: The blocks of ``comparison``.
-COMPARED = tuple(_PRODUCT)
 
 
 def comparison(results):
@@ -25,17 +19,18 @@ def comparison(results):
     ``pe_ratio_plain`` are the logic of the whole PE, with FP32 accumulation and control. With ``memories`` in flip-flops
     tables are logic.
     """
-    measured = {}
+    by_name = {}
     for result in results:
-        if result["block"] in _PRODUCT:
-            measured.setdefault(result["block"], result)
-    if len(measured) < len(_PRODUCT):
+        by_name.setdefault(result["block"], result)
+    names = compared()
+    if not set(names) <= set(by_name):
         return []
+    measured = [by_name[name] for name in names]
     rows = []
     for memories, flow in (("SRAM", "generic"), ("flip-flops", "generic_flops")):
-        if all(result[flow] for result in measured.values()):
-            plain = _compared(measured["plain_pe"], memories, flow)
-            for row in (_compared(result, memories, flow) for result in measured.values()):
+        if all(result[flow] for result in measured):
+            plain = _compared(measured[-1], memories, flow)
+            for row in (_compared(result, memories, flow) for result in measured):
                 row["ratio_plain"] = round(row["ge"] / plain["ge"], 3)
                 row["pe_ratio_plain"] = round(row["pe_ge"] / plain["pe_ge"], 3)
                 rows.append(row)
@@ -43,8 +38,8 @@ def comparison(results):
 
 
 def _compared(result, memories, flow):
-    lanes, generic, reference = result["lanes"], result[flow], paper.row("lut_pe")
-    logic, tables = _products(generic["modules"], _PRODUCT[result["block"]])
+    lanes, generic, reference = result["lanes"], result[flow], simpicker.TABLE_II["lut_pes"]
+    logic, tables = _products(generic["modules"], MULTIPLIER)
     buffers = [memory for memory in generic["memories"] if memory["bits"] > FLOPS_BITS]
     table, buffer = sram.total(tables), sram.total(buffers)
     ge = logic / lanes + (table["ge"] or 0) / lanes + (buffer["ge"] or 0) / reference.units

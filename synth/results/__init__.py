@@ -1,5 +1,1 @@
-"""Costs as measured and committed. Editing a row acknowledges a change; commands write them."""
-
-from pathlib import Path
-
-FOLDER = Path(__file__).parent
+"""Costs as measured and committed: ``rows`` of blocks and machines, and ``table``, what is looked up instead of measured."""

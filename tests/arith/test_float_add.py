@@ -12,11 +12,10 @@ from zoetrope.hw.arith.float_add import FloatAddConfig, FloatAddStream
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.formats import FP16 as HW_FP16
 from zoetrope.hw.formats import FP17 as HW_FP17
-from zoetrope.sim.benches.arith.tb_float_add import running_sums
 from zoetrope.sim.packing import pack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
-from zoetrope.sim.stimulus.codes import corner_pairs, random_pairs
+from zoetrope.sim.stimulus.codes import corner_pairs, random_pairs, running_sums
 
 PAIRS = 10_000_000
 

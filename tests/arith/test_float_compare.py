@@ -9,11 +9,10 @@ from zoetrope.golden.arith.float_compare import float_compare
 from zoetrope.golden.formats import FP16, FP32, to_float64
 from zoetrope.hw import formats as hw
 from zoetrope.hw.arith.float_compare import FloatCompareConfig, FloatCompareStream
-from zoetrope.sim.benches.arith.tb_float_compare import operands_and_results, ordered_pairs
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
-from zoetrope.sim.stimulus.codes import corner_pairs
-from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
+from zoetrope.sim.stimulus.codes import corner_pairs, ordered_pairs
+from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format, operands_and_results
 
 CONFIGS = [FloatCompareConfig(stages=2), FloatCompareConfig(fmt=hw.FP16, stages=2), FloatCompareConfig(stages=0)]
 

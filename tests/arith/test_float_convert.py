@@ -10,11 +10,10 @@ from zoetrope.golden.arith.float_convert import float_convert, integer_convert
 from zoetrope.golden.formats import FP16, FP17, FP29, FP32, fp32, int8_decode, is_finite, to_float64
 from zoetrope.hw import formats as hw
 from zoetrope.hw.arith.float_convert import FloatConvertConfig, FloatConvertStream, Integer
-from zoetrope.sim.benches.arith.tb_float_convert import integers, normal, random_integers
 from zoetrope.sim.packing import pack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
-from zoetrope.sim.stimulus.codes import corners, random_codes
+from zoetrope.sim.stimulus.codes import corners, integers, normal, random_codes, random_integers
 from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
 
 CONFIGS = [

@@ -147,7 +147,7 @@ def test_the_host_is_not_held_up_by_the_bus():
 @pytest.mark.parametrize(
     "config, message",
     [
-        ({"data_bits": 48}, "data_bits must be one of (32, 64, 128, 256, 512), not 48"),
+        ({"data_bits": 48}, "data_bits must be one of 32, 64, 128, 256, 512, not 48"),
         ({"address_bits": 12}, "address_bits must be 13 to 64, not 12"),
         ({"depth": 0}, "depth must be 1 to 268435456, not 0"),
         ({"address_bits": 13, "depth": 513}, "depth must be 1 to 512, not 513"),

@@ -113,7 +113,7 @@ def test_clocks_and_pins_of_the_boards(name, clock, divisor):
             ["--board", "icebreaker", "--baud", "3000000"],
             "iCEBreaker has 12 MHz: no 3000000 baud, the nearest is 1500000",
         ),
-        (["--board", "icebreaker", "--baud", "0"], "--baud must be at least 1, not 0"),
+        (["--board", "icebreaker", "--baud", "12"], "--baud must be a whole number of at least 300, not 12"),
     ],
 )
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
@@ -123,8 +123,20 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
     assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
+def test_no_room_is_said_before_synthesis(capsys, tmp_path):
+    """SIMCORE on an iCEBreaker would be synthesised for ten minutes."""
+    with pytest.raises(SystemExit):
+        bitstream.main(["--board", "icebreaker", "--preset", "simcore", "-o", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert said.startswith("error: iCEBreaker has no room for preset 'simcore': its 4") and "5,280" in said
+    assert not (tmp_path / "out").exists()
+    for board, built in bitstream.recorded().items():
+        gates = bitstream.committed_gates()[built["preset"]]
+        assert built["usage"]["LUT4"][0] * bitstream.GE_OF_A_LUT > 2 * gates, board
+
+
 def test_a_tool_that_is_missing_or_fails():
-    with pytest.raises(ToolError, match="cannot run yowasp-nextpnr-none: it is not installed in this environment: pip"):
+    with pytest.raises(ToolError, match="cannot run yowasp-nextpnr-none: it is not installed in this environment"):
         bitstream.run_tool(["nextpnr-none"], ".")
     with pytest.raises(ToolError, match="nextpnr-ecp5 failed"):
         bitstream.run_tool(["nextpnr-ecp5", "--no-such-option"], ".")

@@ -11,7 +11,7 @@ import synth_parts
 
 from zoetrope import synth
 from zoetrope.command import synth as command
-from zoetrope.hw import cache, catalogue, emit
+from zoetrope.hw import cache, catalogue, emit, tools
 from zoetrope.hw.errors import ToolError, UnknownName, UserError
 from zoetrope.synth.costs import composition, runs
 from zoetrope.synth.flows import fpga
@@ -448,15 +448,14 @@ def test_missing_yosys_is_one_line(monkeypatch, tmp_path):
 
 
 def test_missing_nextpnr_is_one_line(monkeypatch, tmp_path):
-    real = subprocess.run
+    real = tools.importlib.metadata.entry_points
 
-    def without_nextpnr(command, **options):
-        if "nextpnr" in command[0]:
-            raise FileNotFoundError
-        return real(command, **options)
+    def without_nextpnr(**wanted):
+        return () if "nextpnr" in wanted.get("name", "") else real(**wanted)
 
     monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path / "cold"))
-    monkeypatch.setattr(subprocess, "run", without_nextpnr)
+    monkeypatch.setattr(tools.importlib.metadata, "entry_points", without_nextpnr)
+    monkeypatch.setattr(tools.shutil, "which", lambda name: None)
     with pytest.raises(ToolError, match=r"^register.default, ecp5: cannot run .*nextpnr-ecp5: it is not installed .*$"):
         synth.measure("register")
 

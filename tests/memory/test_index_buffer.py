@@ -55,7 +55,7 @@ def test_every_table_of_seven_entries_through_the_rtl():
 
 @pytest.mark.parametrize(
     "config, message",
-    [({"depth": 0}, "depth must be at least 1, not 0"), ({"tag_bits": -1}, "tag_bits must not be negative, not -1")],
+    [({"depth": 0}, "depth must be at least 1, not 0"), ({"tag_bits": -1}, "tag_bits must be at least 0, not -1")],
 )
 def test_impossible_configs_are_refused_by_name(config, message):
     with pytest.raises(ValueError, match=message):

@@ -127,7 +127,7 @@ def test_all_products_through_the_rtl():
     [
         ({"bits": 11}, "bits must be 12 to 41, not 11"),
         ({"bits": 42}, "bits must be 12 to 41, not 42"),
-        ({"accumulator": "fp32"}, "accumulator must be fixed: aligned operands have integer sums, not 'fp32'"),
+        ({"accumulator": "fp32"}, "accumulator must be one of fixed, not 'fp32': aligned operands have integer sums"),
         ({"max_operands": 0}, "max_operands must be at least 1, not 0"),
         ({"digits": (4, 4)}, r"digits must be at least 1 each and 7 together, not \(4, 4\)"),
     ],

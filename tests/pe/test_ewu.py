@@ -8,10 +8,10 @@ from zoetrope.golden.formats import FP16, fp16, is_nan, to_float64
 from zoetrope.golden.pe.ewu import OPERATIONS, ewu
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.pe.ewu import Ewu, EwuConfig
-from zoetrope.sim.benches.pe.tb_ewu import OPCODES, corner_vectors, packed, random_vectors
 from zoetrope.sim.packing import unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.ewu import OPCODES, corner_vectors, packed, random_vectors
 
 LANES = 8
 VECTORS = 1 << 20

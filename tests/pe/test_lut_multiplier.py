@@ -93,7 +93,7 @@ def test_unknown_reading_is_refused():
         ({"copy_width": 3}, "copy_width must be a power of two from 1 to 64, not 3"),
         ({"copy_width": 128}, "copy_width must be a power of two from 1 to 64, not 128"),
         ({"copy_width": 0}, "copy_width must be a power of two from 1 to 64, not 0"),
-        ({"stages": 0}, "stages must be 1 or 2, not 0"),
+        ({"stages": 0}, "stages must be 1 to 2, not 0"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):

@@ -68,7 +68,7 @@ def test_shapes_that_do_not_fit_are_refused(shapes):
         ({"reading": "x"}, "reading must be one of odd16, byte128, not 'x'"),
         ({"copy_width": 5}, "copy_width must be a power of two from 1 to 64, not 5"),
         ({"accumulator": "int"}, "accumulator must be one of fp32, fixed, not 'int'"),
-        ({"accumulator": "fixed", "add_stages": 3}, "add_stages must be 0 to 2 with fixed-point sums, not 3"),
+        ({"accumulator": "fixed", "add_stages": 3}, "add_stages must be 0 to 2, not 3: sums are in fixed point"),
         ({"accumulator": "fixed", "max_operands": 0}, "max_operands must be at least 1, not 0"),
         ({"slices": "rom"}, "slices must be one of buffer, generator, not 'rom'"),
         ({"tables": "row"}, "tables must be one of multiplier, pe, not 'row'"),

@@ -80,7 +80,7 @@ def test_seeded_bug_is_caught(bug):
     with pytest.raises(BenchFailed, match=re.escape(FAULTS[bug])) as failure:
         simulate(ADDER, bug, bench="tb_harness_parts")
     seed = failure.value.report.seed
-    assert f"make sim BLOCK=adder PRESET={bug} SEED={seed} WAVES=1" in str(failure.value)
+    assert f"make sim BLOCK=adder PRESET={bug} SEED={seed} WAVES=" in str(failure.value)
     assert len(str(failure.value).splitlines()) < 40
 
 
@@ -152,19 +152,6 @@ def test_netlist_takes_the_place_of_the_rtl(tmp_path):
     one_lane["netlist"].write_text(text.replace("= i", "= i ^ (i == 16'h1234)"))
     with pytest.raises(BenchFailed, match=r"rows: 1 of 51 differ\n.*0x1235, expected 0x1234\n  again: SEED="):
         simulate(REVERSE, **one_lane)
-
-
-def test_waves_and_the_view_name_the_same_signals(monkeypatch, capsys):
-    monkeypatch.setenv("WAVES", "1")
-    monkeypatch.setattr(toolchain, "can_write_fst", lambda: False)
-    folder = simulate(ADDER, bench="tb_harness_parts").folder
-    assert f"{folder.name}/dump.vcd" in capsys.readouterr().err
-    header = (folder / "dump.vcd").read_text().partition("$enddefinitions")[0]
-    scope = header.partition("$scope module adder ")[2]
-    declared = {f"adder.{name}{bits}" for name, bits in re.findall(r"\$var wire \d+ \S+ (\w+) ?(\S*) \$end", scope)}
-    viewed = set(re.findall(r"^adder\.\S+$", (folder / "waves.gtkw").read_text(), re.M))
-    assert viewed <= declared
-    assert {"adder.clk", "adder.i__payload[31:0]", "adder.o__valid", "adder.count[15:0]"} <= viewed
 
 
 def test_an_unknown_level_is_an_error():
@@ -301,7 +288,9 @@ def test_missing_libpython(monkeypatch):
 def test_unknown_names():
     with pytest.raises(UnknownName, match=r"there is no block 'nope'; the blocks are: .*lut_pe"):
         simulate("nope")
-    with pytest.raises(UnknownName, match="block adder has no preset 'nope'; it has: none, changes"):
+    with pytest.raises(
+        UnknownName, match=r"block adder has no preset 'nope'; did you mean none\?; it has: none, changes"
+    ):
         simulate(ADDER, "nope", bench="tb_harness_parts")
     with pytest.raises(UserError, match=r"block adder has no bench: there is no module zoetrope.sim.benches.*tb_adder"):
         simulate(ADDER)

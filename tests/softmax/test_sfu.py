@@ -214,7 +214,7 @@ def test_the_bench_has_every_kind_of_row():
         ({"lanes": 0}, "lanes must be a power of two, not 0"),
         ({"max_row": 0}, "max_row must be at least 1, not 0"),
         ({"rows": 2}, "rows must be at least 3, not 2"),
-        ({"memory_stages": 3}, "memory_stages must be 1 or 2, not 3"),
+        ({"memory_stages": 3}, "memory_stages must be 1 to 2, not 3"),
         ({"add_stages": 0}, "add_stages must be at least 1, not 0"),
         ({"add_stages": 9}, "add_stages must be 0 to 6, not 9"),
         ({"multiply_stages": 9}, "multiply_stages must be 0 to 6, not 9"),

@@ -12,6 +12,7 @@ from zoetrope.golden.softmax.tile_merge_unit import finish, merge, start, tile_m
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
 from zoetrope.sim.benches.softmax import tb_tile_merge_unit as bench
+from zoetrope.sim.model.softmax import Merge, merge_cycles, merge_gapless
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
@@ -125,7 +126,7 @@ def test_slices_of_rows_of_26_tiles_through_the_rtl():
         got, cycles, _ = native.streams(sources, {"o": len(want)})
         np.testing.assert_array_equal(got["o"], want)
         words = -(-channels // config.lanes)
-        assert words >= unit.gapless
+        assert words >= merge_gapless(Merge.of(config))
         closed = rows * words * (TILES + 1) + config.factor_cycle + config.out_latency
         assert cycles["o"][-1] - cycles["i_tile"][0] == closed
         gaps = {name: rng.random(1009 + k) < 0.4 for k, name in enumerate(sources)}
@@ -135,15 +136,17 @@ def test_slices_of_rows_of_26_tiles_through_the_rtl():
 
 @pytest.mark.parametrize("config", [TileMergeUnitConfig(), *find("tile_merge_unit").presets.values()])
 def test_the_closed_form_holds_from_gapless_on(config):
-    unit = TileMergeUnit(config=config)
+    unit = Merge.of(config)
+    gapless = merge_gapless(unit)
     for rows in range(1, 6):
         for tiles in range(1, 6):
-            for words in range(unit.gapless, unit.gapless + 4):
+            for words in range(gapless, gapless + 4):
                 closed = rows * words * (tiles + 1) + config.factor_cycle + config.out_latency
-                assert unit.slice_cycles(rows, tiles, words) == closed, (rows, tiles, words)
-    if unit.gapless > 1:
-        closed = (unit.gapless - 1) * 2 + config.factor_cycle + config.out_latency
-        assert unit.slice_cycles(1, 1, unit.gapless - 1) > closed
+                assert merge_cycles(rows, tiles, words, unit) == closed, (rows, tiles, words)
+    if gapless > 1:
+        closed = (gapless - 1) * 2 + config.factor_cycle + config.out_latency
+        assert merge_cycles(1, 1, gapless - 1, unit) > closed
+    assert TileMergeUnit(config=config).latency == merge_cycles(1, 1, 1, unit)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import pytest
 from zoetrope.golden.tree.bitonic_sorter import bitonic_sort, columns
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.tree.bitonic_sorter import BitonicSorterConfig, BitonicSorterStream, CompareExchangeConfig
-from zoetrope.sim.benches.tree import tb_bitonic_sorter as bench
-from zoetrope.sim.benches.tree.tb_bitonic_sorter import as_bitonic, indices, packed, random_rows, stable_order
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.bitonic_sorter import as_bitonic, indices, packed, random_rows, special_rows, stable_order
 from zoetrope.sim.stimulus.operators import SideBySide, run
 
 #: Rows of up to this many lanes are tried with all their 2**lanes patterns of two keys.
@@ -118,8 +117,8 @@ def test_bitonic_rows_are_bitonic():
     "config, message",
     [
         ({"lanes": 0}, "lanes must be at least 1, not 0"),
-        ({"lanes": 6, "bitonic": True}, "lanes must be a power of two where rows come bitonic, not 6"),
-        ({"columns_per_stage": -1}, "columns_per_stage must not be negative, not -1"),
+        ({"lanes": 6, "bitonic": True}, "lanes must be a power of two, not 6: rows come bitonic"),
+        ({"columns_per_stage": -1}, "columns_per_stage must be at least 0, not -1"),
         ({"key_bits": 0}, "key_bits must be 1 to 64, not 0"),
         ({"index_bits": -1}, "index_bits must be 0 to 64, not -1"),
         ({"payload_bits": 65}, "payload_bits must be 0 to 64, not 65"),
@@ -137,7 +136,7 @@ def test_impossible_configs_are_refused_by_name(config, message):
 def test_narrowest_and_widest_entries(bits):
     """float64 has 53 bits: a ramp of wider keys made in it ended beyond the greatest."""
     config = BitonicSorterConfig(4, *bits)
-    keys, names = bench.special_rows(config)
+    keys, names = special_rows(config)
     assert keys[names.index("in order")].tolist() == sorted(keys[names.index("in order")].tolist())
     assert keys[names.index("in order"), -1] == (1 << bits[0]) - 1
     assert simulate("bitonic_sorter", config=config).vectors > 300

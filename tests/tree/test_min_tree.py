@@ -9,10 +9,10 @@ from zoetrope.golden.formats import FP32, fp32, order_key
 from zoetrope.golden.tree.min_tree import min_tree
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.tree.min_tree import MinTree, MinTreeConfig, MinTreeStream
-from zoetrope.sim.benches.tree.tb_min_tree import corner_keys
 from zoetrope.sim.packing import pack, unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.min_tree import corner_keys
 
 
 def test_golden_by_hand():
@@ -72,11 +72,11 @@ def test_stages_are_spread_over_the_levels(leaves):
     "config, message",
     [
         ({"leaves": 0}, "leaves must be at least 1, not 0"),
-        ({"width": 0}, "width must be at least 1, not 0"),
-        ({"width": 65}, "width must be at most 64, not 65"),
-        ({"leaves": 5, "stages": 4}, "stages must be 0 to 3 for 5 leaves, not 4"),
-        ({"leaves": 1, "stages": 1}, "stages must be 0 to 0 for 1 leaves, not 1"),
-        ({"stages": -1}, "stages must be 0 to 4 for 16 leaves, not -1"),
+        ({"width": 0}, "width must be 1 to 64, not 0"),
+        ({"width": 65}, "width must be 1 to 64, not 65"),
+        ({"leaves": 5, "stages": 4}, "stages must be 0 to 3, not 4: the tree has 3 levels"),
+        ({"leaves": 1, "stages": 1}, "stages must be 0 to 0, not 1: the tree has 0 levels"),
+        ({"stages": -1}, "stages must be 0 to 4, not -1: the tree has 4 levels"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):

@@ -41,6 +41,7 @@ BLOCKS = (
         golden="orbis.matching.datm.match",
         composed=("paper",),
         checked=("small",),
+        beside="orbis.matching",
     ),
     Block(
         "matching_engine",

@@ -6,6 +6,7 @@ from amaranth import Shape, signed
 from amaranth.lib import data, enum
 from amaranth.utils import bits_for, ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.orbis.matching.distance_accumulation_unit import LARGEST, DistanceAccumulationUnitConfig
 
 #: The largest magnitude of a code.
@@ -65,24 +66,10 @@ class DatmConfig:
     flag_bits: int = field(default=16, metadata={"doc": "tokens looked through for src at once; a power of two"})
 
     def __post_init__(self):
-        for name, least in (
-            ("max_tokens", 2),
-            ("max_channels", 1),
-            ("dst_lanes", 1),
-            ("channel_lanes", 1),
-            ("tile_groups", 1),
-            ("max_iterations", 1),
-            ("outstanding", 2),
-            ("sort_lanes", 1),
-            ("flag_bits", 1),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
-        if not 1 <= self.max_slots < self.max_tokens:
-            raise ValueError(f"max_slots must be 1 to {self.max_tokens - 1}, not {self.max_slots!r}")
-        for name in ("flag_bits", "sort_lanes"):
-            if getattr(self, name) & (getattr(self, name) - 1):
-                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)!r}")
+        checks.at_least(self, 2, "max_tokens", "outstanding")
+        checks.at_least(self, 1, "max_channels", "dst_lanes", "channel_lanes", "tile_groups", "max_iterations")
+        checks.between(self, 1, self.max_tokens - 1, "max_slots")
+        checks.power_of_two(self, "flag_bits", "sort_lanes")
         _ = self.distance
 
     @property

@@ -34,8 +34,9 @@ from amaranth import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.stream import Pipeline, delayed
+from zoetrope.hw.stream import FullyPipelined, Pipeline, delayed
 
 FORMS = ("table", "multiplier", "word")
 CODE = signed(4)
@@ -56,13 +57,9 @@ class DistanceAccumulationUnitConfig:
     form: str = field(default="table", metadata={"doc": "of a lane: table, multiplier or word"})
 
     def __post_init__(self):
-        for name in ("src_lanes", "dst_lanes", "channel_lanes", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if not 1 <= self.weight_bits <= 16:
-            raise ValueError(f"weight_bits must be 1 to 16, not {self.weight_bits!r}")
-        if self.form not in FORMS:
-            raise ValueError(f"form must be one of {FORMS}, not {self.form!r}")
+        checks.at_least(self, 1, "src_lanes", "dst_lanes", "channel_lanes", "max_channels")
+        checks.between(self, 1, 16, "weight_bits")
+        checks.one_of(self, FORMS, "form")
 
     @property
     def lanes(self):
@@ -304,7 +301,7 @@ class DistanceAccumulator(wiring.Component):
         return m
 
 
-class DistanceAccumulationUnit(wiring.Component):
+class DistanceAccumulationUnit(FullyPipelined):
     """Weighted squared distances of ``src_lanes`` x ``dst_lanes`` pairs of tokens, ``channel_lanes`` channels a cycle.
 
     A token is a sequence of words of ``channel_lanes`` codes, -7 to 7 in two's complement, ended by ``last``; unused
@@ -327,7 +324,6 @@ class DistanceAccumulationUnit(wiring.Component):
     """
 
     latency = DistanceAccumulator.latency
-    initiation_interval = 1
 
     def __init__(self, *, config):
         self.config = config

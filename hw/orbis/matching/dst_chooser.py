@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
-
-#: States passed over after a seed, so that seeds that differ in one bit give unrelated choices.
-WARM_UP = 32
 
 #: What seed 0 stands for: the state 0 of a xorshift never changes.
 ZERO_SEED = 0x6D2B79F5
@@ -26,11 +25,12 @@ class DstChooserConfig:
     max_tokens: int = field(default=2048, metadata={"doc": "M at most"})
     mark_bits: int = field(default=32, metadata={"doc": "tokens whose marks are a word of memory; a power of two"})
 
+    #: States passed over after a seed, so that seeds that differ in one bit give unrelated choices.
+    warm_up = 32
+
     def __post_init__(self):
-        if self.max_tokens < 2:
-            raise ValueError(f"max_tokens must be at least 2, not {self.max_tokens!r}")
-        if self.mark_bits < 1 or self.mark_bits & (self.mark_bits - 1):
-            raise ValueError(f"mark_bits must be a power of two, not {self.mark_bits!r}")
+        checks.at_least(self, 2, "max_tokens")
+        checks.power_of_two(self, "mark_bits")
 
     @property
     def count_bits(self):
@@ -52,14 +52,6 @@ class DstChooserConfig:
     @property
     def marks(self):
         return SramConfig(depth=-(-self.max_tokens // self.mark_bits), width=self.mark_bits)
-
-    def cycles(self, tokens, count, draws=None):
-        """From the transfer of a command to that of its status, without stalls; ``draws`` None for a given list."""
-        if tokens > self.max_tokens or not 0 < count < tokens:
-            return 1
-        if draws is None:
-            return -(-tokens // self.mark_bits) + 2 * count + 2
-        return WARM_UP + draws + 2
 
 
 class DstChooser(wiring.Component):
@@ -92,8 +84,8 @@ class DstChooser(wiring.Component):
     o : Out(stream of a token)
     o_status : Out(stream of the flags above), one a command, after all of ``o``
 
-    Cycles: ``config.cycles``, from command to status, without stalls: 34 and one for each draw, 1.4 a token on average; of a
-    given list, ceil(tokens / ``mark_bits``) to wipe the marks, 2 a token, and 2. Backpressure: yes.
+    Cycles, from command to status, without stalls (``sim.model.matching.chooser_cycles``): 34 and one for each draw, 1.4 a
+    token on average; of a given list, ceil(tokens / ``mark_bits``) to wipe the marks, 2 a token, and 2. Backpressure: yes.
     Memory: a bit a token, for given lists only. Area: 2.0 kGE beside it, for 2,048 tokens.
     Golden: ``golden.orbis.matching.dst_chooser.choose_and_count`` and ``check``.
 
@@ -122,42 +114,100 @@ class DstChooser(wiring.Component):
         c = self.config
         memory = Sram(config=c.marks)
         m.submodules.memory = emit_once(memory)
-        tokens = Signal(c.count_bits)
-        needed = Signal(c.count_bits)
-        token = Signal(c.count_bits)
-        status = Signal(c.status)
+        r = _Run(c)
 
         # What leaves waits here, and all else waits for it.
-        chosen = Signal()
-        chosen_token = Signal(c.token_bits)
         out_valid = Signal()
         out_token = Signal(c.token_bits, reset_less=True)
-        advance = Signal()
         m.d.comb += [
-            advance.eq(~out_valid | self.o.ready),
+            r.advance.eq(~out_valid | self.o.ready),
             self.o.valid.eq(out_valid),
             self.o.payload.eq(out_token),
-            self.o_status.payload.eq(status),
+            self.o_status.payload.eq(r.status),
         ]
-        with m.If(advance):
-            m.d.sync += [out_valid.eq(chosen), out_token.eq(chosen_token)]
+        with m.If(r.advance):
+            m.d.sync += [out_valid.eq(r.chosen), out_token.eq(r.chosen_token)]
 
+        with m.FSM():
+            self._take_command(m, r)
+            self._draw(m, r)
+            self._check(m, r, memory)
+            with m.State("LEAVE"):
+                with m.If(r.advance):
+                    m.next = "STATUS"
+
+            with m.State("STATUS"):
+                m.d.comb += self.o_status.valid.eq(1)
+                with m.If(self.o_status.ready):
+                    m.next = "IDLE"
+        return m
+
+    def _take_command(self, m, r):
+        c = self.config
+        with m.State("IDLE"):
+            command = self.i_command.payload
+            too_many = Signal()
+            bad_count = Signal()
+            m.d.comb += [
+                self.i_command.ready.eq(1),
+                too_many.eq(command.tokens > c.max_tokens),
+                bad_count.eq(~command.count.any() | (command.count >= command.tokens)),
+            ]
+            m.d.sync += [
+                r.tokens.eq(command.tokens),
+                r.needed.eq(command.count),
+                r.token.eq(0),
+                r.state.eq(Mux(command.seed.any(), command.seed, ZERO_SEED)),
+                r.status.eq(0),
+                r.status.too_many_tokens.eq(too_many),
+                r.status.bad_count.eq(bad_count),
+                r.address.eq(0),
+            ]
+            with m.If(self.i_command.valid):
+                m.next = "WARM"
+                with m.If(too_many | bad_count):
+                    m.next = "STATUS"
+                with m.Elif(command.given):
+                    m.next = "WIPE"
+
+    def _draw(self, m, r):
+        """Token after token, chosen where a number below ``remaining`` is below ``needed``."""
+        c = self.config
         # A number below 2**bits, where ``above`` = remaining - 1 has so many bits.
-        state = Signal(32)
-        warm = Signal(range(WARM_UP))
+        warm = Signal(range(c.warm_up))
         above = Signal(c.count_bits)
         mask = Signal(c.count_bits)
         number = Signal(c.count_bits)
         m.d.comb += [
-            above.eq(tokens - token - 1),
+            above.eq(r.tokens - r.token - 1),
             mask.eq(Cat(above[k:].any() for k in range(c.count_bits))),
-            number.eq(state & mask),
+            number.eq(r.state & mask),
         ]
-        after = self._after(m, state)
+        after = self._after(m, r.state)
 
-        # Marks of given tokens.
+        with m.State("WARM"):
+            m.d.sync += [r.state.eq(after), warm.eq(warm + 1)]
+            with m.If(warm == c.warm_up - 1):
+                m.d.sync += warm.eq(0)
+                m.next = "DRAW"
+
+        with m.State("DRAW"):
+            m.d.comb += r.chosen_token.eq(r.token)
+            with m.If(r.advance):
+                m.d.sync += r.state.eq(after)
+                with m.If(number <= above):
+                    m.d.sync += r.token.eq(r.token + 1)
+                    with m.If(number < r.needed):
+                        m.d.comb += r.chosen.eq(1)
+                        m.d.sync += r.needed.eq(r.needed - 1)
+                        with m.If(r.needed == 1):
+                            m.next = "LEAVE"
+
+    def _check(self, m, r, memory):
+        """A given list: each token is marked, and passed on where it is in range and had no mark."""
+        c = self.config
+        shift = exact_log2(c.mark_bits)
         place = Signal(range(max(2, c.mark_bits)))
-        address = Signal(range(max(2, c.marks.depth)))
         own_mark = Signal(c.mark_bits)
         marked = Signal()
         given_token = Signal(c.count_bits, reset_less=True)
@@ -166,98 +216,42 @@ class DstChooser(wiring.Component):
             own_mark.eq(1 << place),
             marked.eq((memory.r_data[0] & own_mark).any()),
         ]
-        shift = c.mark_bits.bit_length() - 1
 
-        with m.FSM():
-            with m.State("IDLE"):
-                command = self.i_command.payload
-                too_many = Signal()
-                bad_count = Signal()
-                m.d.comb += [
-                    self.i_command.ready.eq(1),
-                    too_many.eq(command.tokens > c.max_tokens),
-                    bad_count.eq(~command.count.any() | (command.count >= command.tokens)),
-                ]
-                m.d.sync += [
-                    tokens.eq(command.tokens),
-                    needed.eq(command.count),
-                    token.eq(0),
-                    state.eq(Mux(command.seed.any(), command.seed, ZERO_SEED)),
-                    status.eq(0),
-                    status.too_many_tokens.eq(too_many),
-                    status.bad_count.eq(bad_count),
-                    address.eq(0),
-                ]
-                with m.If(self.i_command.valid):
-                    m.next = "WARM"
-                    with m.If(too_many | bad_count):
-                        m.next = "STATUS"
-                    with m.Elif(command.given):
-                        m.next = "WIPE"
+        with m.State("WIPE"):
+            m.d.comb += [memory.w_en.eq(1), memory.w_addr.eq(r.address)]
+            m.d.sync += r.address.eq(r.address + 1)
+            with m.If(r.address == (r.tokens - 1) >> shift):
+                m.next = "TAKE"
 
-            with m.State("WARM"):
-                m.d.sync += [state.eq(after), warm.eq(warm + 1)]
-                with m.If(warm == WARM_UP - 1):
-                    m.d.sync += warm.eq(0)
-                    m.next = "DRAW"
+        with m.State("TAKE"):
+            m.d.comb += [
+                self.i.ready.eq(1),
+                memory.r_addr[0].eq(self.i.payload >> shift),
+                memory.r_en[0].eq(self.i.valid & (self.i.payload < r.tokens)),
+            ]
+            m.d.sync += given_token.eq(self.i.payload)
+            with m.If(self.i.valid):
+                m.next = "MARK"
 
-            with m.State("DRAW"):
-                m.d.comb += chosen_token.eq(token)
-                with m.If(advance):
-                    m.d.sync += state.eq(after)
-                    with m.If(number <= above):
-                        m.d.sync += token.eq(token + 1)
-                        with m.If(number < needed):
-                            m.d.comb += chosen.eq(1)
-                            m.d.sync += needed.eq(needed - 1)
-                            with m.If(needed == 1):
-                                m.next = "LEAVE"
-
-            with m.State("WIPE"):
-                m.d.comb += [memory.w_en.eq(1), memory.w_addr.eq(address)]
-                m.d.sync += address.eq(address + 1)
-                with m.If(address == (tokens - 1) >> shift):
-                    m.next = "TAKE"
-
-            with m.State("TAKE"):
-                m.d.comb += [
-                    self.i.ready.eq(1),
-                    memory.r_addr[0].eq(self.i.payload >> shift),
-                    memory.r_en[0].eq(self.i.valid & (self.i.payload < tokens)),
-                ]
-                m.d.sync += given_token.eq(self.i.payload)
-                with m.If(self.i.valid):
-                    m.next = "MARK"
-
-            with m.State("MARK"):
-                m.d.comb += [
-                    chosen_token.eq(given_token),
-                    memory.w_addr.eq(given_token >> shift),
-                    memory.w_data.eq(memory.r_data[0] | own_mark),
-                ]
-                with m.If(advance):
-                    with m.If(given_token >= tokens):
-                        m.d.sync += status.out_of_range.eq(1)
+        with m.State("MARK"):
+            m.d.comb += [
+                r.chosen_token.eq(given_token),
+                memory.w_addr.eq(given_token >> shift),
+                memory.w_data.eq(memory.r_data[0] | own_mark),
+            ]
+            with m.If(r.advance):
+                with m.If(given_token >= r.tokens):
+                    m.d.sync += r.status.out_of_range.eq(1)
+                with m.Else():
+                    m.d.comb += memory.w_en.eq(1)
+                    with m.If(marked):
+                        m.d.sync += r.status.repeated.eq(1)
                     with m.Else():
-                        m.d.comb += memory.w_en.eq(1)
-                        with m.If(marked):
-                            m.d.sync += status.repeated.eq(1)
-                        with m.Else():
-                            m.d.comb += chosen.eq(~status.as_value().any())
-                    m.d.sync += needed.eq(needed - 1)
-                    m.next = "TAKE"
-                    with m.If(needed == 1):
-                        m.next = "LEAVE"
-
-            with m.State("LEAVE"):
-                with m.If(advance):
-                    m.next = "STATUS"
-
-            with m.State("STATUS"):
-                m.d.comb += self.o_status.valid.eq(1)
-                with m.If(self.o_status.ready):
-                    m.next = "IDLE"
-        return m
+                        m.d.comb += r.chosen.eq(~r.status.as_value().any())
+                m.d.sync += r.needed.eq(r.needed - 1)
+                m.next = "TAKE"
+                with m.If(r.needed == 1):
+                    m.next = "LEAVE"
 
     @staticmethod
     def _after(m, state):
@@ -267,6 +261,22 @@ class DstChooser(wiring.Component):
         after = Signal(32, name="after")
         m.d.comb += [left.eq(state ^ (state << 13)), right.eq(left ^ (left >> 17)), after.eq(right ^ (right << 5))]
         return after
+
+
+class _Run:
+    """The command in work, and the token that is chosen for it."""
+
+    def __init__(self, config):
+        c = config
+        self.tokens = Signal(c.count_bits)
+        self.needed = Signal(c.count_bits)  # tokens still to be chosen
+        self.token = Signal(c.count_bits)  # the next that is drawn for
+        self.status = Signal(c.status)
+        self.chosen = Signal()
+        self.chosen_token = Signal(c.token_bits)
+        self.advance = Signal()  # a token that is chosen can leave
+        self.state = Signal(32)  # of the xorshift
+        self.address = Signal(range(max(2, c.marks.depth)))  # of the marks to be wiped
 
 
 #: Config of each preset; the first is the default.

@@ -28,6 +28,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.orbis.matching.datm import Datm
@@ -49,11 +50,8 @@ class MatchingEngineConfig:
     outstanding: int = field(default=16, metadata={"doc": "words of tokens asked of memory and not yet come, at most"})
 
     def __post_init__(self):
-        lanes = self.datm.channel_lanes
-        if lanes & (lanes - 1):
-            raise ValueError(f"channel_lanes must be a power of two, not {lanes!r}")
-        if self.outstanding < 2:
-            raise ValueError(f"outstanding must be at least 2, not {self.outstanding!r}")
+        checks.power_of_two(self.datm, "channel_lanes")
+        checks.at_least(self, 2, "outstanding")
 
     @property
     def quantization(self):
@@ -89,26 +87,6 @@ class MatchingEngineConfig:
     def write_layout(self):
         return data.StructLayout({"table": Table, "address": self.datm.token_bits, "data": self.data_bits})
 
-    def quantization_cycles(self, tokens, channels, memory=1):
-        """From the transfer of a job to the last weight, which starts the matching."""
-        return self.quantization.cycles(tokens, channels) + memory + 3
-
-    def cycles(self, tokens, channels, slots, iterations, stages, memory=1):
-        """From the transfer of a job to that of its status; ``stages``: the sum of the cycles that its statistics give."""
-        return self.quantization_cycles(tokens, channels, memory) + stages + iterations + 2 * slots + 8
-
-    def error_cycles(self, given, tokens=0, channels=0, memory=1):
-        """The same of a job with wrong sizes, or with wrong tokens, of which there are ``tokens``.
-
-        ``given``: the length of a list that came, else 0.
-        """
-        return (self.quantization_cycles(tokens, channels, memory) if tokens else 2) + 3 + given
-
-    def list_cycles(self, tokens, channels, given, memory=1):
-        """The same of a job with a wrong list of ``given`` tokens: at most so many, up to ``given`` less."""
-        flags = -(-tokens // self.datm.flag_bits)
-        return self.quantization_cycles(tokens, channels, memory) + flags + 2 * given + 1
-
 
 class MatchingEngine(wiring.Component):
     """Matching of one SDPA output after the other, tokens and results in memory.
@@ -137,10 +115,10 @@ class MatchingEngine(wiring.Component):
     are what is said. Nothing is written then, the status is the only word of ``o_stats``, a given list is taken up to
     ``last``, and the next job is right.
 
-    Cycles without stalls: ``config.cycles``, exact, of which 2 M words + 2 d + 19 before the matching, ``words`` =
-    ceil(d / channel_lanes), with a memory that answers in a cycle, and the stages' by ``Datm.load_cycles`` and its like.
-    ``config.error_cycles``, exact; at most ``config.list_cycles`` where a given list is wrong. A memory that answers in up
-    to ``outstanding`` - 1 cycles costs its latency once.
+    Cycles without stalls (``sim.model.matching``): ``job_cycles``, exact, of which 2 M words + 2 d + 19 before the matching,
+    ``words`` = ceil(d / channel_lanes), with a memory that answers in a cycle, and the stages' by ``load_cycles`` and its
+    like. ``error_cycles``, exact; at most ``list_cycles`` where a given list is wrong. A memory that answers in up to
+    ``outstanding`` - 1 cycles costs its latency once.
     Area: 171 kGE in the default preset, of which 0.9 kGE are in neither engine.
     Memory: codes, max_tokens * ceil(max_channels / channel_lanes) words of 4 * channel_lanes bits; those of the engines.
     Golden: ``golden.orbis.matching.matching_engine.matching_engine``, ``golden.orbis.matching.matching_engine.tables``.

@@ -12,106 +12,20 @@ No code is known before the last token has been seen, so the tokens come twice: 
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
+from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.orbis.matching.channel_figures import ChannelFigures
+from zoetrope.hw.orbis.matching.quantize_lane import MAGNITUDE_BITS, QuantizeLane, QuantizeLaneConfig
+from zoetrope.hw.stream import FullyPipelined, delayed
 
-_LEVELS = 7
+#: The greatest finite magnitude.
 _LARGEST = FP16.inf - 1
-_MAGNITUDE = 15  # bits of a code without its sign
-_SIGNIFICAND = 11
-
-#: The least significand whose square has 22 bits.
-_LONG_SQUARE = 1449
-
-
-@dataclass(frozen=True)
-class QuantizeLaneConfig:
-    """A lane has nothing to choose."""
-
-
-class QuantizeLane(wiring.Component):
-    """``code = round_half_even(|x| * 7 / amax)`` with x's sign, -7..7, of the exact quotient.
-
-    With significands m of x and a of amax, k binades apart, the quotient and a half is ``(7 m 2^(4-k) + 8 a) / 16 a``: three
-    compare-and-subtract steps, against 64 a, 32 a and 16 a. Where nothing is left it was a tie, which an odd code resolves
-    to the even one below. From k = 5 on the code is 0.
-
-    Area: 1,010 GE with its registers. Rejected: seven comparators of 14 |x| with 1, 3, .. 13 times amax, 1,480 GE, since the
-    multiples cost as much as the comparators.
-
-    Members
-    -------
-    en : In(1), the pipeline moves
-    x : In(FP16), finite
-    amax : In(15), FP16 without its sign, finite
-    code : Out(signed 4), 2 advances later; 0 where amax is 0, else 7 of x's sign where |x| > amax
-    beyond : Out(1), |x| > amax, 1 advance later
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"en": In(1), "x": In(16), "amax": In(_MAGNITUDE), "code": Out(signed(4)), "beyond": Out(1)})
-
-    @property
-    def latency(self):
-        return 2
-
-    def elaborate(self, platform):
-        m = Module()
-        magnitude = self.x[:_MAGNITUDE]
-        m_x, e_x = _significand(m, magnitude, "x")
-        m_a, e_a = _significand(m, self.amax, "a")
-        apart = Signal(5)
-        beyond = Signal()
-        seven = Signal(_SIGNIFICAND + 3)
-        aligned = Signal(_SIGNIFICAND + 7)
-        m.d.comb += [beyond.eq(magnitude > self.amax), apart.eq(e_a - e_x), seven.eq((m_x << 3) - m_x)]
-        with m.Switch(apart):
-            for k in range(5):
-                with m.Case(k):
-                    m.d.comb += aligned.eq(seven << (4 - k))
-
-        # Stage 1: the dividend.
-        s1_dividend = Signal(_SIGNIFICAND + 7, reset_less=True)
-        s1_a = Signal(_SIGNIFICAND, reset_less=True)
-        s1_beyond = Signal(reset_less=True)
-        s1_negative = Signal(reset_less=True)
-        with m.If(self.en):
-            m.d.sync += [
-                s1_dividend.eq(aligned + (m_a << 3)),
-                s1_a.eq(m_a),
-                s1_beyond.eq(beyond),
-                s1_negative.eq(self.x[-1]),
-            ]
-
-        # Stage 2: three steps of division, signs.
-        rest = s1_dividend
-        bits = []
-        for k in reversed(range(3)):
-            step = s1_a << (4 + k)
-            fits = Signal(name=f"fits_{k}")
-            after = Signal(_SIGNIFICAND + 4 + k, name=f"rest_{k}")
-            m.d.comb += [fits.eq(rest >= step), after.eq(Mux(fits, rest - step, rest))]
-            bits.insert(0, fits)
-            rest = after
-        level = Signal(3)
-        code = Signal(signed(4), reset_less=True)
-        tie = Signal()
-        m.d.comb += [
-            tie.eq(~rest.any()),
-            level.eq(Mux(s1_a.any(), Mux(s1_beyond, _LEVELS, Cat(bits[0] & ~tie, *bits[1:])), 0)),
-            self.code.eq(code),
-            self.beyond.eq(s1_beyond),
-        ]
-        with m.If(self.en):
-            m.d.sync += code.eq(Mux(s1_negative, -level, level))
-        return m
 
 
 @dataclass(frozen=True)
@@ -122,13 +36,9 @@ class QuantizationEngineConfig:
     weight_bits: int = field(default=8, metadata={"doc": "of a channel's weight, 1 to 16"})
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
-        for name in ("max_tokens", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.weight_bits not in range(1, 17):
-            raise ValueError(f"weight_bits must be 1 to 16, not {self.weight_bits!r}")
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_tokens", "max_channels")
+        checks.between(self, 1, 16, "weight_bits")
 
     @property
     def words(self):
@@ -160,118 +70,10 @@ class QuantizationEngineConfig:
 
     @property
     def memory(self):
-        return SramConfig(depth=self.words, width=_MAGNITUDE * self.lanes)
-
-    def cycles(self, tokens, channels):
-        """From the transfer of a command to that of its status, without stalls."""
-        if not 0 < tokens <= self.max_tokens or not 0 < channels <= self.max_channels:
-            return 1
-        words = -(-channels // self.lanes)
-        return 2 * tokens * words + 2 * channels + 15
+        return SramConfig(depth=self.words, width=MAGNITUDE_BITS * self.lanes)
 
 
-class ChannelFigures(wiring.Component):
-    """Scale and weight of one channel after another, and the greatest amax, which the weights need first.
-
-    Members
-    -------
-    en : In(1), the pipeline moves
-    clear : In(1), no channel has been seen
-    seen : In(1), the amax that came an advance ago is one of those that the greatest is taken of
-    amax : In(15)
-    o : Out(amax, scale, weight), 2 advances later
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"en": In(1), "clear": In(1), "seen": In(1), "amax": In(_MAGNITUDE), "o": Out(config.channel)})
-
-    @property
-    def latency(self):
-        return 2
-
-    def elaborate(self, platform):
-        m = Module()
-        # Stage 1: amax = significand * 2^(exponent - 25), the significand 11 bits long but for 0.
-        raw, exponent = _significand(m, self.amax, "raw")
-        zeros = leading_zeros(m, raw, "zeros")
-        s1_amax = Signal(_MAGNITUDE, reset_less=True)
-        s1_significand = Signal(_SIGNIFICAND, reset_less=True)
-        s1_exponent = Signal(signed(6), reset_less=True)
-        with m.If(self.en):
-            m.d.sync += [
-                s1_amax.eq(self.amax),
-                s1_significand.eq(raw << zeros),
-                s1_exponent.eq(exponent - zeros),
-            ]
-
-        # The greatest so far: as a code, its exponent, and whether its square has 22 bits and not 21.
-        greatest = Signal(_MAGNITUDE)
-        greatest_exponent = Signal(signed(6), reset_less=True)
-        greatest_long = Signal(reset_less=True)
-        with m.If(self.clear):
-            m.d.sync += greatest.eq(0)
-        with m.Elif(self.seen & (s1_amax >= greatest)):
-            m.d.sync += [
-                greatest.eq(s1_amax),
-                greatest_exponent.eq(s1_exponent),
-                greatest_long.eq(s1_significand >= _LONG_SQUARE),
-            ]
-
-        o = Signal(self.config.channel, reset_less=True)
-        m.d.comb += self.o.eq(o)
-        with m.If(self.en):
-            m.d.sync += [
-                o.amax.eq(s1_amax),
-                o.scale.eq(Mux(s1_amax.any(), self._scale(m, s1_significand, s1_exponent), 0)),
-                o.weight.eq(self._weight(m, s1_significand, greatest_exponent - s1_exponent, greatest_long)),
-            ]
-        return m
-
-    def _scale(self, m, significand, exponent):
-        """significand / 7 * 2^(exponent - 25) as the code of the nearest FP32; no tie, no carry into the exponent."""
-        remainder = Const(0, 3)
-        quotient = []
-        for k in reversed(range(_SIGNIFICAND)):
-            shifted = Cat(significand[k], remainder)
-            fits = Signal(name=f"seventh_{k}")
-            after = Signal(3, name=f"rest_{k}")
-            m.d.comb += [fits.eq(shifted >= 7), after.eq(Mux(fits, shifted - 7, shifted))]
-            quotient.insert(0, fits)
-            remainder = after
-        # Behind the point the quotient is the remainder in octal, over and over. It has 8 or 9 bits before the point.
-        digits = Cat(*[remainder] * 6, *quotient[:9])
-        large = quotient[8]
-        up = Signal()
-        twice = Signal(3)  # the remainder's part behind the last of 24 bits, in sevenths
-        m.d.comb += [
-            twice.eq(Mux(remainder >= 4, (remainder << 1) - 7, remainder << 1)),
-            up.eq(Mux(large, remainder, twice) >= 4),
-        ]
-        fraction = Signal(23)
-        m.d.comb += fraction.eq(Mux(large, digits[3:26], digits[2:25]) + up)
-        biased = Signal(8)
-        m.d.comb += biased.eq(exponent + Mux(large, 110, 109))
-        return Cat(fraction, biased, Const(0, 1))
-
-    def _weight(self, m, significand, apart, long):
-        """significand^2 / 2^(2 apart + the square's length) * 2^bits, to nearest even, at most 2^bits - 1."""
-        bits = self.config.weight_bits
-        far = Signal()
-        amount = Signal(6)
-        square = Signal(2 * _SIGNIFICAND)
-        m.d.comb += [
-            far.eq(apart >= _SIGNIFICAND + 1),  # under half a unit at 16 bits too
-            amount.eq((apart << 1) + long + (21 - bits)),
-            square.eq(significand * significand),
-        ]
-        shifted, lost = shift_right_sticky(m, Cat(Const(0, 1), square), amount, "weight")
-        rounded = Signal(bits + 1)
-        m.d.comb += rounded.eq(shifted[1:] + (shifted[0] & (lost | shifted[1])))
-        return Mux(far, 0, Mux(rounded[bits], (1 << bits) - 1, rounded))
-
-
-class QuantizationEngine(wiring.Component):
+class QuantizationEngine(FullyPipelined):
     """Codes, scales and weights of a matrix of tokens.
 
     ``code = round_half_even(x * 7 / amax)`` by the exact quotient, ``scale = amax / 7`` in FP32 rounded once, ``weight`` the
@@ -309,8 +111,8 @@ class QuantizationEngine(wiring.Component):
     o_status : Out(stream of the flags above), one a command
 
     Latency: 3 cycles, from a word of the second pass to its codes. Initiation interval: 1 cycle a word. Backpressure: yes.
-    Cycles: ``config.cycles(tokens, channels)`` from command to status, without stalls: 2 x tokens x words + 2 x channels
-    + 15; 1 for a command that is refused.
+    Cycles, from command to status, without stalls (``sim.model.matching.quantization_cycles``): 2 x tokens x words
+    + 2 x channels + 15; 1 for a command that is refused.
     Memory: 15 bits a channel. Area: 24 kGE at 8 lanes and 64 channels: 8.1 the lanes' quotients, 9.5 the amax memory, below
     a kilobit in flip-flops, 2.1 scales and weights, 4.6 the rest.
     Golden: ``golden.orbis.matching.quantization_engine.engine``.
@@ -320,6 +122,8 @@ class QuantizationEngine(wiring.Component):
     * A memory of all tokens, so that they come once: 16 bits a value, against 4 that are kept.
     * The greatest amax by a tree over the lanes in the first pass: lanes - 1 comparators to save a cycle a channel.
     """
+
+    latency = 3
 
     def __init__(self, *, config):
         self.config = config
@@ -333,52 +137,54 @@ class QuantizationEngine(wiring.Component):
             }
         )
 
-    @property
-    def latency(self):
-        return 3
-
-    @property
-    def initiation_interval(self):
-        return 1
-
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        lane_bits = ceil_log2(c.lanes)
         memory = Sram(config=c.memory)
         m.submodules.memory = emit_once(memory)
         m.submodules.figures = figures = ChannelFigures(config=c)
-        lanes = [QuantizeLane(config=QuantizeLaneConfig()) for _ in range(c.lanes)]
-
-        # The command in work, the place in it, and what became of it.
-        tokens = Signal(c.command["tokens"].shape)
-        channels = Signal(c.command["channels"].shape)
-        words = Signal(range(c.words + 1))
-        single = Signal()
-        token = Signal(c.command["tokens"].shape)
-        word = Signal(range(max(2, c.words)))
-        last_word = Signal()
-        last_token = Signal()
-        first_pass = Signal()
-        status = Signal(c.status)
+        run = _Run(c)
         m.d.comb += [
-            last_word.eq(word == words - 1),
-            last_token.eq(token == tokens - 1),
-            single.eq(words == 1),
-            self.o_status.payload.eq(status),
+            run.last_word.eq(run.word == run.words - 1),
+            run.last_token.eq(run.token == run.tokens - 1),
+            run.single.eq(run.words == 1),
+            self.o_status.payload.eq(run.status),
         ]
+        word_in = self._words(m, run)
 
-        # A word as it comes, without what does not count and what is not finite.
-        taking = Signal()
-        advance = Signal()
-        moved = Signal()
+        # Stage 1: the word beside its channels' amax.
+        s1 = _Word(c)
+        with m.If(run.advance):
+            m.d.sync += [
+                s1.valid.eq(run.moved),
+                s1.word.eq(word_in),
+                s1.address.eq(run.word),
+                s1.first.eq(run.token == 0),
+            ]
+        before = [memory.r_data[0].word_select(k, MAGNITUDE_BITS) for k in range(c.lanes)]
+        self._maxima(m, run, memory, s1, before)
+        valid = self._codes(m, run, s1, before)
+        sweep = self._sweep(m, run, memory, figures)
+        with m.FSM():
+            self._take_command(m, run, figures, sweep)
+            self._passes(m, run, s1, valid)
+            self._sweeps(m, run, sweep)
+            with m.State("STATUS"):
+                m.d.comb += self.o_status.valid.eq(1)
+                with m.If(self.o_status.ready):
+                    m.next = "IDLE"
+        return m
+
+    def _words(self, m, run):
+        """A word as it comes, without what does not count and what is not finite."""
+        c = self.config
         used = Signal(range(c.lanes + 1))
         word_in = Signal(c.word)
         strange = Signal(c.lanes)
         m.d.comb += [
-            self.i.ready.eq(taking & advance),
-            moved.eq(self.i.valid & self.i.ready),
-            used.eq(Mux(last_word, channels - (word << lane_bits), c.lanes)),
+            self.i.ready.eq(run.taking & run.advance),
+            run.moved.eq(self.i.valid & self.i.ready),
+            used.eq(Mux(run.last_word, run.channels - (run.word << ceil_log2(c.lanes)), c.lanes)),
         ]
         for k in range(c.lanes):
             x = self.i.payload[k]
@@ -388,160 +194,185 @@ class QuantizationEngine(wiring.Component):
                 counts.eq(used > k),
                 infinite.eq(x.exponent == FP16.exponent_max),
                 strange[k].eq(counts & infinite),
-                word_in[k].eq(Mux(counts, Mux(infinite, Cat(Const(_LARGEST, _MAGNITUDE), x.sign), x), 0)),
+                word_in[k].eq(Mux(counts, Mux(infinite, Cat(Const(_LARGEST, MAGNITUDE_BITS), x.sign), x), 0)),
             ]
-        with m.If(moved & strange.any()):
-            m.d.sync += status.not_finite.eq(1)
+        with m.If(run.moved & strange.any()):
+            m.d.sync += run.status.not_finite.eq(1)
+        return word_in
 
-        # Stage 1: the word beside its channels' amax.
-        s1_valid = Signal()
-        s1_word = Signal(c.word, reset_less=True)
-        s1_address = Signal(word.shape(), reset_less=True)
-        s1_first = Signal(reset_less=True)
-        with m.If(advance):
-            m.d.sync += [s1_valid.eq(moved), s1_word.eq(word_in), s1_address.eq(word), s1_first.eq(token == 0)]
-        before = [memory.r_data[0].word_select(k, _MAGNITUDE) for k in range(c.lanes)]
-
-        # First pass: the greater goes back. A token of one word meets what the one before wrote in the same cycle.
-        amax = Signal(data.ArrayLayout(_MAGNITUDE, c.lanes))
-        written = Signal(data.ArrayLayout(_MAGNITUDE, c.lanes), reset_less=True)
-        with m.If(s1_valid):
+    def _maxima(self, m, run, memory, s1, before):
+        """First pass: the greater goes back. A token of one word meets what the one before wrote in the same cycle."""
+        c = self.config
+        amax = Signal(data.ArrayLayout(MAGNITUDE_BITS, c.lanes))
+        written = Signal(data.ArrayLayout(MAGNITUDE_BITS, c.lanes), reset_less=True)
+        with m.If(s1.valid):
             m.d.sync += written.eq(amax)
         for k in range(c.lanes):
-            old = Signal(_MAGNITUDE, name=f"old_{k}")
-            new = Signal(_MAGNITUDE, name=f"new_{k}")
+            old = Signal(MAGNITUDE_BITS, name=f"old_{k}")
+            new = Signal(MAGNITUDE_BITS, name=f"new_{k}")
             m.d.comb += [
-                old.eq(Mux(s1_first, 0, Mux(single, written[k], before[k]))),
-                new.eq(s1_word[k].as_value()[:_MAGNITUDE]),
+                old.eq(Mux(s1.first, 0, Mux(run.single, written[k], before[k]))),
+                new.eq(s1.word[k].as_value()[:MAGNITUDE_BITS]),
                 amax[k].eq(Mux(new > old, new, old)),
             ]
         m.d.comb += [
-            memory.w_en.eq(s1_valid & first_pass),
-            memory.w_addr.eq(s1_address),
+            memory.w_en.eq(s1.valid & run.first_pass),
+            memory.w_addr.eq(s1.address),
             memory.w_data.eq(amax),
         ]
 
-        # Second pass: stages 2 and 3 are the lanes'.
-        valid = delayed(m, advance, s1_valid & ~first_pass, 2, "pass_valid")
+    def _codes(self, m, run, s1, before):
+        """Second pass: stages 2 and 3 are the lanes'. Returns whether a word is in stages 1, 2 and 3."""
+        c = self.config
+        valid = delayed(m, run.advance, s1.valid & ~run.first_pass, 2, "pass_valid")
         beyond = Signal(c.lanes)
-        m.d.comb += [advance.eq(~valid[2] | self.o.ready), self.o.valid.eq(valid[2])]
-        for k, lane in enumerate(lanes):
+        m.d.comb += [run.advance.eq(~valid[2] | self.o.ready), self.o.valid.eq(valid[2])]
+        for k in range(c.lanes):
+            lane = QuantizeLane(config=QuantizeLaneConfig())
             m.submodules[f"lane_{k}"] = emit_once(lane)
             m.d.comb += [
-                lane.en.eq(advance),
-                lane.x.eq(s1_word[k]),
+                lane.en.eq(run.advance),
+                lane.x.eq(s1.word[k]),
                 lane.amax.eq(before[k]),
                 beyond[k].eq(lane.beyond),
                 self.o.payload[k].eq(lane.code),
             ]
         with m.If(valid[1] & beyond.any()):
-            m.d.sync += status.beyond.eq(1)
+            m.d.sync += run.status.beyond.eq(1)
+        return valid
 
-        # Between the passes: every channel to the figures, once for the greatest amax and once for what leaves.
-        sweep = Signal()
-        leaving = Signal()
-        channel = Signal(c.command["channels"].shape)
-        channel_advance = Signal()
-        sweep_valid = delayed(m, channel_advance, sweep, 3, "sweep_valid")
+    def _sweep(self, m, run, memory, figures):
+        """Between the passes: every channel to the figures, once for the greatest amax and once for what leaves."""
+        c = self.config
+        s = _Sweep(c)
+        sweep_valid = delayed(m, s.channel_advance, s.sweep, 3, "sweep_valid")
         place = Signal(range(max(2, c.lanes)), reset_less=True)
-        picked = Signal(_MAGNITUDE)
-        s2_amax = Signal(_MAGNITUDE, reset_less=True)
+        picked = Signal(MAGNITUDE_BITS)
+        s2_amax = Signal(MAGNITUDE_BITS, reset_less=True)
         channel_valid = Signal()
         m.d.comb += [
-            channel_advance.eq(~channel_valid | self.o_channels.ready),
+            s.channel_advance.eq(~channel_valid | self.o_channels.ready),
             self.o_channels.valid.eq(channel_valid),
             self.o_channels.payload.eq(figures.o),
-            figures.en.eq(channel_advance),
+            figures.en.eq(s.channel_advance),
             figures.amax.eq(s2_amax),
-            figures.seen.eq(sweep_valid[3] & ~leaving),
-            picked.eq(memory.r_data[0].word_select(place, _MAGNITUDE)),
+            figures.seen.eq(sweep_valid[3] & ~s.leaving),
+            picked.eq(memory.r_data[0].word_select(place, MAGNITUDE_BITS)),
         ]
-        with m.If(channel_advance):
+        with m.If(s.channel_advance):
             m.d.sync += [
-                place.eq(channel & (c.lanes - 1)),
+                place.eq(s.channel & (c.lanes - 1)),
                 s2_amax.eq(picked),
-                channel_valid.eq(sweep_valid[3] & leaving),
+                channel_valid.eq(sweep_valid[3] & s.leaving),
             ]
         m.d.comb += [
-            memory.r_en[0].eq(moved | (sweep & channel_advance)),
-            memory.r_addr[0].eq(Mux(sweep, channel >> lane_bits, word)),
+            memory.r_en[0].eq(run.moved | (s.sweep & s.channel_advance)),
+            memory.r_addr[0].eq(Mux(s.sweep, s.channel >> ceil_log2(c.lanes), run.word)),
         ]
+        s.busy = Cat(sweep_valid[1:]).any() | channel_valid
+        return s
 
-        with m.FSM():
-            with m.State("IDLE"):
-                command = self.i_command.payload
-                bad = Signal(c.status)
-                m.d.comb += [
-                    self.i_command.ready.eq(1),
-                    figures.clear.eq(1),
-                    bad.empty.eq(~command.tokens.any() | ~command.channels.any()),
-                    bad.too_many_tokens.eq(command.tokens > c.max_tokens),
-                    bad.too_many_channels.eq(command.channels > c.max_channels),
-                ]
-                m.d.sync += [
-                    tokens.eq(command.tokens),
-                    channels.eq(command.channels),
-                    words.eq((command.channels + (c.lanes - 1)) >> lane_bits),
-                    status.eq(bad),
-                    first_pass.eq(1),
-                    leaving.eq(0),
-                    channel.eq(0),
-                ]
-                with m.If(self.i_command.valid):
-                    m.next = "TAKE"
-                    with m.If(bad.as_value().any()):
-                        m.next = "STATUS"
-
-            with m.State("TAKE"):
-                m.d.comb += taking.eq(1)
-                with m.If(moved):
-                    m.d.sync += word.eq(Mux(last_word, 0, word + 1))
-                    with m.If(last_word):
-                        m.d.sync += token.eq(Mux(last_token, 0, token + 1))
-                        with m.If(last_token):
-                            m.next = "TURN"
-
-            # The last word is being written; in the second pass words are still on their way out.
-            with m.State("TURN"):
-                with m.If(first_pass):
-                    m.d.sync += first_pass.eq(0)
-                    m.next = "SWEEP"
-                with m.Elif(~(s1_valid | valid[1] | valid[2])):
+    def _take_command(self, m, run, figures, s):
+        c = self.config
+        with m.State("IDLE"):
+            command = self.i_command.payload
+            bad = Signal(c.status)
+            m.d.comb += [
+                self.i_command.ready.eq(1),
+                figures.clear.eq(1),
+                bad.empty.eq(~command.tokens.any() | ~command.channels.any()),
+                bad.too_many_tokens.eq(command.tokens > c.max_tokens),
+                bad.too_many_channels.eq(command.channels > c.max_channels),
+            ]
+            m.d.sync += [
+                run.tokens.eq(command.tokens),
+                run.channels.eq(command.channels),
+                run.words.eq((command.channels + (c.lanes - 1)) >> ceil_log2(c.lanes)),
+                run.status.eq(bad),
+                run.first_pass.eq(1),
+                s.leaving.eq(0),
+                s.channel.eq(0),
+            ]
+            with m.If(self.i_command.valid):
+                m.next = "TAKE"
+                with m.If(bad.as_value().any()):
                     m.next = "STATUS"
 
-            with m.State("SWEEP"):
-                m.d.comb += sweep.eq(1)
-                with m.If(channel_advance):
-                    m.d.sync += channel.eq(channel + 1)
-                    with m.If(channel == channels - 1):
-                        m.d.sync += channel.eq(0)
-                        m.next = "SWEPT"
+    def _passes(self, m, run, s1, valid):
+        """All words of all tokens, in either pass."""
+        with m.State("TAKE"):
+            m.d.comb += run.taking.eq(1)
+            with m.If(run.moved):
+                m.d.sync += run.word.eq(Mux(run.last_word, 0, run.word + 1))
+                with m.If(run.last_word):
+                    m.d.sync += run.token.eq(Mux(run.last_token, 0, run.token + 1))
+                    with m.If(run.last_token):
+                        m.next = "TURN"
 
-            with m.State("SWEPT"):
-                with m.If(~(Cat(sweep_valid[1:]).any() | channel_valid)):
-                    m.d.sync += leaving.eq(1)
-                    m.next = "SWEEP"
-                    with m.If(leaving):
-                        m.next = "TAKE"
+        # The last word is being written; in the second pass words are still on their way out.
+        with m.State("TURN"):
+            with m.If(run.first_pass):
+                m.d.sync += run.first_pass.eq(0)
+                m.next = "SWEEP"
+            with m.Elif(~(s1.valid | valid[1] | valid[2])):
+                m.next = "STATUS"
 
-            with m.State("STATUS"):
-                m.d.comb += self.o_status.valid.eq(1)
-                with m.If(self.o_status.ready):
-                    m.next = "IDLE"
-        return m
+    def _sweeps(self, m, run, s):
+        """All channels, twice."""
+        with m.State("SWEEP"):
+            m.d.comb += s.sweep.eq(1)
+            with m.If(s.channel_advance):
+                m.d.sync += s.channel.eq(s.channel + 1)
+                with m.If(s.channel == run.channels - 1):
+                    m.d.sync += s.channel.eq(0)
+                    m.next = "SWEPT"
+
+        with m.State("SWEPT"):
+            with m.If(~s.busy):
+                m.d.sync += s.leaving.eq(1)
+                m.next = "SWEEP"
+                with m.If(s.leaving):
+                    m.next = "TAKE"
 
 
-def _significand(m, magnitude, name):
-    """(significand with its implicit bit, exponent of at least 1) of FP16 ``magnitude``."""
-    normal = Signal(name=f"{name}_normal")
-    significand = Signal(_SIGNIFICAND, name=f"{name}_significand")
-    exponent = Signal(5, name=f"{name}_exponent")
-    m.d.comb += [
-        normal.eq(magnitude[10:15].any()),
-        significand.eq(Cat(magnitude[:10], normal)),
-        exponent.eq(Mux(normal, magnitude[10:15], 1)),
-    ]
-    return significand, exponent
+class _Run:
+    """The command in work, the place in it, and what became of it."""
+
+    def __init__(self, config):
+        c = config
+        self.tokens = Signal(c.command["tokens"].shape)
+        self.channels = Signal(c.command["channels"].shape)
+        self.words = Signal(range(c.words + 1))
+        self.single = Signal()  # a token is one word
+        self.token = Signal(c.command["tokens"].shape)
+        self.word = Signal(range(max(2, c.words)))
+        self.last_word = Signal()
+        self.last_token = Signal()
+        self.first_pass = Signal()
+        self.status = Signal(c.status)
+        self.taking = Signal()  # words of tokens are taken
+        self.advance = Signal()
+        self.moved = Signal()  # one is taken in this cycle
+
+
+class _Word:
+    """A word of a token in stage 1."""
+
+    def __init__(self, config):
+        self.valid = Signal(name="s1_valid")
+        self.word = Signal(config.word, name="s1_word", reset_less=True)
+        self.address = Signal(range(max(2, config.words)), name="s1_address", reset_less=True)
+        self.first = Signal(name="s1_first", reset_less=True)
+
+
+class _Sweep:
+    """Where the sweep over the channels is. ``busy``, an expression: a channel is on its way."""
+
+    def __init__(self, config):
+        self.sweep = Signal()
+        self.leaving = Signal()  # it is the second
+        self.channel = Signal(config.command["channels"].shape)
+        self.channel_advance = Signal()
 
 
 #: Config of each preset; the first is the default.

@@ -22,11 +22,12 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import FullyPipelined, delayed
 from zoetrope.hw.tree.bitonic_sorter import BitonicSorter, BitonicSorterConfig, CompareExchangeConfig
 
 
@@ -42,12 +43,9 @@ class TopKConfig:
     )
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
-        if self.max_entries < 1:
-            raise ValueError(f"max_entries must be at least 1, not {self.max_entries!r}")
-        if not 1 <= self.key_bits <= 63:
-            raise ValueError(f"key_bits must be 1 to 63, not {self.key_bits!r}")
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_entries")
+        checks.between(self, 1, 63, "key_bits")
         _ = CompareExchangeConfig(self.key_bits, self.index_bits, self.payload_bits)
         _ = self.sorter
 
@@ -99,23 +97,6 @@ class TopKConfig:
     def merge_latency(self):
         """From the heads being compared to the row being written."""
         return 1 + self.columns.stages
-
-    def cycles(self, entries, k):
-        """From the transfer of a command to that of its status, without stalls."""
-        if not entries or entries > self.max_entries or k > entries:
-            return 1
-        total = entries + self.sorter.stages + 3
-        if not k:
-            return total
-        rows, limit, span = -(-entries // self.lanes), -(-k // self.lanes), 1
-        while span < rows:
-            run = min(span, limit)
-            for base in range(0, rows, 2 * span):
-                first, second = min(run, rows - base), min(run, max(0, rows - base - span))
-                total += min(limit, first + second) + 1
-            total += self.merge_latency + 2
-            span *= 2
-        return total + k + 1
 
 
 class MergeLane(wiring.Component):
@@ -187,7 +168,7 @@ class MergeLane(wiring.Component):
         return m
 
 
-class TopK(wiring.Component):
+class TopK(FullyPipelined):
     """The ``k`` entries of least (key, index) of ``entries``, in ascending order; the same as a full stable sort's first k.
 
     A command says how many entries come and how many are wanted; so many are then taken from ``i``, so many leave at ``o``,
@@ -207,10 +188,10 @@ class TopK(wiring.Component):
     o : Out(stream of the same), one entry a cycle
     o_status : Out(stream of ``too_many``: entries > ``max_entries``, ``k_too_large``: k > entries), one a command
 
-    Cycles: ``config.cycles(entries, k)``, from command to status, without stalls: n to take the entries, k to send them,
-    and between them, with R = n / lanes rows, ceil(log2 R) passes. A pass takes a cycle for each row that it writes, one
-    for each pair of runs, and ``merge_latency`` + 2: R (log2 R + 1) in all passes, and fewer where k is so small that runs
-    reach it. 13,500 entries of which 6,750 are wanted, 8 lanes: 39,561 cycles, 19,311 of them in passes.
+    Cycles, from command to status, without stalls (``sim.model.matching.top_k_cycles``): n to take the entries, k to send
+    them, and between them, with R = n / lanes rows, ceil(log2 R) passes. A pass takes a cycle for each row that it writes,
+    one for each pair of runs, and ``merge_latency`` + 2: R (log2 R + 1) in all passes, and fewer where k is so small that
+    runs reach it. 13,500 entries of which 6,750 are wanted, 8 lanes: 39,561 cycles, 19,311 of them in passes.
     Initiation interval: 1 cycle an entry, in and out. Backpressure: yes.
     Memory: 2 x ``max_entries`` entries, in ``lanes`` columns of one read and one write port.
     Area: 50 kGE at 8 lanes of 44 bits, beside the memory; 3.5 kGE with one lane, which takes 8 times the cycles in passes.
@@ -237,15 +218,9 @@ class TopK(wiring.Component):
             }
         )
 
-    @property
-    def initiation_interval(self):
-        return 1
-
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        always = Const(1, 1)
-        lane_bits = ceil_log2(c.lanes)
         m.submodules.sorter = sorter = BitonicSorter(config=c.sorter)
         m.submodules.columns = columns = BitonicSorter(config=c.columns)
         m.d.comb += [sorter.en.eq(1), columns.en.eq(1)]
@@ -255,103 +230,98 @@ class TopK(wiring.Component):
             m.submodules[f"lane_{k}"] = emit_once(lane)
             m.submodules[f"memory_{k}"] = emit_once(memory)
 
-        # The command in work. Runs are ``span`` rows apart and at most ``limit`` long.
-        entries = Signal(c.count_bits)
-        k_left = Signal(c.count_bits)
-        rows = Signal(c.row_bits)
-        limit = Signal(c.row_bits)
-        span = Signal(c.row_bits)
-        half = Signal()
-        base = Signal(c.row_bits)
-        waiting = Signal(range(max(sorter.latency + 2, c.merge_latency) + 1))
-        status = Signal(c.status)
+        run = _Run(c, sorter.latency)
+        load = self._rows_in(m, sorter)
+        runs = self._runs(m, run)
+        merge = self._merge(m, runs, lanes, memories, columns)
+        out = _Out(c)
+        self._memories(m, run, load, merge, out, lanes, memories, sorter, columns)
+        self._rows_out(m, run, out, memories)
+        with m.FSM():
+            self._take_command(m, run, load, out, sorter)
+            self._load(m, run, load)
+            self._passes(m, run, runs, merge)
+            self._send(m, run, out)
+        return m
 
-        # Rows as they come.
-        place = Signal(range(c.lanes)) if c.lanes > 1 else Const(0, 1)
-        gathered = Signal(c.sorter.row, reset_less=True)
-        row_comes = Signal()
-        load_row = Signal(c.row_bits)
-        m.d.comb += sorter.i.eq(gathered)
-        m.d.sync += row_comes.eq(0)
-        load_write = delayed(m, always, row_comes, sorter.latency, "load")[-1]
-        with m.If(load_write):
-            m.d.sync += load_row.eq(load_row + 1)
+    def _rows_in(self, m, sorter):
+        """Rows as they come, through the sorter; when one leaves it, it is written."""
+        c = self.config
+        load = _Load(c)
+        m.d.comb += sorter.i.eq(load.gathered)
+        m.d.sync += load.row_comes.eq(0)
+        load.write = delayed(m, Const(1, 1), load.row_comes, sorter.latency, "load")[-1]
+        with m.If(load.write):
+            m.d.sync += load.row.eq(load.row + 1)
+        return load
 
-        # What a pair of runs is.
-        next_base = Signal(c.row_bits)
-        run = Signal(c.row_bits)
+    def _runs(self, m, run):
+        """What a pair of runs is: A from ``base`` on, B ``span`` rows behind it, if there is one."""
+        c = self.config
+        r = _Runs(c)
+        length = Signal(c.row_bits, name="run")
         a_rest = Signal(c.row_bits)
         b_rest = Signal(c.row_bits)
-        a_rows = Signal(c.row_bits)
-        b_rows = Signal(c.row_bits)
-        out_rows = Signal(c.row_bits)
-        paired = Signal()
-        a_end = Signal(c.row_bits, reset_less=True)
-        b_end = Signal(c.row_bits, reset_less=True)
-        b_base = Signal(c.row_bits)
-        left = Signal(c.row_bits, reset_less=True)
-        out_row = Signal(c.row_bits, reset_less=True)
-        mirrored = Signal(reset_less=True)
         m.d.comb += [
-            next_base.eq(base + (span << 1)),
-            b_base.eq(base + span),
-            run.eq(Mux(span < limit, span, limit)),
-            a_rest.eq(rows - base),
-            a_rows.eq(Mux(a_rest < run, a_rest, run)),
-            paired.eq(span < a_rest),
-            b_rest.eq(a_rest - span),
-            b_rows.eq(Mux(paired, Mux(b_rest < run, b_rest, run), 0)),
-            out_rows.eq(Mux(a_rows + b_rows < limit, a_rows + b_rows, limit)),
+            r.next_base.eq(run.base + (run.span << 1)),
+            r.b_base.eq(run.base + run.span),
+            length.eq(Mux(run.span < run.limit, run.span, run.limit)),
+            a_rest.eq(run.rows - run.base),
+            r.a_rows.eq(Mux(a_rest < length, a_rest, length)),
+            r.paired.eq(run.span < a_rest),
+            b_rest.eq(a_rest - run.span),
+            r.b_rows.eq(Mux(r.paired, Mux(b_rest < length, b_rest, length), 0)),
+            r.out_rows.eq(Mux(r.a_rows + r.b_rows < run.limit, r.a_rows + r.b_rows, run.limit)),
         ]
+        return r
 
-        # The merge.
-        fetch = Signal()
-        fetch_row = Signal(c.row_bits)
-        begin = Signal()
-        merge = Signal()
-        last = Signal()
-        m.d.comb += last.eq(left == 0)
+    def _merge(self, m, runs, lanes, memories, columns):
+        """Heads to the lanes, what they take to the columns, a row a cycle; when one leaves them, it is written."""
+        c = self.config
+        g = _Merge(c)
+        m.d.comb += g.last.eq(g.left == 0)
         for lane, memory in zip(lanes, memories):
             m.d.comb += [
-                lane.fetch.eq(fetch),
-                lane.begin.eq(begin),
-                lane.paired.eq(paired),
-                lane.merge.eq(merge),
-                lane.last.eq(last),
-                lane.a_row.eq(fetch_row),
-                lane.b_row.eq(b_base),
-                lane.a_end.eq(a_end),
-                lane.b_end.eq(b_end),
+                lane.fetch.eq(g.fetch),
+                lane.begin.eq(g.begin),
+                lane.paired.eq(runs.paired),
+                lane.merge.eq(g.merge),
+                lane.last.eq(g.last),
+                lane.a_row.eq(g.fetch_row),
+                lane.b_row.eq(runs.b_base),
+                lane.a_end.eq(g.a_end),
+                lane.b_end.eq(g.b_end),
                 lane.r_data.eq(memory.r_data[0]),
             ]
         m.d.comb += [columns.i[k].eq(lane.taken) for k, lane in enumerate(lanes)]
-        merge_write = delayed(m, always, merge, c.merge_latency, "merge")[-1]
-        merge_row = delayed(m, always, out_row, c.merge_latency, "merge_row", reset_less=True)[-1]
-        merge_mirrored = delayed(m, always, mirrored, c.merge_latency, "merge_mirrored", reset_less=True)[-1]
+        always = Const(1, 1)
+        g.write = delayed(m, always, g.merge, c.merge_latency, "merge")[-1]
+        g.row = delayed(m, always, g.out_row, c.merge_latency, "merge_row", reset_less=True)[-1]
+        g.turned = delayed(m, always, g.mirrored, c.merge_latency, "merge_mirrored", reset_less=True)[-1]
+        return g
 
-        # The memory: written by the sorter or the merge, read by the lanes or the way out.
+    def _memories(self, m, run, load, merge, out, lanes, memories, sorter, columns):
+        """Written by the sorter or the merge, read by the lanes or the way out."""
+        c = self.config
         written = Signal(c.sorter.row)
         turned = Signal()
         m.d.comb += [
-            written.eq(Mux(load_write, sorter.o, columns.o)),
-            turned.eq(Mux(load_write, load_row[0], merge_mirrored)),
+            written.eq(Mux(load.write, sorter.o, columns.o)),
+            turned.eq(Mux(load.write, load.row[0], merge.turned)),
         ]
-        send = Signal()
-        send_row = Signal(c.row_bits)
         for k, (lane, memory) in enumerate(zip(lanes, memories)):
             m.d.comb += [
-                memory.w_en.eq(load_write | merge_write),
-                memory.w_addr.eq(Cat(~load_write & ~half, Mux(load_write, load_row, merge_row))),
+                memory.w_en.eq(load.write | merge.write),
+                memory.w_addr.eq(Cat(~load.write & ~run.half, Mux(load.write, load.row, merge.row))),
                 memory.w_data.eq(Mux(turned, written[c.lanes - 1 - k], written[k])),
-                memory.r_en[0].eq(lane.r_en | send),
-                memory.r_addr[0].eq(Cat(half, Mux(send, send_row, lane.r_row))),
+                memory.r_en[0].eq(lane.r_en | out.send),
+                memory.r_addr[0].eq(Cat(run.half, Mux(out.send, out.row, lane.r_row))),
             ]
 
-        # The way out.
-        shown = Signal(range(c.lanes)) if c.lanes > 1 else Const(0, 1)
-        sending = Signal()
-        outgoing = Signal(c.sorter.entry)
-        with m.Switch(shown):
+    def _rows_out(self, m, run, out, memories):
+        """The way out: an entry of the row that was read."""
+        outgoing = Signal(self.config.sorter.entry)
+        with m.Switch(out.shown):
             for k, memory in enumerate(memories):
                 with m.Case(k):
                     m.d.comb += outgoing.eq(memory.r_data[0])
@@ -359,116 +329,127 @@ class TopK(wiring.Component):
             self.o.payload.payload.eq(outgoing.payload),
             self.o.payload.index.eq(outgoing.index),
             self.o.payload.key.eq(outgoing.key),
-            self.o.valid.eq(sending),
-            self.o_status.payload.eq(status),
+            self.o.valid.eq(out.sending),
+            self.o_status.payload.eq(run.status),
         ]
 
-        with m.FSM():
-            with m.State("IDLE"):
-                command = self.i_command.payload
-                m.d.comb += self.i_command.ready.eq(1)
-                m.d.sync += [
-                    entries.eq(command.entries),
-                    k_left.eq(command.k),
-                    rows.eq((command.entries + (c.lanes - 1)) >> lane_bits),
-                    limit.eq((command.k + (c.lanes - 1)) >> lane_bits),
-                    status.too_many.eq(command.entries > c.max_entries),
-                    status.k_too_large.eq(command.k > command.entries),
-                    span.eq(1),
-                    half.eq(0),
-                    base.eq(0),
-                    load_row.eq(0),
-                    send_row.eq(0),
-                    waiting.eq(sorter.latency),
-                ]
-                if c.lanes > 1:
-                    m.d.sync += [place.eq(0), shown.eq(0)]
-                with m.If(self.i_command.valid):
-                    m.next = "LOAD"
-                    with m.If(
-                        (command.entries > c.max_entries) | (command.k > command.entries) | ~command.entries.any()
-                    ):
-                        m.next = "STATUS"
-
-            with m.State("LOAD"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
-                    m.d.sync += entries.eq(entries - 1)
-                    self._gather(m, gathered, place)
-                    with m.If((place == c.lanes - 1) | (entries == 1)):
-                        m.d.sync += row_comes.eq(1)
-                    with m.If(entries == 1):
-                        m.next = "DRAIN"
-
-            # What was written last shall be there before anything is read.
-            with m.State("DRAIN"):
-                m.d.sync += waiting.eq(waiting - 1)
-                with m.If(waiting == 0):
-                    m.next = "DECIDE"
-
-            with m.State("DECIDE"):
-                with m.If(~k_left.any()):
+    def _take_command(self, m, run, load, out, sorter):
+        c = self.config
+        lane_bits = exact_log2(c.lanes)
+        with m.State("IDLE"):
+            command = self.i_command.payload
+            m.d.comb += self.i_command.ready.eq(1)
+            m.d.sync += [
+                run.entries.eq(command.entries),
+                run.k_left.eq(command.k),
+                run.rows.eq((command.entries + (c.lanes - 1)) >> lane_bits),
+                run.limit.eq((command.k + (c.lanes - 1)) >> lane_bits),
+                run.status.too_many.eq(command.entries > c.max_entries),
+                run.status.k_too_large.eq(command.k > command.entries),
+                run.span.eq(1),
+                run.half.eq(0),
+                run.base.eq(0),
+                load.row.eq(0),
+                out.row.eq(0),
+                run.waiting.eq(sorter.latency),
+            ]
+            if c.lanes > 1:
+                m.d.sync += [load.place.eq(0), out.shown.eq(0)]
+            with m.If(self.i_command.valid):
+                m.next = "LOAD"
+                with m.If((command.entries > c.max_entries) | (command.k > command.entries) | ~command.entries.any()):
                     m.next = "STATUS"
-                with m.Elif(span < rows):
-                    m.next = "FETCH"
+
+    def _load(self, m, run, load):
+        """Entry after entry, until the last row is there."""
+        c = self.config
+        with m.State("LOAD"):
+            m.d.comb += self.i.ready.eq(1)
+            with m.If(self.i.valid):
+                m.d.sync += run.entries.eq(run.entries - 1)
+                self._gather(m, load.gathered, load.place)
+                with m.If((load.place == c.lanes - 1) | (run.entries == 1)):
+                    m.d.sync += load.row_comes.eq(1)
+                with m.If(run.entries == 1):
+                    m.next = "DRAIN"
+
+        # What was written last shall be there before anything is read.
+        with m.State("DRAIN"):
+            m.d.sync += run.waiting.eq(run.waiting - 1)
+            with m.If(run.waiting == 0):
+                m.next = "DECIDE"
+
+    def _passes(self, m, run, runs, merge):
+        """Passes until there is one run, pair of runs after pair of runs."""
+        with m.State("DECIDE"):
+            with m.If(~run.k_left.any()):
+                m.next = "STATUS"
+            with m.Elif(run.span < run.rows):
+                m.next = "FETCH"
+            with m.Else():
+                m.next = "SHOW"
+
+        with m.State("FETCH"):
+            m.d.comb += [merge.fetch.eq(1), merge.fetch_row.eq(0)]
+            m.next = "BEGIN"
+
+        with m.State("BEGIN"):
+            m.d.comb += merge.begin.eq(1)
+            m.d.sync += [
+                merge.a_end.eq(run.base + runs.a_rows),
+                merge.b_end.eq(runs.b_base + runs.b_rows),
+                merge.left.eq(runs.out_rows - 1),
+                merge.out_row.eq(run.base),
+                # Every other run of the next pass is a run B.
+                merge.mirrored.eq((run.base & (run.span << 1)).any()),
+            ]
+            m.next = "MERGE"
+
+        with m.State("MERGE"):
+            m.d.comb += merge.merge.eq(1)
+            m.d.sync += [
+                merge.left.eq(merge.left - 1),
+                merge.out_row.eq(merge.out_row + 1),
+                run.waiting.eq(self.config.merge_latency - 1),
+            ]
+            with m.If(merge.last):
+                m.d.sync += run.base.eq(runs.next_base)
+                with m.If(runs.next_base < run.rows):
+                    m.d.comb += [merge.fetch.eq(1), merge.fetch_row.eq(runs.next_base)]
+                    m.next = "BEGIN"
                 with m.Else():
-                    m.next = "SHOW"
+                    m.next = "TURN"
 
-            with m.State("FETCH"):
-                m.d.comb += [fetch.eq(1), fetch_row.eq(0)]
-                m.next = "BEGIN"
+        with m.State("TURN"):
+            m.d.sync += run.waiting.eq(run.waiting - 1)
+            with m.If(run.waiting == 0):
+                m.d.sync += [run.half.eq(~run.half), run.span.eq(run.span << 1), run.base.eq(0)]
+                m.next = "DECIDE"
 
-            with m.State("BEGIN"):
-                m.d.comb += begin.eq(1)
-                m.d.sync += [
-                    a_end.eq(base + a_rows),
-                    b_end.eq(b_base + b_rows),
-                    left.eq(out_rows - 1),
-                    out_row.eq(base),
-                    # Every other run of the next pass is a run B.
-                    mirrored.eq((base & (span << 1)).any()),
-                ]
-                m.next = "MERGE"
+    def _send(self, m, run, out):
+        """The first k entries of the last run, and the status."""
+        c = self.config
+        with m.State("SHOW"):
+            m.d.comb += out.send.eq(1)
+            m.d.sync += [out.sending.eq(1), out.row.eq(1)]
+            m.next = "SEND"
 
-            with m.State("MERGE"):
-                m.d.comb += merge.eq(1)
-                m.d.sync += [left.eq(left - 1), out_row.eq(out_row + 1), waiting.eq(c.merge_latency - 1)]
-                with m.If(last):
-                    m.d.sync += base.eq(next_base)
-                    with m.If(next_base < rows):
-                        m.d.comb += [fetch.eq(1), fetch_row.eq(next_base)]
-                        m.next = "BEGIN"
-                    with m.Else():
-                        m.next = "TURN"
+        with m.State("SEND"):
+            with m.If(self.o.ready):
+                m.d.sync += run.k_left.eq(run.k_left - 1)
+                if c.lanes > 1:
+                    m.d.sync += out.shown.eq(out.shown + 1)
+                with m.If(run.k_left == 1):
+                    m.d.sync += out.sending.eq(0)
+                    m.next = "STATUS"
+                with m.Elif(out.shown == c.lanes - 1):
+                    m.d.comb += out.send.eq(1)
+                    m.d.sync += out.row.eq(out.row + 1)
 
-            with m.State("TURN"):
-                m.d.sync += waiting.eq(waiting - 1)
-                with m.If(waiting == 0):
-                    m.d.sync += [half.eq(~half), span.eq(span << 1), base.eq(0)]
-                    m.next = "DECIDE"
-
-            with m.State("SHOW"):
-                m.d.comb += send.eq(1)
-                m.d.sync += [sending.eq(1), send_row.eq(1)]
-                m.next = "SEND"
-
-            with m.State("SEND"):
-                with m.If(self.o.ready):
-                    m.d.sync += k_left.eq(k_left - 1)
-                    if c.lanes > 1:
-                        m.d.sync += shown.eq(shown + 1)
-                    with m.If(k_left == 1):
-                        m.d.sync += sending.eq(0)
-                        m.next = "STATUS"
-                    with m.Elif(shown == c.lanes - 1):
-                        m.d.comb += send.eq(1)
-                        m.d.sync += send_row.eq(send_row + 1)
-
-            with m.State("STATUS"):
-                m.d.comb += self.o_status.valid.eq(1)
-                with m.If(self.o_status.ready):
-                    m.next = "IDLE"
-        return m
+        with m.State("STATUS"):
+            m.d.comb += self.o_status.valid.eq(1)
+            with m.If(self.o_status.ready):
+                m.next = "IDLE"
 
     def _gather(self, m, gathered, place):
         """The entry that comes goes to lane ``place``; at the first of a row all others become padding."""
@@ -486,6 +467,71 @@ class TopK(wiring.Component):
                 m.d.sync += gathered[k].eq(Const((1 << c.sorter.entry.size) - 1, c.sorter.entry.size))
         if c.lanes > 1:
             m.d.sync += place.eq(place + 1)
+
+
+class _Run:
+    """The command in work. Runs are ``span`` rows apart and at most ``limit`` long; those read are in ``half``."""
+
+    def __init__(self, config, sort_latency):
+        c = config
+        self.entries = Signal(c.count_bits)
+        self.k_left = Signal(c.count_bits)
+        self.rows = Signal(c.row_bits)
+        self.limit = Signal(c.row_bits)
+        self.span = Signal(c.row_bits)
+        self.half = Signal()
+        self.base = Signal(c.row_bits)
+        self.waiting = Signal(range(max(sort_latency + 2, c.merge_latency) + 1))
+        self.status = Signal(c.status)
+
+
+class _Load:
+    """The row that is gathered. ``write``: row ``row`` leaves the sorter."""
+
+    def __init__(self, config):
+        self.place = Signal(range(config.lanes)) if config.lanes > 1 else Const(0, 1)
+        self.gathered = Signal(config.sorter.row, reset_less=True)
+        self.row_comes = Signal()
+        self.row = Signal(config.row_bits, name="load_row")
+
+
+class _Runs:
+    """The pair of runs at ``base``: where B and the next pair begin, rows of A, of B and of what they become."""
+
+    def __init__(self, config):
+        self.next_base = Signal(config.row_bits)
+        self.a_rows = Signal(config.row_bits)
+        self.b_rows = Signal(config.row_bits)
+        self.out_rows = Signal(config.row_bits)
+        self.paired = Signal()
+        self.b_base = Signal(config.row_bits)
+
+
+class _Merge:
+    """The merge in work. ``write``: row ``row`` leaves the columns, in reverse if ``turned``."""
+
+    def __init__(self, config):
+        row_bits = config.row_bits
+        self.a_end = Signal(row_bits, reset_less=True)
+        self.b_end = Signal(row_bits, reset_less=True)
+        self.left = Signal(row_bits, reset_less=True)
+        self.out_row = Signal(row_bits, reset_less=True)
+        self.mirrored = Signal(reset_less=True)
+        self.fetch = Signal()
+        self.fetch_row = Signal(row_bits)
+        self.begin = Signal()
+        self.merge = Signal()
+        self.last = Signal()
+
+
+class _Out:
+    """What leaves: ``send`` reads ``row``, ``shown`` is the lane whose entry is offered."""
+
+    def __init__(self, config):
+        self.send = Signal()
+        self.row = Signal(config.row_bits, name="send_row")
+        self.shown = Signal(range(config.lanes)) if config.lanes > 1 else Const(0, 1)
+        self.sending = Signal()
 
 
 #: Config of each preset; the first is the default.

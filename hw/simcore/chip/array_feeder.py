@@ -20,7 +20,7 @@ from amaranth.utils import ceil_log2
 from zoetrope.hw.formats import FP16
 from zoetrope.hw.simcore.chip.simcore_config import Reading, SimcoreConfig, read_port
 from zoetrope.hw.simcore.chip.value_buffer import command_of
-from zoetrope.hw.simcore.computing_engine.computing_engine import Kind
+from zoetrope.hw.simcore.computing_engine.tile_array import Kind
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ BLOCKS = (
         Source("SIMPICKER", "IV, V"),
         "one head of attention, from Q, K and V in memory to A in memory, behind AXI4 and AXI4-Lite",
         composed=("paper",),
+        beside="simpicker.chip",
     ),
     Block(
         "prologue",

@@ -29,18 +29,22 @@ Rejected:
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for, exact_log2
+from amaranth.utils import exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import exceeds
+from zoetrope.hw.simcore.chip.head_sizes import HeadSizes
+from zoetrope.hw.simcore.chip.matrix_words import MatrixWords, fork
 from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnit, PredictionUnitConfig
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
 from zoetrope.hw.simcore.sparsification_engine.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from zoetrope.hw.softmax.sfu import SfuConfig
-from zoetrope.hw.stream import connect, register
+from zoetrope.hw.stream import connect
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,8 @@ class PrologueConfig:
     length_bits: int = field(default=24, metadata={"doc": "of a command's length, in elements"})
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
-        for name in ("max_channels", "max_tokens", "address_bits", "length_bits"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_channels", "max_tokens", "address_bits")
         for name in ("prediction", "sparsification"):
             if (lanes := getattr(self, name).lanes) != self.lanes:
                 raise ValueError(f"{name}.lanes must be lanes, {self.lanes}, not {lanes}")
@@ -78,11 +79,9 @@ class PrologueConfig:
                 f"sparsification.max_words must be at least {self.max_words}, for max_channels {self.max_channels}, "
                 f"not {self.sparsification.max_words}"
             )
-        if (longest := self.max_matrix_words * self.lanes) >> self.length_bits:
-            raise ValueError(
-                f"length_bits must be at least {longest.bit_length()}, for {self.max_tokens} tokens of "
-                f"{self.max_channels} channels, not {self.length_bits}"
-            )
+        longest = self.max_matrix_words * self.lanes
+        size = f"for {self.max_tokens} tokens of {self.max_channels} channels"
+        checks.at_least(self, longest.bit_length(), "length_bits", why=size)
 
     @property
     def max_words(self):
@@ -96,11 +95,6 @@ class PrologueConfig:
     @property
     def max_matrix_words(self):
         return self.max_tokens * self.max_words
-
-    def size_cycles(self, width, frames, channels):
-        """Of ``HeadSizes``."""
-        words = -(-channels // self.lanes)
-        return 1 + sum(2 + factor.bit_length() for factor in (width, frames, words, words, words))
 
     @property
     def tail_bits(self):
@@ -174,182 +168,6 @@ class PrologueConfig:
         return data.StructLayout({"values": data.ArrayLayout(FP16.layout, self.lanes), **flags})
 
 
-class HeadSizes(wiring.Component):
-    """Numbers of tokens and words of a head, by one adder: products of the sizes in a job.
-
-    Members
-    -------
-    start : In(1), the sizes below stand from the next cycle on
-    height, width, frames, text, words : In, ``words`` of a token
-    frame_tokens, video_tokens : Out
-    frame_words, video_words, text_words : Out
-    done : Out(1), for a cycle: all are there, and stay until the next ``start``
-
-    Latency: ``PrologueConfig.size_cycles`` from ``start`` to ``done``.
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        job = config.job_layout
-        fields = {name: job[name].width for name in ("height", "width", "frames", "text")}
-        fields["words"] = bits_for(config.max_words)
-        frame = fields["height"] + fields["width"]
-        video = frame + fields["frames"]
-        results = {"frame_tokens": frame, "video_tokens": video}
-        for name, bits in (("frame", frame), ("video", video), ("text", fields["text"])):
-            results[f"{name}_words"] = bits + fields["words"]
-        super().__init__(
-            {
-                "start": In(1),
-                **{name: In(bits) for name, bits in fields.items()},
-                **{name: Out(bits) for name, bits in results.items()},
-                "done": Out(1),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        products = (
-            (self.height, self.width, self.frame_tokens),
-            (self.frame_tokens, self.frames, self.video_tokens),
-            (self.video_tokens, self.words, self.video_words),
-            (self.frame_tokens, self.words, self.frame_words),
-            (self.text, self.words, self.text_words),
-        )
-        widest = max(len(result) for _, _, result in products)
-        step = Signal(range(len(products)))
-        shifted = Signal(widest)
-        total = Signal(widest)
-        factor = Signal(max(len(each) for _, each, _ in products))
-        with m.FSM():
-            with m.State("WAIT"):
-                m.d.sync += step.eq(0)
-                with m.If(self.start):
-                    m.next = "LOAD"
-            with m.State("LOAD"):
-                m.d.sync += total.eq(0)
-                with m.Switch(step):
-                    for k, (left, right, _) in enumerate(products):
-                        with m.Case(k):
-                            m.d.sync += [shifted.eq(left), factor.eq(right)]
-                m.next = "ADD"
-            with m.State("ADD"):
-                m.d.sync += [shifted.eq(shifted << 1), factor.eq(factor >> 1)]
-                with m.If(factor[0]):
-                    m.d.sync += total.eq(total + shifted)
-                with m.If(~factor.any()):
-                    with m.Switch(step):
-                        for k, (_, _, result) in enumerate(products):
-                            with m.Case(k):
-                                m.d.sync += result.eq(total)
-                    m.d.sync += step.eq(step + 1)
-                    m.next = "LOAD"
-                    with m.If(step == len(products) - 1):
-                        m.next = "DONE"
-            with m.State("DONE"):
-                m.d.comb += self.done.eq(1)
-                m.next = "WAIT"
-        return m
-
-
-class MatrixWords(wiring.Component):
-    """The words of a matrix as a reader delivers them, one register later: elements behind d are +0, and places are known.
-
-    Members
-    -------
-    i : In(stream of the reader's ``data_layout``); its ``last`` is not looked at
-    o : Out(stream of ``word_layout``)
-    counts : In, at ``start``; a ``total`` of 0 is no matrix
-    start : In(1), a matrix begins; the one before has left
-    busy : Out(1), words are still to leave
-    not_finite : Out(1), since reset a word with a NaN or an infinity has left
-
-    Latency: 1 cycle. Initiation interval: 1. Backpressure: yes.
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {
-                "i": In(stream.Signature(config.data_layout)),
-                "o": Out(stream.Signature(config.word_layout)),
-                "counts": In(config.counts_layout),
-                "start": In(1),
-                "busy": Out(1),
-                "not_finite": Out(1),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        c = self.config
-        held = register(m, c.data_layout, self.i.payload, self.i.valid, self.i.ready, "word")
-        words = range(c.max_matrix_words + 1)
-        before = Signal(words, name="words_before")  # the video tokens
-        video = Signal(words, name="words_of_video")  # left
-        left = Signal(words, name="words_left")
-        in_token = Signal(range(c.max_words + 1), name="words_in_token")  # left
-        take = Signal()
-        wrong = Signal(c.lanes)
-        o = self.o.payload
-        m.d.comb += [
-            self.busy.eq(left.any()),
-            self.o.valid.eq(held.valid & self.busy),
-            held.ready.eq(self.o.ready & self.busy),
-            take.eq(self.o.valid & self.o.ready),
-            o.last.eq(in_token == 1),
-            o.video.eq(~before.any() & video.any()),
-            o.video_token.eq(o.video & (video == self.counts.token)),
-            o.video_end.eq(o.video & (video == 1)),
-            o.end.eq(left == 1),
-        ]
-        for k in range(c.lanes):
-            code = held.payload.data.word_select(k, FP16.width)
-            counts = Signal(name=f"counts_{k}")
-            tail = self.counts.tail
-            value = Signal(FP16.layout, name=f"value_{k}")
-            m.d.comb += [
-                # The first one always does, the last one only where all do.
-                counts.eq(~o.last | ~tail.any() | (tail > k if k < c.lanes - 1 else 0) if k else 1),
-                value.eq(code & counts.replicate(FP16.width)),
-                o.values[k].eq(value),
-                wrong[k].eq(value.exponent == FP16.exponent_max),
-            ]
-        with m.If(take):
-            m.d.sync += [left.eq(left - 1), in_token.eq(Mux(o.last, self.counts.token, in_token - 1))]
-            with m.If(before.any()):
-                m.d.sync += before.eq(before - 1)
-            with m.Elif(o.video):
-                m.d.sync += video.eq(video - 1)
-            with m.If(wrong.any()):
-                m.d.sync += self.not_finite.eq(1)
-        with m.If(self.start):
-            m.d.sync += [
-                before.eq(self.counts.before),
-                video.eq(self.counts.video),
-                left.eq(self.counts.total),
-                in_token.eq(self.counts.token),
-            ]
-        return m
-
-
-def fork(m, source, branches, name):
-    """Hand each payload of ``source`` to every one of ``branches`` that wants it: (wanted, valid, ready) signals.
-
-    None waits for another with the payload at hand, and none gets the next one before all have had this.
-    """
-    had = []
-    for k, (wanted, valid, ready) in enumerate(branches):
-        done = Signal(name=f"{name}_{k}_done")
-        m.d.comb += valid.eq(source.valid & wanted & ~done)
-        had.append(done | ~wanted | ready)
-        with m.If(source.valid & source.ready):
-            m.d.sync += done.eq(0)
-        with m.Elif(valid & ready):
-            m.d.sync += done.eq(1)
-    m.d.comb += source.ready.eq(Cat(*had).all())
-
-
 class Prologue(wiring.Component):
     """Maxima of K's and V's channels, the map of P and the index table of a head, as far as its job asks for them.
 
@@ -397,10 +215,11 @@ class Prologue(wiring.Component):
     not_finite_q, not_finite_k, not_finite_v : Out(1), since reset a NaN or an infinity was among the elements of Q, K or V
         that were read and count
 
-    Cycles: ``setup_cycles`` from a job to its commands. With words that come as fast as they are taken V alone takes
-    ``measure_cycles``, K ``key_cycles`` and then Q ``query_cycles``: for 8 frames of 9 x 11 tokens, 12 of text and d = 64 in
-    words of 4, 35 + 13,245 + 25,622. From one memory port of a word a cycle it takes a cycle for each word at least, nearly
-    4 T W: there 50,561 for 49,488 words, through four ``AxiReader`` with bursts of 16 and a memory of 30 cycles.
+    Cycles, by the functions of ``sim.model.simcore``: ``setup_cycles`` from a job to its commands. With words that come as
+    fast as they are taken V alone takes ``measure_cycles``, K ``key_cycles`` and then Q ``query_cycles``: for 8 frames of
+    9 x 11 tokens, 12 of text and d = 64 in words of 4, 35 + 13,245 + 25,622. From one memory port of a word a cycle it takes
+    a cycle for each word at least, nearly 4 T W: there 50,561 for 49,488 words, through four ``AxiReader`` with bursts of 16
+    and a memory of 30 cycles.
     There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
     Errors: NaN and infinities as above, and as either unit says. After ``table_error`` the sparsification unit waits for a
     reset; all that was to be read is read and dropped. A reader that refuses a command, because its address is misaligned or
@@ -434,37 +253,6 @@ class Prologue(wiring.Component):
                 "not_finite_v": Out(1),
             }
         )
-
-    def setup_cycles(self, width, frames, channels):
-        """Cycles from a job's transfer to its first commands'."""
-        return 1 + self.config.size_cycles(width, frames, channels)
-
-    def measure_cycles(self, tokens, channels):
-        """Cycles from V's command to ``o_done`` where nothing else is asked for and nothing waits."""
-        return tokens * -(-channels // self.config.lanes) + 1
-
-    def key_cycles(self, frames, rows, text, channels):
-        """Cycles from K's command until Q is taken, where nothing waits outside, within 2 ``lanes``."""
-        words = -(-channels // self.config.lanes)
-        return (frames * rows + text) * words + frames * (channels - words)
-
-    def frame_cycles(self, rows, channels, frames):
-        """Of the prediction unit, if every tile is important."""
-        return PredictionUnit(config=self.config.prediction).frame_cycles(rows, channels, frames, frames)
-
-    def query_cycles(self, grid, channels, window, group, *, sparsify=True, predict=True):
-        """Cycles from then until Q has been taken and compared: of each frame, those of the slower unit.
-
-        To ``o_done`` it is up to the last frame's ``frame_cycles``, products and sort, and 64 cycles more.
-        """
-        c = self.config
-        frames, height, width = grid
-        each = max(self.frame_cycles(height * width, channels, frames)) if predict else 0
-        if not sparsify:
-            return frames * each
-        words = -(-channels // c.lanes)
-        beats = SparsificationUnit(config=c.sparsification).packing(grid, window, group)
-        return max(height * width * words, each) + sum(max(count * words, each) for count in beats[1:])
 
     def elaborate(self, platform):
         m = Module()
@@ -634,9 +422,9 @@ class Prologue(wiring.Component):
             wrong.eq(
                 ~u.sizes.video_tokens.any()
                 | ~job.channels.any()
-                | _exceeds(job.channels, c.max_channels)
-                | _exceeds(tokens, c.max_tokens)
-                | (job.predict & _exceeds(u.sizes.frame_tokens, c.prediction.max_rows))
+                | exceeds(job.channels, c.max_channels)
+                | exceeds(tokens, c.max_tokens)
+                | (job.predict & exceeds(u.sizes.frame_tokens, c.prediction.max_rows))
             ),
             u.sizes.start.eq(self.i_job.valid & self.i_job.ready & asked),
             start.eq(u.sizes.done & ~wrong),
@@ -692,11 +480,6 @@ def _once(m, sink, start, wanted, allowed, name):
     with m.Elif(sink.valid & sink.ready):
         m.d.sync += waiting.eq(0)
     return waiting
-
-
-def _exceeds(value, most):
-    """Whether ``value`` is above ``most``; constant where it has too few bits to be."""
-    return value > most if most < (1 << len(value)) - 1 else Const(0, 1)
 
 
 #: Config of each preset; the first is the default.

@@ -38,7 +38,8 @@ from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.hw.simcore.chip.tile_schedule import TileSchedule
 from zoetrope.hw.simcore.chip.value_buffer import ValueBuffer
 from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMerge
-from zoetrope.hw.simcore.computing_engine.computing_engine import ACTIVITIES, ComputingEngine, Kind
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngine
+from zoetrope.hw.simcore.computing_engine.tile_array import ACTIVITIES, Kind
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit
 from zoetrope.hw.simcore.sparsification_engine.recovery import Recovery
 from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit

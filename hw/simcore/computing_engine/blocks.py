@@ -24,5 +24,6 @@ BLOCKS = (
         "the FP16 and the LUT array at work on different tiles, with operand memories and job queues",
         composed=("paper",),
         checked=("tiny",),
+        beside="simpicker.pes",
     ),
 )

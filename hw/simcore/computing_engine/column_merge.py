@@ -35,11 +35,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import check_parts, delayed
+from zoetrope.hw.stream import check_parts, delayed, operator
 
 _ONE = 0x3F800000
 
@@ -53,9 +54,7 @@ class ColumnMergeConfig:
     multiply_stages: int = field(default=3, metadata={"doc": "register stages of the multipliers"})
 
     def __post_init__(self):
-        for name in ("fp16_outputs", "lut_outputs", "lanes", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.at_least(self, 1, "fp16_outputs", "lut_outputs", "lanes", "max_channels")
         for name in ("fp16_outputs", "lut_outputs"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"lanes must divide {name}, {getattr(self, name)}; {self.lanes} does not")
@@ -129,7 +128,7 @@ class ColumnMerge(wiring.Component):
     A row of 0 channels is one word with a ``count`` of 0.
 
     Latency: 1 + ``multiply_stages`` from the last word that is needed to ``o``. Initiation interval: 1 word a cycle, from
-    row to row too, where the sources keep up: a row takes ``row_cycles(channels)`` = ceil(channels / lanes). Each source
+    row to row too, where the sources keep up: a row takes ceil(channels / lanes). Each source
     is asked for a slice of ``lanes`` values at most once a cycle. Backpressure: yes; ``ready`` of the inputs depends on
     ``valid`` of each other and on ``o.ready`` within a cycle.
     Errors: as above; never a hang, as long as rows have their words and, where they need them, scales.
@@ -157,10 +156,6 @@ class ColumnMerge(wiring.Component):
     @property
     def initiation_interval(self):
         return 1
-
-    def row_cycles(self, channels):
-        """Cycles from a row's first word to the next row's, nothing waiting outside."""
-        return max(1, -(-channels // self.config.lanes))
 
     def elaborate(self, platform):
         m = Module()
@@ -312,10 +307,8 @@ class ColumnMerge(wiring.Component):
             o.count.eq(count),
         ]
         for k in range(c.lanes):
-            multiply = FloatMultiply(config=c.multiply)
-            m.submodules[f"multiply_{k}"] = emit_once(multiply)
+            multiply = operator(m, f"multiply_{k}", FloatMultiply, c.multiply, advance)
             m.d.comb += [
-                multiply.en.eq(advance),
                 multiply.i.a.eq(word.values[k]),
                 multiply.i.b.eq(Mux(word.scaled[k], sram.r_data[0].word_select(k, 32), _ONE)),
                 o.values[k].eq(multiply.o),

@@ -26,11 +26,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, Float
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import delayed, operator
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,7 @@ class ScaleUnitConfig:
     stages: int = field(default=3, metadata={"doc": "register stages of the multipliers"})
 
     def __post_init__(self):
-        for name in ("lanes", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.at_least(self, 1, "lanes", "max_channels")
         if self.values not in (FP16, FP32):
             raise ValueError(f"values must be FP16 or FP32, not {self.values.name}")
         _ = self.multiply
@@ -161,7 +161,7 @@ class ScaleUnit(wiring.Component):
                     last_index[k].eq(Mux(beyond, c.words - 1, index)),
                     last_count[k].eq(Mux(beyond, c.lanes, lane + 1)),
                 ]
-        self._flag(m, self.too_long, taken & beyond)
+        sticky(m, self.too_long, taken & beyond, self.clear)
 
     def _multiply(self, m, sram, full, last_index, last_count):
         c = self.config
@@ -198,23 +198,15 @@ class ScaleUnit(wiring.Component):
         m.d.comb += [o.last.eq(late["last"]), o.end.eq(late["end"])]
         special = []
         for k in range(c.lanes):
-            multiply = FloatMultiply(config=c.multiply)
-            m.submodules[f"multiply_{k}"] = emit_once(multiply)
+            multiply = operator(m, f"multiply_{k}", FloatMultiply, c.multiply, advance)
             value = i.values[k].as_value()
             m.d.comb += [
-                multiply.en.eq(advance),
                 multiply.i.a.eq(delayed(m, advance, value, 1, f"s1_value_{k}", reset_less=True)[-1]),
                 multiply.i.b.eq(sram.r_data[0].word_select(k, 32)),
                 o.values[k].eq(multiply.o.as_value() & (late["count"] > k).replicate(c.values.width)),
             ]
             special.append(o.values[k].exponent == c.values.exponent_max)
-        self._flag(m, self.not_finite, valid & self.o.ready & Cat(*special).any())
-
-    def _flag(self, m, flag, cause):
-        with m.If(cause):
-            m.d.sync += flag.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += flag.eq(0)
+        sticky(m, self.not_finite, valid & self.o.ready & Cat(*special).any(), self.clear)
 
 
 #: Config of each preset; the first is the default.

@@ -9,6 +9,7 @@ BLOCKS = (
         Source("SIMPICKER", "III-B, IV-C"),
         "K and V to INT8, a scale a channel",
         netlist=True,
+        beside="simpicker.quantization_unit",
     ),
     Block(
         "reduction_tree",
@@ -38,6 +39,7 @@ BLOCKS = (
         "which tiles of P are important, before any is computed",
         golden="simcore.quantization_engine.prediction_unit.importance_of_p",
         netlist=True,
+        beside="simpicker.prediction_unit",
     ),
     Block(
         "column_importance",
@@ -46,5 +48,6 @@ BLOCKS = (
         "which columns of A are important, from rows of P in flight",
         golden="simcore.quantization_engine.prediction_unit.importance_of_a",
         netlist=True,
+        beside="simpicker.prediction_unit",
     ),
 )

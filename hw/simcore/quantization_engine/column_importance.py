@@ -26,9 +26,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.simcore.quantization_engine.reduced_product import ReducedProduct, ReducedProductConfig
 from zoetrope.hw.simcore.quantization_engine.reduction_tree import ReductionTree, ReductionTreeConfig
 from zoetrope.hw.simcore.quantization_engine.sort_select import SortSelect, SortSelectConfig
@@ -46,11 +48,8 @@ class ColumnImportanceConfig:
     add_stages: int = field(default=3, metadata={"doc": "of the FP32 adders"})
 
     def __post_init__(self):
-        if self.v_lanes < 1 or self.v_lanes & (self.v_lanes - 1):
-            raise ValueError(f"v_lanes must be a power of two, not {self.v_lanes!r}")
-        for name in ("max_columns", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.power_of_two(self, "v_lanes")
+        checks.at_least(self, 1, "max_columns", "max_channels")
         _ = self.tree, self.product, self.sort
 
     @property
@@ -113,8 +112,9 @@ class ColumnImportance(wiring.Component):
     clear : In(1), resets ``error``
     error : Out(1), since reset or ``clear`` a slice had an error
 
-    Cycles: ``tile_cycles`` a tile that is followed by another, and the sort of d scores a slice (``SortSelect.cycles``),
-    which goes on while the next slice is summed. There is no ``latency`` or ``initiation_interval``: both depend on the job.
+    Cycles: those of ``sim.model.quantization_engine.tile_cycles`` a tile that is followed by another, and of
+    ``sort_cycles`` the sort of d scores a slice, which goes on while the next slice is summed. There is no ``latency`` or
+    ``initiation_interval``: both depend on the job.
     Errors, each of which sets ``error`` of the slice: ``rows``, ``columns`` or ``channels`` of 0 count as 1, and beyond
     their maximum as the maximum; of a tile of more than ``rows`` rows only the last t or fewer count; NaN and infinities
     in P or V, or a score beyond FP16, make every column important, p above 1 too. The next slice is right.
@@ -133,18 +133,6 @@ class ColumnImportance(wiring.Component):
                 "error": Out(1),
             }
         )
-
-    def tile_cycles(self, rows, columns, channels):
-        """From the last word of V of a tile to that of the next of the same slice, where nothing waits outside.
-
-        All its rows but the last are summed after the last sum of the tile before has gone to the product; then a product
-        follows the other.
-        """
-        c = self.config
-        words, v_words = -(-columns // c.lanes), -(-channels // c.v_lanes)
-        interval = ReducedProduct(config=c.product).interval(v_words)
-        first = (rows - 1) * words + ReductionTree(config=c.tree).latency + 3 - (interval - v_words)
-        return max(interval, first) + (columns - 1) * interval
 
     def elaborate(self, platform):
         m = Module()
@@ -230,10 +218,7 @@ class ColumnImportance(wiring.Component):
             self.o.valid.eq(sort.o.valid),
             sort.o.ready.eq(self.o.ready),
         ]
-        with m.If(self.o.valid & self.o.payload.error):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, self.o.valid & self.o.payload.error, self.clear)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.i_job.ready.eq(1), tree.clear.eq(fresh)]

@@ -31,6 +31,7 @@ from amaranth.utils import ceil_log2
 
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.simcore.quantization_engine.reduced_product import ReducedProduct, ReducedProductConfig
 from zoetrope.hw.simcore.quantization_engine.reduction_tree import ReductionTree, ReductionTreeConfig
@@ -185,7 +186,14 @@ class _Means(wiring.Component):
         with m.If(self.start):
             m.d.sync += self.frames.eq(0)
 
-        # Q's means leave a frame at a time. A memory's read port holds its word: it is the stream's register.
+        self._send_queries(m, queries, full, last_channel)
+        begin = take & ~is_query & i.last & i.final
+        self._send_keys(m, keys, begin, last_channel)
+        return m
+
+    def _send_queries(self, m, queries, full, last_channel):
+        """Q's means, a frame at a time. A memory's read port holds its word: it is the stream's register."""
+        channel_bits = len(last_channel)
         x_channel = Signal(channel_bits)
         x_bank = Signal()
         x_read = Signal()
@@ -208,10 +216,11 @@ class _Means(wiring.Component):
         with m.Elif(self.o_x.ready):
             m.d.sync += x_valid.eq(0)
 
-        # K's: all frames of a channel, for each channel, again and again until the next start.
+    def _send_keys(self, m, keys, begin, last_channel):
+        """K's means: all frames of a channel, for each channel, from ``begin`` on again and again until the next start."""
         sweeping = Signal()
-        w_channel = Signal(channel_bits)
-        w_frame = Signal(range(max(2, c.max_tiles)))
+        w_channel = Signal(len(last_channel))
+        w_frame = Signal(range(max(2, self.config.max_tiles)))
         w_valid = Signal()
         w_read = Signal()
         w_end = Signal()
@@ -227,11 +236,10 @@ class _Means(wiring.Component):
             m.d.sync += [w_valid.eq(1), w_frame.eq(Mux(w_end, 0, w_frame + 1))]
             with m.If(w_end):
                 m.d.sync += w_channel.eq(Mux(w_channel == last_channel, 0, w_channel + 1))
-        with m.If(take & ~is_query & i.last & i.final):
+        with m.If(begin):
             m.d.sync += sweeping.eq(1)
         with m.If(self.start):
             m.d.sync += [x.eq(0) for x in (sweeping, w_valid, w_channel, w_frame)]
-        return m
 
 
 class PredictionUnit(wiring.Component):
@@ -269,8 +277,9 @@ class PredictionUnit(wiring.Component):
     clear : In(1), resets ``error``
     error : Out(1), since reset or ``clear`` a job ended with an error
 
-    Cycles: with F frames of K and nothing waiting outside, a frame of Q takes the most of ``frame_cycles``: its words, its
-    products, its sort. There is no ``latency`` or ``initiation_interval``: they depend on the job.
+    Cycles: with F frames of K and nothing waiting outside, a frame of Q takes the most of its words, its products and its
+    sort: ``sim.model.quantization_engine.frame_cycles``. There is no ``latency`` or ``initiation_interval``: they depend
+    on the job.
     Errors, each of which sets ``error`` of the job: what ``ReductionTree`` and ``SortSelect`` call one; more tiles than
     ``max_tiles`` in a row or column, which are dropped: tiles that are not in the map read as important. The next job is
     right. ``PredictionUnitConfig.check`` refuses by name what would lead to these.
@@ -296,15 +305,6 @@ class PredictionUnit(wiring.Component):
                 "error": Out(1),
             }
         )
-
-    def frame_cycles(self, rows, channels, frames, taken):
-        """(words of a frame of Q, its products, its sort) in cycles: the greatest is a frame's when nothing else waits."""
-        c = self.config
-        tree = ReductionTree(config=c.tree).cycles(rows, channels, rows)
-        product = channels * ReducedProduct(config=c.product).interval(frames)
-        sort = SortSelect(config=c.sort)
-        words = -(-frames // c.sfu.lanes)
-        return tree, product, sort.cycles(frames, taken) if c.select == "serial" else words
 
     def elaborate(self, platform):
         m = Module()
@@ -447,10 +447,7 @@ class PredictionUnit(wiring.Component):
             o.columns.eq(Mux(columns < c.max_tiles, columns, c.max_tiles)),
             o.error.eq(wrong | tree.error | sort.error | (columns > c.max_tiles)),
         ]
-        with m.If(self.o_map.valid & o.error):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, self.o_map.valid & o.error, self.clear)
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += [self.i_job.ready.eq(1), start.eq(self.i_job.valid)]

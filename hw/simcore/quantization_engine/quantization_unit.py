@@ -24,23 +24,24 @@ once a unit.
 
 from dataclasses import dataclass, field
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.formats import FP16, FP32, INT8, leading_zeros, shift_right_sticky
+from zoetrope.hw.formats import FP16, FP32, INT8
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import Pipeline, delayed, register
-
-#: A magnitude: binary16 without its sign. The order of codes is the order of values.
-MAGNITUDE = data.StructLayout({"fraction": FP16.fraction_bits, "exponent": FP16.exponent_bits})
-
-#: Digits of a quotient: those of a magnitude, and the half that rounds it.
-DIGITS = 8
-
-_ONE = 0x3F800000
+from zoetrope.hw.simcore.quantization_engine.quantization_lane import (
+    DIGITS,
+    MAGNITUDE,
+    QuantizationLane,
+    QuantizationLaneConfig,
+)
+from zoetrope.hw.simcore.quantization_engine.scale_divider import ScaleDivider, ScaleDividerConfig
+from zoetrope.hw.stream import delayed, operator, register
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,8 @@ class QuantizationUnitConfig:
     digits: int = field(default=2, metadata={"doc": "digits of a quotient found between two registers, 1 to 8"})
 
     def __post_init__(self):
-        for name in ("lanes", "max_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.digits not in range(1, DIGITS + 1):
-            raise ValueError(f"digits must be 1 to {DIGITS}, not {self.digits!r}")
+        checks.at_least(self, 1, "lanes", "max_channels")
+        checks.between(self, 1, DIGITS, "digits")
 
     @property
     def words(self):
@@ -92,222 +90,6 @@ class QuantizationUnitConfig:
     @property
     def o_scale_layout(self):
         return data.StructLayout({"scale": FP32.layout, "last": 1})
-
-
-@dataclass(frozen=True)
-class QuantizationLaneConfig:
-    digits: int = field(metadata={"doc": "digits of a quotient found between two registers, 1 to 8"})
-
-
-class QuantizationLane(wiring.Component):
-    """One channel's maximum and one code a cycle.
-
-    Members
-    -------
-    en : In(1), the pipeline moves
-    x : In(magnitude), sign : In(1); +0 where nothing counts
-    stored : In(magnitude), the channel's amax so far, as memory has it
-    again : In(1), the word before was this one too: its maximum is not in memory yet
-    absent : In(1), the channel has no amax yet: 0
-    amax : Out(magnitude), max(amax, x), in the same cycle
-    o : Out(INT8), ``latency`` advances later
-
-    Latency: 2 + 8 / ``digits``, rounded up, advances. Initiation interval: 1.
-
-    Behind the maximum a lane is 2,180 GE with 2 digits a register, 1,750 with 4 and 1,540 with 8; its delay grows with them.
-
-    Rejected:
-
-    * A reciprocal a channel and a multiplier a lane: exact with ceil(127 * 2^23 / a), 20 bits, because a quotient that is no
-      tie is 2^-12 off at least. 11 x 20 bits, shifter and rounding: 2,230 GE without a register, 2,710 in 3 stages, and 25
-      bits a channel in memory for 15, and a divider all the same.
-    * Normalised operands: a leading-zero counter and a shifter each, for a dividend that may begin with zeros as it is.
-    * Shifting the quotient instead of the dividend: 9 digits for 8, against 40 multiplexers, and k in every register.
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__(
-            {
-                "en": In(1),
-                "x": In(MAGNITUDE),
-                "sign": In(1),
-                "stored": In(MAGNITUDE),
-                "again": In(1),
-                "absent": In(1),
-                "amax": Out(MAGNITUDE),
-                "o": Out(INT8),
-            }
-        )
-
-    @property
-    def latency(self):
-        return 2 + -(-DIGITS // self.config.digits)
-
-    @property
-    def initiation_interval(self):
-        return 1
-
-    def elaborate(self, platform):
-        m = Module()
-        # "digit<n>" stands behind n digits; the last ones and the rounding share a stage.
-        cuts = {"maximum", "aligned", "result"} | {f"digit{n}" for n in range(0, DIGITS, self.config.digits) if n}
-        pipe = Pipeline(m, self.en, cuts)
-        s = self._maximum(m, pipe)
-        s = self._align(m, pipe, s)
-        s = self._divide(m, pipe, s)
-        self._round(m, pipe, s)
-        return m
-
-    def _maximum(self, m, pipe):
-        width = MAGNITUDE.size
-        before = Signal(width)
-        amax = Signal(width)
-        known = Signal(width)
-        m.d.comb += [
-            known.eq(Mux(self.again, before, self.stored.as_value()) & (~self.absent).replicate(width)),
-            amax.eq(Mux(known < self.x.as_value(), self.x.as_value(), known)),
-            self.amax.as_value().eq(amax),
-        ]
-        s = pipe.cut("maximum", x=self.x.as_value(), sign=self.sign, amax=amax, dead=~known.any())
-        m.d.comb += before.eq(s.amax)
-        return s
-
-    def _align(self, m, pipe, s):
-        """The dividend 254 m / 2^k, whether a one was shifted out of it, and the divisor."""
-        x, amax = data.View(MAGNITUDE, s.x), data.View(MAGNITUDE, s.amax)
-        x_normal = Signal()
-        amax_normal = Signal()
-        distance = Signal(FP16.exponent_bits)
-        significand = Signal(FP16.fraction_bits + 1)
-        dividend = Signal(FP16.fraction_bits + 9)
-        m.d.comb += [
-            x_normal.eq(x.exponent.any()),
-            amax_normal.eq(amax.exponent.any()),
-            distance.eq((amax.exponent | ~amax_normal) - (x.exponent | ~x_normal)),
-            significand.eq(Cat(x.fraction, x_normal)),
-            dividend.eq((significand << 8) - (significand << 1)),
-        ]
-        # From a distance of 9 on the quotient is below one half whatever is shifted out.
-        shifted, lost = shift_right_sticky(m, dividend, distance[:4], "align")
-        aligned = Signal(len(dividend))
-        divisor = Signal(FP16.fraction_bits + 1)
-        m.d.comb += [
-            aligned.eq(shifted & (~(distance[4] | s.dead)).replicate(len(dividend))),
-            # Nothing is divided by 0.
-            divisor.eq(Cat(amax.fraction | s.dead, amax_normal)),
-        ]
-        return pipe.cut(
-            "aligned", sign=s.sign, lost=lost, divisor=divisor, rest=aligned[:DIGITS], remainder=aligned[DIGITS:]
-        )
-
-    def _divide(self, m, pipe, s):
-        """Restoring: the remainder, always below the divisor, takes in a bit of the dividend and gives a digit."""
-        quotient = Const(0, 0)
-        sign, lost, divisor, rest, remainder = s.sign, s.lost, s.divisor, s.rest, s.remainder
-        for n in range(1, DIGITS + 1):
-            taken = Signal(len(divisor) + 1, name=f"taken_{n}")
-            less = Signal(len(divisor) + 2, name=f"less_{n}")
-            left = Signal(len(divisor), name=f"left_{n}")
-            digit = Signal(name=f"digit_{n}")
-            m.d.comb += [
-                taken.eq(Cat(rest[-1], remainder)),
-                less.eq(taken - divisor),
-                digit.eq(~less[-1]),
-                left.eq(Mux(digit, less, taken)),
-            ]
-            beside = {"rest": rest[:-1]} if n < DIGITS else {}
-            s = pipe.cut(
-                f"digit{n}",
-                **beside,
-                sign=sign,
-                lost=lost,
-                divisor=divisor,
-                remainder=left,
-                quotient=Cat(digit, quotient),
-            )
-            sign, lost, divisor, remainder, quotient = s.sign, s.lost, s.divisor, s.remainder, s.quotient
-            rest = getattr(s, "rest", None)
-        return s
-
-    def _round(self, m, pipe, s):
-        up = Signal()
-        magnitude = Signal(7)
-        code = Signal(8)
-        m.d.comb += [
-            up.eq(s.quotient[0] & (s.quotient[1] | s.lost | s.remainder.any())),
-            magnitude.eq(s.quotient[1:] + up),
-            code.eq(Cat(magnitude, s.sign & magnitude.any())),
-        ]
-        s = pipe.cut("result", code=code)
-        m.d.comb += self.o.as_value().eq(s.code)
-
-
-@dataclass(frozen=True)
-class ScaleDividerConfig:
-    pass
-
-
-class ScaleDivider(wiring.Component):
-    """``o = amax / 127`` in FP32, rounded once to nearest even; 1 where amax is 0. Combinational.
-
-    amax = a * 2^e with the leading one of a in place, 11 bits; a = 128 h + l = 127 h + (h + l), so the quotient is h or
-    h + 1, from 8 to 16, and the remainder r one sum. r / 127 = r / 128 + r / 128^2 + ... The digits after the last one kept
-    begin inside a copy of r, and are never all zero unless r is 0: no tie.
-
-    Members
-    -------
-    i : In(magnitude), finite
-    o : Out(FP32)
-
-    Golden: ``golden.simcore.quantization_engine.quantization_unit.scales_of``.
-    """
-
-    def __init__(self, *, config):
-        self.config = config
-        super().__init__({"i": In(MAGNITUDE), "o": Out(FP32.layout)})
-
-    @property
-    def latency(self):
-        return 0
-
-    @property
-    def initiation_interval(self):
-        return 1
-
-    def elaborate(self, platform):
-        m = Module()
-        normal = Signal()
-        significand = Signal(FP16.fraction_bits + 1)
-        m.d.comb += [normal.eq(self.i.exponent.any()), significand.eq(Cat(self.i.fraction, normal))]
-        zeros = leading_zeros(m, significand, "zeros")
-        shifted = Signal(len(significand))
-        total = Signal(8)
-        plus_one = Signal(8)
-        carry = Signal()
-        remainder = Signal(7)
-        whole = Signal(5)
-        m.d.comb += [
-            shifted.eq(significand << zeros),
-            total.eq(shifted[:7] + shifted[7:]),
-            plus_one.eq(shifted[:7] + shifted[7:] + 1),
-            carry.eq(plus_one[7]),
-            remainder.eq(Mux(carry, plus_one, total)),
-            whole.eq(shifted[7:] + carry),
-        ]
-        # Between 8 and 16 three bits of the quotient follow its leading one and 20 of the digits; from 16 on, 4 and 19.
-        fraction = Signal(FP32.fraction_bits)
-        exponent = Signal(FP32.exponent_bits)
-        with m.If(whole[4]):
-            m.d.comb += fraction.eq(Cat((remainder + 2)[2:7], remainder, remainder, whole[:4]))
-        with m.Else():
-            m.d.comb += fraction.eq(Cat((remainder + 1)[1:7], remainder, remainder, whole[:3]))
-        bias = FP32.bias - FP16.bias - FP16.fraction_bits + 3
-        m.d.comb += [
-            exponent.eq((self.i.exponent | ~normal) + (bias + whole[4]) - zeros),
-            self.o.as_value().eq(Mux(significand.any() | normal, Cat(fraction, exponent, Const(0, 1)), _ONE)),
-        ]
-        return m
 
 
 class QuantizationUnit(wiring.Component):
@@ -352,7 +134,7 @@ class QuantizationUnit(wiring.Component):
 
     Latency: ``latency`` cycles from a word to its codes; ``scale_latency`` from the ``end`` of measuring to the first scale.
     Initiation interval: 1 cycle a word, without a gap between tokens. Cycles from the first word to the last, of T tokens of
-    W words and d channels: ``cycles(T, W, d)`` = 2 T W + d + 2, with T W of each pass. Backpressure: yes; a scale that is
+    W words and d channels: 2 T W + d + 2 cycles, with T W of each pass. Backpressure: yes; a scale that is
     not taken holds up the second pass.
     Errors: as above; never a hang.
     Memory: ``words`` of lanes x 15 bits.
@@ -388,10 +170,6 @@ class QuantizationUnit(wiring.Component):
     @property
     def initiation_interval(self):
         return 1
-
-    def cycles(self, tokens, words, channels):
-        """From the first word of a matrix to the last of its second pass, nothing waiting, both included."""
-        return 2 * tokens * words + channels + self.scale_latency - 2
 
     def elaborate(self, platform):
         m = Module()
@@ -454,10 +232,8 @@ class QuantizationUnit(wiring.Component):
         maxima, wrong = [], []
         for k in range(c.lanes):
             x, counts, bad = self._value(m, i.x[k], word, k)
-            lane = QuantizationLane(config=c.lane)
-            m.submodules[f"lane_{k}"] = emit_once(lane)
+            lane = operator(m, f"lane_{k}", QuantizationLane, c.lane, advance)
             m.d.comb += [
-                lane.en.eq(advance),
                 lane.x.as_value().eq(delayed(m, advance, x, 1, f"s1_x_{k}", reset_less=True)[-1]),
                 lane.sign.eq(delayed(m, advance, counts & i.x[k].sign, 1, f"s1_sign_{k}", reset_less=True)[-1]),
                 lane.stored.as_value().eq(sram.r_data[0].word_select(k, MAGNITUDE.size)),
@@ -482,10 +258,7 @@ class QuantizationUnit(wiring.Component):
             m.d.comb += getattr(self.o.payload, name).eq(signal)
 
         for flag, cause in ((self.not_finite, Cat(*wrong).any()), (self.too_long, word.beyond)):
-            with m.If(word.taken & cause):
-                m.d.sync += flag.eq(1)
-            with m.Elif(self.clear):
-                m.d.sync += flag.eq(0)
+            sticky(m, flag, word.taken & cause, self.clear)
         return valid
 
     def _value(self, m, code, word, k):

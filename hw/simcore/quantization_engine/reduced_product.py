@@ -10,11 +10,12 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP29, FP32
 from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig
-from zoetrope.hw.stream import delayed, register
+from zoetrope.hw.stream import delayed, operator, register
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,7 @@ class ReducedProductConfig:
     add_stages: int = field(default=3, metadata={"doc": "of the adders, 0 to 6"})
 
     def __post_init__(self):
-        if self.product_stages not in range(1, 4):
-            raise ValueError(f"product_stages must be 1 to 3, not {self.product_stages!r}")
+        checks.between(self, 1, 3, "product_stages")
         _ = self.sums
 
     @property
@@ -80,10 +80,6 @@ class ReducedProduct(wiring.Component):
     def initiation_interval(self):
         return 1
 
-    def interval(self, words):
-        """Cycles an x[k] of so many words."""
-        return max(words, self.config.sums.turnaround)
-
     def elaborate(self, platform):
         m = Module()
         c = self.config
@@ -112,10 +108,8 @@ class ReducedProduct(wiring.Component):
             m.d.sync += first.eq(x.payload.last)
 
         for k in range(c.lanes):
-            multiply = FloatMultiply(config=c.multiply)
-            m.submodules[f"multiply_{k}"] = emit_once(multiply)
+            multiply = operator(m, f"multiply_{k}", FloatMultiply, c.multiply, advance)
             m.d.comb += [
-                multiply.en.eq(advance),
                 multiply.i.a.eq(x.payload.value),
                 multiply.i.b.eq(self.i_w.payload[k]),
                 sums.products[k].eq(multiply.o),

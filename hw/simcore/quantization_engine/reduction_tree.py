@@ -27,13 +27,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.arith.float_convert import FloatConvert, FloatConvertConfig
 from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.pe.fixed_accumulator import FixedToFloat, FixedToFloatConfig
-from zoetrope.hw.stream import check_parts, delayed, register
+from zoetrope.hw.stream import check_parts, delayed, operator, register
 
 #: Bits of the magnitude of a finite FP16 in units of 2**-24.
 MAGNITUDE_BITS = 40
@@ -76,15 +78,11 @@ class ReductionTreeConfig:
     convert_stages: int = field(default=1, metadata={"doc": "of the conversions to FP16, where scaled"})
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
-        for name in ("max_channels", "max_rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_channels", "max_rows")
         if self.outputs is None:
             object.__setattr__(self, "outputs", self.lanes)
-        if self.outputs not in (1 << k for k in range(self.lanes.bit_length())):
-            raise ValueError(f"outputs must be a power of two up to lanes, {self.lanes}, not {self.outputs!r}")
+        checks.power_of_two(self, "outputs", most=self.lanes, why="no more than lanes")
         check_parts(self, "multiply", "convert")
 
     @property
@@ -164,8 +162,8 @@ class ReductionTree(wiring.Component):
 
     Latency: 5 cycles from a word of the last row of a sum to the sum, plus the stages of both operators if scaled.
     Initiation interval: 1 cycle a word, without a gap between rows or sums, nor between matrices if the next job waits; but
-    where ``outputs`` are fewer than lanes a word that ends a sum takes a cycle for each word of ``o``: ``cycles``.
-    Backpressure: yes.
+    where ``outputs`` are fewer than lanes a word that ends a sum takes a cycle for each word of ``o``
+    (``sim.model.quantization_engine.reduction_cycles``). Backpressure: yes.
     Memory: ``words`` of lanes x (43 + log2(max_rows)) bits, a sum and two flags a channel.
     Errors: ``rows`` or ``channels`` of 0 count as 1, and beyond their maximum as the maximum. An infinity makes its sum that
     infinity; infinities of both signs, or a NaN, make it NaN. All set ``error``; other channels and sums are right.
@@ -193,12 +191,6 @@ class ReductionTree(wiring.Component):
     def initiation_interval(self):
         return 1
 
-    def cycles(self, rows, channels, n):
-        """Cycles of a matrix of ``rows`` rows of ``channels`` in sums of ``n`` rows, from the end of another to its own."""
-        c = self.config
-        words, out = -(-channels // c.lanes), -(-channels // c.outputs)
-        return rows * words + -(-rows // n) * (out - words)
-
     def elaborate(self, platform):
         m = Module()
         advance = Signal()
@@ -207,10 +199,7 @@ class ReductionTree(wiring.Component):
         word, flags = self._sequence(m, advance, issue, wrong)
         totals, late = self._accumulate(m, advance, issue, word, flags, wrong)
         self._send(m, advance, totals, late)
-        with m.If(wrong):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, wrong, self.clear)
         return m
 
     def _sequence(self, m, advance, issue, wrong):
@@ -352,9 +341,7 @@ class ReductionTree(wiring.Component):
         last_part, part, late = self._parts(m, onward, late)
         m.d.comb += advance.eq(~late["valid"] | (onward & last_part))
 
-        convert = FixedToFloat(config=c.to_float)
-        m.submodules.to_float = emit_once(convert)
-        m.d.comb += convert.en.eq(onward)
+        convert = operator(m, "to_float", FixedToFloat, c.to_float, onward)
         words = Cat(*(total.as_value() for total in totals))
         m.d.comb += convert.i.sums.eq(words.word_select(part, len(words) * c.outputs // c.lanes))
         results = [convert.o[k].as_value() for k in range(c.outputs)]
@@ -400,17 +387,10 @@ class ReductionTree(wiring.Component):
 
     def _scaled(self, m, advance, k, value, factor):
         c = self.config
-        multiply = FloatMultiply(config=c.multiply)
-        convert = FloatConvert(config=c.convert)
-        m.submodules[f"multiply_{k}"] = emit_once(multiply)
-        m.submodules[f"convert_{k}"] = emit_once(convert)
-        m.d.comb += [
-            multiply.en.eq(advance),
-            multiply.i.a.eq(value),
-            multiply.i.b.eq(factor),
-            convert.en.eq(advance),
-            convert.i.eq(multiply.o),
-        ]
+        multiply = operator(m, f"multiply_{k}", FloatMultiply, c.multiply, advance)
+        m.d.comb += [multiply.i.a.eq(value), multiply.i.b.eq(factor)]
+        convert = operator(m, f"convert_{k}", FloatConvert, c.convert, advance)
+        m.d.comb += convert.i.eq(multiply.o)
         return convert.o.as_value()
 
 

@@ -11,7 +11,9 @@ from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 
 
@@ -21,9 +23,7 @@ class ScoreBufferConfig:
     columns: int = field(default=32, metadata={"doc": "most tiles of a row"})
 
     def __post_init__(self):
-        for name in ("rows", "columns"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        checks.at_least(self, 1, "rows", "columns")
 
     def check(self, rows, columns):
         """``ValueError`` where a map of so many tiles does not fit: to be asked before a machine is given it."""
@@ -137,10 +137,7 @@ class ScoreBuffer(wiring.Component):
             ]
         with m.Elif(self.o.ready):
             m.d.sync += valid.eq(0)
-        with m.If(wrong_write | (take & (row_outside | column_outside))):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, wrong_write | (take & (row_outside | column_outside)), self.clear)
         outside = column >= c.columns
         m.d.comb += [
             self.o.valid.eq(valid),

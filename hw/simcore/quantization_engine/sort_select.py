@@ -28,11 +28,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16
+from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.simcore.quantization_engine.reduction_tree import MAGNITUDE_BITS, magnitude_of
-from zoetrope.hw.stream import delayed
+from zoetrope.hw.stream import delayed, operator
 from zoetrope.hw.tree.bitonic_sorter import BitonicSorter, BitonicSorterConfig
 
 #: A key: the magnitude of a score, whose order as an integer is its order as a number.
@@ -51,13 +53,9 @@ class SortSelectConfig:
     columns_per_stage: int = field(default=1, metadata={"doc": "columns of comparators to a register, if bitonic"})
 
     def __post_init__(self):
-        if self.build not in ("serial", "bitonic"):
-            raise ValueError(f"build must be serial or bitonic, not {self.build!r}")
-        for name in ("max_scores", "lanes", "columns_per_stage"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.p_bits not in range(1, 17):
-            raise ValueError(f"p_bits must be 1 to 16, not {self.p_bits!r}")
+        checks.one_of(self, ("serial", "bitonic"), "build")
+        checks.at_least(self, 1, "max_scores", "lanes", "columns_per_stage")
+        checks.between(self, 1, 16, "p_bits")
 
     @property
     def index_bits(self):
@@ -138,7 +136,7 @@ class SortSelect(wiring.Component):
     error : Out(1), since reset or ``clear`` a row had an error
 
     Latency: ``bitonic``: ``latency`` cycles from the last word of a row. ``serial``: ``latency`` is None, for it depends on
-    how many are taken; ``cycles`` says how long a row takes.
+    how many are taken; ``sim.model.quantization_engine.sort_cycles`` says how long a row takes.
     Initiation interval: ``bitonic``: 1 cycle a word, a row a cycle where ``lanes`` is at least ``max_scores``. ``serial``:
     n + p_bits + 2 + k (n + 2) cycles a row of n scores of which k are taken, and n + 2 where that is known at once (p = 1,
     all zero, an error that takes all), 3 for an empty row. Backpressure: yes.
@@ -169,139 +167,150 @@ class SortSelect(wiring.Component):
     def initiation_interval(self):
         return None if self.config.build == "serial" else 1
 
-    def cycles(self, scores, taken, at_once=False):
-        """From the first word of a row to the first of the next, where results are taken and words wait: serial only."""
-        if at_once or not scores:
-            return max(1, scores) + 2
-        return scores + self.config.p_bits + 2 + taken * (scores + 2)
-
     def elaborate(self, platform):
         m = Module()
         build = self._serial if self.config.build == "serial" else self._bitonic
         build(m)
-        with m.If(self.o.valid & self.o.payload.error):
-            m.d.sync += self.error.eq(1)
-        with m.Elif(self.clear):
-            m.d.sync += self.error.eq(0)
+        sticky(m, self.error, self.o.valid & self.o.payload.error, self.clear)
         return m
 
     # Serial: the greatest that is not yet taken, again and again.
 
     def _serial(self, m):
         c = self.config
+        # Of the row: how many scores it has, whether all are taken, an error, a score that is not 0, p, and the result.
+        row = SimpleNamespace(
+            length=Signal(range(c.max_scores + 1), name="length"),
+            every=Signal(name="every"),
+            wrong=Signal(name="wrong"),
+            some=Signal(name="some"),
+            factor=Signal(c.p_bits, name="factor"),
+            taken=Signal(c.max_scores, name="taken"),
+        )
         o = self.o.payload
-        # Of the row: how many scores it has, whether all are taken, an error, a score that is not 0, and p.
-        length = Signal(range(c.max_scores + 1))
-        every = Signal()
-        wrong = Signal()
-        some = Signal()
-        factor = Signal(c.p_bits)
-        taken = Signal(c.max_scores)
-        m.d.comb += [o.taken.eq(taken), o.error.eq(wrong), o.count.eq(length)]
-
-        # One shifter and one adder: total + weight of a key; or limit + total, where total is multiplied.
-        key = Signal(KEY)
-        total = Signal(c.sum_bits)
-        limit = Signal(c.sum_bits)
-        scaling = Signal()
-        added = Signal(c.sum_bits + 1)
-        first = Signal(c.sum_bits)
-        second = Signal(c.sum_bits)
-        weight = magnitude_of(m, key, "weight")
-        m.d.comb += [
-            first.eq(Mux(scaling, limit, total)),
-            second.eq(Mux(scaling, total & factor[0].replicate(c.sum_bits), weight)),
-            added.eq(first + second),
-        ]
-
-        # One comparator: the key that comes from the memory is the best so far of those behind the last one taken.
-        keys = Sram(config=SramConfig(depth=max(2, c.max_scores), width=KEY.size))
-        m.submodules.keys = emit_once(keys)
-        candidate = keys.r_data[0]
-        place = Signal(c.index_bits)
-        arrived = Signal()
-        arrived_place = Signal(c.index_bits)
-        found = Signal()
-        best_place = Signal(c.index_bits)
-        last_key = Signal(KEY.size)
-        last_place = Signal(c.index_bits)
-        behind = Signal()
-        better = Signal()
-        m.d.comb += [
-            behind.eq((candidate < last_key) | ((candidate == last_key) & (arrived_place > last_place))),
-            better.eq(arrived & behind & (~found | (candidate > key.as_value()))),
-            keys.w_addr.eq(length),
-            keys.r_addr[0].eq(place),
-        ]
-        with m.If(better):
-            m.d.sync += [key.eq(candidate), best_place.eq(arrived_place), found.eq(1)]
-        m.d.sync += [arrived.eq(keys.r_en[0]), arrived_place.eq(place)]
-
+        m.d.comb += [o.taken.eq(row.taken), o.error.eq(row.wrong), o.count.eq(row.length)]
+        sums = self._adder(m, row.factor)
+        search = self._comparator(m, row.length, sums.key)
         step = Signal(range(max(2, c.p_bits)))
         pending = Signal()
         with m.FSM():
             with m.State("LOAD"):
-                score = self._next_score(m)
-                full = Signal()
-                drops = Signal()
-                m.d.comb += [
-                    full.eq(length == c.max_scores),
-                    drops.eq(score.there & (full | score.special)),
-                    keys.w_data.eq(score.key),
-                    keys.w_en.eq(score.there & ~full),
-                ]
-                m.d.sync += [
-                    key.eq(score.key),
-                    pending.eq(keys.w_en),
-                    every.eq(every | drops | (score.end & score.whole)),
-                    wrong.eq(wrong | drops | (score.there & score.negative) | (score.end & score.above)),
-                ]
-                with m.If(pending):
-                    m.d.sync += total.eq(added)
-                with m.If(keys.w_en):
-                    m.d.sync += [length.eq(length + 1), taken.eq(Cat(Const(1, 1), taken))]
-                    m.d.sync += some.eq(some | score.key.as_value().any())
-                with m.If(score.end):
-                    m.d.sync += factor.eq(self.i.payload.p)
+                end = self._load(m, row, sums, search.keys, pending)
+                with m.If(end):
+                    m.d.sync += row.factor.eq(self.i.payload.p)
                     m.next = "SUM"
             with m.State("SUM"):
-                m.d.sync += [pending.eq(0), limit.eq(0), step.eq(0)]
+                m.d.sync += [pending.eq(0), sums.limit.eq(0), step.eq(0)]
                 with m.If(pending):
-                    m.d.sync += total.eq(added)
-                with m.If(every | ~some):
+                    m.d.sync += sums.total.eq(sums.added)
+                with m.If(row.every | ~row.some):
                     m.next = "SEND"
                 with m.Else():
-                    m.d.sync += taken.eq(0)
+                    m.d.sync += row.taken.eq(0)
                     m.next = "SCALE"
             with m.State("SCALE"):
                 # Halved at every bit of p, the lowest first: the bits that are dropped are those below the integer.
-                m.d.comb += scaling.eq(1)
-                m.d.sync += [limit.eq(added >> 1), factor.eq(factor >> 1), step.eq(step + 1)]
+                m.d.comb += sums.scaling.eq(1)
+                m.d.sync += [sums.limit.eq(sums.added >> 1), row.factor.eq(row.factor >> 1), step.eq(step + 1)]
                 with m.If(step == c.p_bits - 1):
-                    m.d.sync += [total.eq(0), last_key.eq((1 << KEY.size) - 1)]  # all finite keys are less
+                    m.d.sync += [sums.total.eq(0), search.last_key.eq((1 << KEY.size) - 1)]  # all finite keys are less
                     m.next = "SEARCH"
             with m.State("SEARCH"):
-                m.d.comb += keys.r_en[0].eq(1)
-                with m.If(place == 0):
-                    m.d.sync += found.eq(0)
-                m.d.sync += place.eq(place + 1)
-                with m.If(place == length - 1):
-                    m.d.sync += place.eq(0)
+                m.d.comb += search.keys.r_en[0].eq(1)
+                with m.If(search.place == 0):
+                    m.d.sync += search.found.eq(0)
+                m.d.sync += search.place.eq(search.place + 1)
+                with m.If(search.place == row.length - 1):
+                    m.d.sync += search.place.eq(0)
                     m.next = "COMPARE"
             with m.State("COMPARE"):
                 m.next = "TAKE"
             with m.State("TAKE"):
                 # The limit is below the sum of all: before they are all taken it is exceeded.
-                m.d.sync += [total.eq(added), last_key.eq(key), last_place.eq(best_place)]
-                m.d.sync += taken.bit_select(best_place, 1).eq(1)
+                m.d.sync += [sums.total.eq(sums.added), search.last_key.eq(sums.key)]
+                m.d.sync += search.last_place.eq(search.best_place)
+                m.d.sync += row.taken.bit_select(search.best_place, 1).eq(1)
                 m.next = "SEARCH"
-                with m.If(added > limit):
+                with m.If(sums.added > sums.limit):
                     m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += [x.eq(0) for x in (taken, length, every, wrong, some, total)]
+                    m.d.sync += [x.eq(0) for x in (row.taken, row.length, row.every, row.wrong, row.some, sums.total)]
                     m.next = "LOAD"
+
+    def _adder(self, m, factor):
+        """One shifter and one adder: total + weight of a key; or limit + total, where total is multiplied by ``factor``."""
+        c = self.config
+        s = SimpleNamespace(
+            key=Signal(KEY, name="key"),
+            total=Signal(c.sum_bits, name="total"),
+            limit=Signal(c.sum_bits, name="limit"),
+            scaling=Signal(name="scaling"),
+            added=Signal(c.sum_bits + 1, name="added"),
+        )
+        first = Signal(c.sum_bits)
+        second = Signal(c.sum_bits)
+        weight = magnitude_of(m, s.key, "weight")
+        m.d.comb += [
+            first.eq(Mux(s.scaling, s.limit, s.total)),
+            second.eq(Mux(s.scaling, s.total & factor[0].replicate(c.sum_bits), weight)),
+            s.added.eq(first + second),
+        ]
+        return s
+
+    def _comparator(self, m, length, key):
+        """One comparator: what comes from the memory is ``key`` if it is the best so far of those behind the last taken."""
+        c = self.config
+        keys = Sram(config=SramConfig(depth=max(2, c.max_scores), width=KEY.size))
+        m.submodules.keys = emit_once(keys)
+        s = SimpleNamespace(
+            keys=keys,
+            place=Signal(c.index_bits, name="place"),
+            found=Signal(name="found"),
+            best_place=Signal(c.index_bits, name="best_place"),
+            last_key=Signal(KEY.size, name="last_key"),
+            last_place=Signal(c.index_bits, name="last_place"),
+        )
+        candidate = keys.r_data[0]
+        arrived = Signal()
+        arrived_place = Signal(c.index_bits)
+        behind = Signal()
+        better = Signal()
+        m.d.comb += [
+            behind.eq((candidate < s.last_key) | ((candidate == s.last_key) & (arrived_place > s.last_place))),
+            better.eq(arrived & behind & (~s.found | (candidate > key.as_value()))),
+            keys.w_addr.eq(length),
+            keys.r_addr[0].eq(s.place),
+        ]
+        with m.If(better):
+            m.d.sync += [key.eq(candidate), s.best_place.eq(arrived_place), s.found.eq(1)]
+        m.d.sync += [arrived.eq(keys.r_en[0]), arrived_place.eq(s.place)]
+        return s
+
+    def _load(self, m, row, sums, keys, pending):
+        """The row's next score into the memory of ``keys`` and, a cycle later, into the sum. Returns whether it is over."""
+        score = self._next_score(m)
+        full = Signal()
+        drops = Signal()
+        m.d.comb += [
+            full.eq(row.length == self.config.max_scores),
+            drops.eq(score.there & (full | score.special)),
+            keys.w_data.eq(score.key),
+            keys.w_en.eq(score.there & ~full),
+        ]
+        m.d.sync += [
+            sums.key.eq(score.key),
+            pending.eq(keys.w_en),
+            row.every.eq(row.every | drops | (score.end & score.whole)),
+            row.wrong.eq(row.wrong | drops | (score.there & score.negative) | (score.end & score.above)),
+        ]
+        with m.If(pending):
+            m.d.sync += sums.total.eq(sums.added)
+        with m.If(keys.w_en):
+            m.d.sync += [row.length.eq(row.length + 1), row.taken.eq(Cat(Const(1, 1), row.taken))]
+            m.d.sync += row.some.eq(row.some | score.key.as_value().any())
+        return score.end
 
     def _next_score(self, m):
         """The scores of the words of ``i`` one by one, in the state in which this is called.
@@ -339,9 +348,7 @@ class SortSelect(wiring.Component):
         c = self.config
         advance = Signal()
         row = self._collected(m, advance)
-        sorter = BitonicSorter(config=c.sorter)
-        m.submodules.sorter = emit_once(sorter)
-        m.d.comb += sorter.en.eq(advance)
+        sorter = operator(m, "sorter", BitonicSorter, c.sorter, advance)
         for k in range(c.max_scores):
             m.d.comb += [
                 sorter.i[k].key.eq(Cat(row.keys[k] & row.there[k].replicate(KEY.size), row.there[k])),

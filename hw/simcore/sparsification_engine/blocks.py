@@ -10,6 +10,7 @@ BLOCKS = (
         "similar tokens in time and space: distances, comparison trees, index buffer",
         golden="simcore.sparsification_engine.sparsification_unit.sparsify",
         netlist=True,
+        beside="simpicker.sparsification_unit",
     ),
     Block(
         "recovery",
@@ -24,5 +25,6 @@ BLOCKS = (
         Source("SIMPICKER", "IV-C"),
         "rows compacted, recovered and permuted by index tables",
         golden="simcore.sparsification_engine.reorder_recover_unit.moves",
+        beside="simpicker.reorder_and_recovery_unit",
     ),
 )

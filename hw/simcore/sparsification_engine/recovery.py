@@ -27,6 +27,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.channels import STATUS_LAYOUT, Cause
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16
@@ -44,16 +45,9 @@ class RecoveryConfig:
     length_bits: int = field(default=24, metadata={"doc": "of a command's length, in elements"})
 
     def __post_init__(self):
-        if self.lanes < 1 or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two, not {self.lanes!r}")
-        for name in ("max_channels", "tokens", "rows_in_flight", "address_bits"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.max_channels >> self.length_bits:
-            raise ValueError(
-                f"length_bits must be at least {self.max_channels.bit_length()}, for {self.max_channels} channels, "
-                f"not {self.length_bits}"
-            )
+        checks.power_of_two(self, "lanes")
+        checks.at_least(self, 1, "max_channels", "tokens", "rows_in_flight", "address_bits")
+        checks.at_least(self, self.max_channels.bit_length(), "length_bits", why=f"for {self.max_channels} channels")
 
     @property
     def max_words(self):
@@ -121,9 +115,10 @@ class Recovery(wiring.Component):
     i_status : In(stream of ``cause``), one a write
     o_done : Out(stream of ``rows``, ``error``, ``index_error``)
 
-    Cycles: ``cycles`` with a memory that answers at once. A row takes the most of its ``words``, log2(``words``) + 2 and the
-    entries since the row before: M of T rows, evenly spread, take about T or M * ``words``, whichever is more. A memory that
-    takes m cycles from a read's command to its first word adds them once, if about m / ``words`` + 2 rows are in flight.
+    Cycles: ``sim.model.sparsification_engine.recovery_cycles`` with a memory that answers at once. A row takes the most of
+    its ``words``, log2(``words``) + 2 and the entries since the row before: M of T rows, evenly spread, take about T or
+    M * ``words``, whichever is more. A memory that takes m cycles from a read's command to its first word adds them once,
+    if about m / ``words`` + 2 rows are in flight.
     There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
     Memory: ``2 * max_words + 2`` words of a row.
     Errors: as above; a job of no channel, or more than ``max_channels``, copies nothing and ends with ``error``.
@@ -147,22 +142,6 @@ class Recovery(wiring.Component):
                 "o_done": Out(stream.Signature(config.done_layout)),
             }
         )
-
-    def cycles(self, moving, words):
-        """Cycles from a job to ``o_done``; ``moving``: whether each row is copied.
-
-        Words are there before they are asked for, and nothing waits outside.
-        """
-        entry, free, ends = 2, 0, []
-        for moves in moving:
-            if moves:
-                entry = max(entry, free)
-                free = entry + int(words).bit_length() + 1
-                if len(ends) >= self.config.rows_in_flight:
-                    free = max(free, ends[-self.config.rows_in_flight] + 1)
-                ends.append(max(free, ends[-1] if ends else 0) + words)
-            entry += 1
-        return max(entry + 1, ends[-1] + 4 if ends else 0)
 
     def elaborate(self, platform):
         m = Module()

@@ -26,13 +26,15 @@ Rejected:
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
+from zoetrope.hw.logic import exceeds
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.stream import Pipeline, delayed, register
 
@@ -55,11 +57,8 @@ class ReorderRecoverUnitConfig:
     rows_in_flight: int = field(default=8, metadata={"doc": "rows that are read and not yet written"})
 
     def __post_init__(self):
-        for name in ("max_rows", "max_words", "width", "rank_block", "rows_in_flight"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.rank_block & (self.rank_block - 1):
-            raise ValueError(f"rank_block must be a power of two, not {self.rank_block!r}")
+        checks.at_least(self, 1, "max_rows", "max_words", "width", "rows_in_flight")
+        checks.power_of_two(self, "rank_block")
 
     @property
     def index_bits(self):
@@ -161,8 +160,8 @@ class ReorderRecoverUnit(wiring.Component):
     Cycles from command to status, with a memory that answers in m: 8 + m + ``count`` * ``words`` for EXPAND, GATHER and
     SCATTER by a right table; for COMPACT 8 + m + ``words`` + the sum over all rows but the first of max(``words``, entries
     since the row before), where the first and the last token are kept: a removed token costs nothing while the words of
-    the row before are on their way, else a cycle. Both need ``rows_in_flight`` >= 1 + (m + 1) / ``words``. ``cycles`` has
-    the exact number for every table and memory.
+    the row before are on their way, else a cycle. Both need ``rows_in_flight`` >= 1 + (m + 1) / ``words``.
+    ``sim.model.sparsification_engine.reorder_cycles`` has the exact number for every table and memory.
     Memory: ``ceil(max_rows / B)`` words of B + log2(max_rows + 1) bits.
     Golden: ``golden.simcore.sparsification_engine.reorder_recover_unit.moves``.
     """
@@ -188,27 +187,6 @@ class ReorderRecoverUnit(wiring.Component):
     @property
     def initiation_interval(self):
         return 1
-
-    def cycles(self, moving, words, memory=1):
-        """Cycles from a command's transfer to its status', where nothing stalls.
-
-        ``moving``: an entry a token, 0 for one that is removed, 1 for a row that moves, 2 for a row of zeros. ``memory``:
-        cycles from a read to its word. 0 stands for words that are there before they are asked for.
-        """
-        starts, ends = [], []
-        token_before, busy = 0, 0
-        for token, kind in enumerate(moving):
-            if not kind and token < len(moving) - 1:
-                continue
-            start = starts[-1] + max(busy, token - token_before) if starts else token + self.latency
-            if len(ends) >= self.config.rows_in_flight:
-                start = max(start, ends[-self.config.rows_in_flight] + 1)
-            starts.append(start)
-            # The mark that stands for a removed last token is written like a word, but keeps nothing waiting.
-            token_before, busy = token, words if kind else 0
-            ready = start + memory if kind == 1 else start
-            ends.append(max(ready, ends[-1] if ends else 0) + (words if kind else 1))
-        return ends[-1] + 2 if ends else 1
 
     def elaborate(self, platform):
         m = Module()
@@ -238,9 +216,9 @@ class ReorderRecoverUnit(wiring.Component):
         ranked = Signal(c.count_shape)
         m.d.comb += [
             refused.eq(
-                _exceeds(asked.count, c.max_rows)
-                | _exceeds(asked.rows, c.max_rows)
-                | _exceeds(asked.words, c.max_words)
+                exceeds(asked.count, c.max_rows)
+                | exceeds(asked.rows, c.max_rows)
+                | exceeds(asked.words, c.max_words)
                 | (asked.words == 0)
                 | ((asked.mode == Mode.EXPAND) & (asked.count != ranked))
             ),
@@ -466,11 +444,6 @@ class ReorderRecoverUnit(wiring.Component):
             m.d.sync += ending.eq(head.last)
         with m.Elif(finished):
             m.d.sync += ending.eq(0)
-
-
-def _exceeds(value, most):
-    """``value > most``, for a field that may have no code above it."""
-    return value > most if most + 1 < 1 << len(value) else Const(0)
 
 
 def _population(m, bits):

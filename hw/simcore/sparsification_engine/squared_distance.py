@@ -25,9 +25,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from zoetrope.hw.arith.float_add import FloatAdd, FloatAddConfig
-from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, leading_zeros, shift_right_sticky
-from zoetrope.hw.stream import Operator, Pipeline, check_stages
+from zoetrope.hw.stream import Operator, Pipeline, check_stages, operator
 
 WIDTH = 30
 """Bits of an FP30 code."""
@@ -254,22 +253,14 @@ class LaneGroup(wiring.Component):
         return m
 
     def _square(self, m, lane):
-        difference = FloatAdd(config=self.config.difference)
-        square = Square(config=self.config.square)
-        m.submodules[f"difference_{lane}"] = emit_once(difference)
-        m.submodules[f"square_{lane}"] = emit_once(square)
         y = self.y[lane]
-        m.d.comb += [
-            difference.en.eq(self.en),
-            difference.i.a.eq(self.x[lane]),
-            difference.i.b.eq(Cat(y.fraction, y.exponent, ~y.sign)),
-            square.en.eq(self.en),
-            square.i.eq(difference.o),
-        ]
+        difference = operator(m, f"difference_{lane}", FloatAdd, self.config.difference, self.en)
+        m.d.comb += [difference.i.a.eq(self.x[lane]), difference.i.b.eq(Cat(y.fraction, y.exponent, ~y.sign))]
+        square = operator(m, f"square_{lane}", Square, self.config.square, self.en)
+        m.d.comb += square.i.eq(difference.o)
         return square.o
 
     def _add(self, m, name, a, b):
-        add = Sum(config=self.config.add)
-        m.submodules[name] = emit_once(add)
-        m.d.comb += [add.en.eq(self.en), add.i.a.eq(a), add.i.b.eq(b)]
+        add = operator(m, name, Sum, self.config.add, self.en)
+        m.d.comb += [add.i.a.eq(a), add.i.b.eq(b)]
         return add.o

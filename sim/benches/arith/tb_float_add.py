@@ -6,7 +6,7 @@ from zoetrope.golden import formats
 from zoetrope.golden.arith.float_add import float_add
 from zoetrope.sim.inside.bench import bench_test
 from zoetrope.sim.packing import pack
-from zoetrope.sim.stimulus.codes import corner_pairs, random_pairs
+from zoetrope.sim.stimulus.codes import corner_pairs, random_pairs, running_sums
 from zoetrope.sim.stimulus.operators import check_rows
 
 
@@ -21,13 +21,3 @@ async def pairs(bench):
     x, y = operands.T
     rows = pack(x, y, widths=[a.width, b.width])
     await check_rows(bench, rows, float_add(x, y, a, b), describe=lambda i: f"{x[i]:#x} + {y[i]:#x}")
-
-
-def running_sums(operands, a, b):
-    """Operands as an accumulator meets them: neither of them, nor their sum, is subnormal."""
-    values = [formats.to_float64(codes, fmt) for codes, fmt in zip(operands.T, (a, b))]
-    least = 2.0 ** (1 - a.bias)
-    with np.errstate(invalid="ignore"):
-        normal = [(np.abs(value) >= least) | (value == 0) | ~np.isfinite(value) for value in (*values, sum(values))]
-    encodable = ~((formats.fields(operands[:, 1], b)[1] == 0) & (values[1] != 0))
-    return operands[np.logical_and.reduce(normal) & encodable]

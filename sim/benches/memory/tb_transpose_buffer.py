@@ -6,6 +6,7 @@ import numpy as np
 
 from zoetrope.golden.memory.transpose_buffer import load_words, transpose_buffer
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.memory import transpose_cycles
 from zoetrope.sim.packing import integer, pack
 
 
@@ -38,18 +39,7 @@ async def throughput(bench):
     reads = c.max_operands * largest.words(c)
     bench.measure(latency=("i", loads - 1, "o", 0), interval=("o", 0, reads - 1))
     span = bench.transfers("o")[-1] - bench.transfers("i")[0]
-    bench.equal("cycles", span, total_cycles(loads, reads, 4, bench.component.latency))
-
-
-def total_cycles(load, read, matrices, latency):
-    """From the first word in to the last word out, of ``matrices`` equal ones of ``load`` and ``read`` words."""
-    loaded, free, released = 0, [0, 0], 0
-    for k in range(matrices):
-        start = max(loaded + 1, free[k % 2]) if k else 0  # one cycle for the command
-        loaded = start + load
-        released = max(loaded + latency - 2, released) + read
-        free[k % 2] = released + 1
-    return released
+    bench.equal("cycles", span, transpose_cycles(loads, reads, 4, bench.component.latency))
 
 
 @bench_test(stalls=("none",))

@@ -6,6 +6,7 @@ from zoetrope.golden import formats
 from zoetrope.golden.formats import FP32, fp16, fp32
 from zoetrope.golden.softmax.sfu import sfu, tile
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.softmax import gapless_words, row_interval
 from zoetrope.sim.packing import pack
 
 ONE = np.uint32(0x3F800000)
@@ -77,7 +78,8 @@ async def throughput(bench):
     """Equal rows: a word a cycle from the first result to the last, or as many rows as ``row_interval`` says."""
     c, unit = bench.config, bench.component
     longest = -(-c.max_row // c.lanes)
-    for words in sorted({1, unit.gapless - 1, unit.gapless, unit.gapless + 1, longest} - {0}):
+    gapless = gapless_words(inverse_latency=c.inverse_latency, rows=c.rows)
+    for words in sorted({1, gapless - 1, gapless, gapless + 1, longest} - {0}):
         if words > longest:
             continue
         count = min(words * c.lanes, c.max_row)
@@ -86,15 +88,16 @@ async def throughput(bench):
         await check(bench, rows)
         # Rows leave in groups of c.rows where these are the limit.
         ends = bench.transfers("o")[words - 1 :: words]
-        group = c.rows if words < unit.gapless else 1
+        group = c.rows if words < gapless else 1
         periods = (len(ends) - 1) // group
         mean = (ends[periods * group] - ends[0]) / (periods * group)
-        bench.equal(f"cycles a row of {words} words", mean, unit.row_interval(words))
+        stated = row_interval(words, inverse_latency=c.inverse_latency, rows=c.rows)
+        bench.equal(f"cycles a row of {words} words", mean, stated)
         first = bench.transfers("o")[0] - bench.transfers("i")[words - 1]
         bench.equal(f"latency of a row of {words} words", first, unit.latency + words - 1)
         if words == 1:
             bench.measure(latency=("i", 0, "o", 0))
-    if longest >= unit.gapless:
+    if longest >= gapless:
         bench.measure(interval="o")
 
 

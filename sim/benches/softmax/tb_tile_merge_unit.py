@@ -9,6 +9,7 @@ from zoetrope.golden.pe.fp16_pe import fp16_pe
 from zoetrope.golden.softmax import sfu
 from zoetrope.golden.softmax.tile_merge_unit import finish, merge, start
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.softmax import Merge, merge_cycles, merge_gapless
 from zoetrope.sim.packing import pack
 from zoetrope.sim.stimulus.codes import random_codes
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
@@ -144,9 +145,10 @@ async def reset_within_a_slice(bench):
 
 @bench_test(stalls=("none",))
 async def throughput(bench):
-    """Slices take the cycles that ``slice_cycles`` says: a word a cycle where it says so."""
-    c, unit = bench.config, bench.component
-    for words in sorted({1, 2, unit.gapless - 1, unit.gapless}):
+    """Slices take the cycles that ``merge_cycles`` says: a word a cycle where it says so."""
+    c, unit = bench.config, Merge.of(bench.config)
+    gapless = merge_gapless(unit)
+    for words in sorted({1, 2, gapless - 1, gapless}):
         for rows, tiles in ((1, 1), (1, 6), (2, 3), (c.rows, 3)):
             if words > c.words or rows > c.rows or rows * tiles * words > 300:
                 continue
@@ -154,8 +156,8 @@ async def throughput(bench):
             await check(bench, seeded(bench.rng, rows, tiles, words * c.lanes))
             shape = f"{rows} rows, {tiles} tiles, {words} words"
             cycles = bench.transfers("o")[-1] - bench.transfers("i_tile")[0]
-            bench.equal(f"cycles of {shape}", cycles, unit.slice_cycles(rows, tiles, words))
-            if words >= unit.gapless and tiles > 1:
+            bench.equal(f"cycles of {shape}", cycles, merge_cycles(rows, tiles, words, unit))
+            if words >= gapless and tiles > 1:
                 bench.measure(interval=("i", 0, rows * words * (tiles - 1) - 1))
             if (rows, tiles, words) == (1, 1, 1):
                 bench.measure(latency=("i_tile", 0, "o", 0))

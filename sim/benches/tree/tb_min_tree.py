@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from zoetrope.golden.formats import FP32
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
 from zoetrope.golden.tree.min_tree import min_tree
 from zoetrope.sim.inside.bench import bench_test
 from zoetrope.sim.packing import pack
+from zoetrope.sim.stimulus.min_tree import corner_keys
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
 
@@ -43,21 +43,3 @@ async def _check(bench, keys):
     got = await bench.collect("o", len(keys))
     bench.compare(got, pack(key, index, widths=[c.width, c.index_bits]), describe=lambda i: f"keys {keys[i].tolist()}")
     bench.measure(latency=("i", 0, "o", 0), interval="o")
-
-
-def corner_keys(leaves, width):
-    greatest = (1 << width) - 1
-    rows = [np.full(leaves, value, np.uint64) for value in (0, 1, greatest)]
-    for k in range(leaves):
-        for value in (0, 1, greatest - 1):
-            row = np.full(leaves, greatest, np.uint64)
-            row[k] = value
-            rows.append(row)
-    for a, b in zip(*np.triu_indices(leaves, 1)):
-        row = np.full(leaves, greatest, np.uint64)
-        row[[a, b]] = greatest // 2
-        rows.append(row)
-    special = np.array([FP32.nan, FP32.inf, FP32.inf - 1, FP32.nan, 0x3F800000], np.uint64)
-    special >>= np.uint64(max(0, 32 - width))
-    rows += [np.resize(np.roll(special, k), leaves) for k in range(5)]
-    return np.array(rows)

@@ -13,10 +13,10 @@ from zoetrope.hw.orbis.matching.distance_accumulation_unit import (
     DistanceAccumulationUnit,
     DistanceAccumulationUnitConfig,
 )
-from zoetrope.sim.benches.orbis.matching.tb_distance_accumulation_unit import rows
 from zoetrope.sim.packing import pack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.orbis.distance_accumulation_unit import rows
 
 
 def test_golden_is_the_squared_distance_of_dequantized_tokens():

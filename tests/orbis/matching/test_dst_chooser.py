@@ -9,9 +9,9 @@ from zoetrope.golden.orbis.matching.dst_chooser import WARM_UP, ZERO_SEED, check
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.orbis.matching import dst_chooser as hardware
 from zoetrope.hw.orbis.matching.dst_chooser import DstChooser, DstChooserConfig
-from zoetrope.sim.benches.orbis.matching.tb_dst_chooser import Job, as_bytes
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.orbis.dst_chooser import Job, as_bytes
 
 SEEDS = 4000
 

@@ -10,20 +10,20 @@ from zoetrope.golden.orbis.matching.matching_engine import matching_engine, tabl
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.orbis.matching.datm_config import DatmConfig, Status
 from zoetrope.hw.orbis.matching.matching_engine import MatchingEngine, MatchingEngineConfig, Table
-from zoetrope.sim.benches.orbis.matching.tb_matching_engine import (
-    SINKS,
-    SOURCES,
-    bad_runs,
-    check_stages,
-    corner_runs,
-    good,
-    random_run,
-)
-from zoetrope.sim.benches.orbis.matching.tb_quantization_engine import normal
 from zoetrope.sim.packing import unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
-from zoetrope.sim.stimulus.datm import statistics, wrong_statistics
+from zoetrope.sim.stimulus.orbis.datm import statistics, wrong_statistics
+from zoetrope.sim.stimulus.orbis.matching_engine import (
+    SINKS,
+    SOURCES,
+    bad_runs,
+    corner_runs,
+    good,
+    random_run,
+    wrong_stages,
+)
+from zoetrope.sim.stimulus.orbis.quantization_engine import normal
 
 CONFIG = find("matching_engine").config("default")
 
@@ -153,7 +153,7 @@ def test_many_jobs_back_to_back(native):
     for run, words, taken in zip(runs, *play(native, CONFIG, runs, max_cycles=5_000_000)):
         least, most = run.cycles(CONFIG, words)
         assert least <= taken <= most, run.name
-        check_stages(CONFIG, run.job, words)
+        assert not wrong_stages(CONFIG, run.job, words)
     assert {run.job.status for run in runs} > {None, Status.NOT_FINITE, Status.LIST}
 
 

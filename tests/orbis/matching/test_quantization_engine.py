@@ -18,16 +18,12 @@ from zoetrope.golden.orbis.matching.quantization_engine import (
     weights,
 )
 from zoetrope.hw.catalogue import find
-from zoetrope.hw.orbis.matching.quantization_engine import (
-    QuantizationEngine,
-    QuantizationEngineConfig,
-    QuantizeLane,
-    QuantizeLaneConfig,
-)
-from zoetrope.sim.benches.orbis.matching.tb_quantization_engine import Job, normal, tie_matrix
+from zoetrope.hw.orbis.matching.quantization_engine import QuantizationEngine, QuantizationEngineConfig
+from zoetrope.hw.orbis.matching.quantize_lane import QuantizeLane, QuantizeLaneConfig
 from zoetrope.sim.input import clips
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
+from zoetrope.sim.stimulus.orbis.quantization_engine import Job, normal, tie_matrix
 
 #: Every finite code without its sign.
 MAGNITUDES = np.arange(LARGEST + 1, dtype=np.uint16)
@@ -155,7 +151,7 @@ def through(native, job):
     np.testing.assert_array_equal(got["o_channels"], channels)
     np.testing.assert_array_equal(got["o"], codes)
     assert got["o_status"].tolist() == [[status]]
-    assert moves["o_status"][0] - moves["i_command"][0] == EVERY.cycles(*job.shape)
+    assert moves["o_status"][0] - moves["i_command"][0] == job.cycles(EVERY)
 
 
 def test_scale_of_every_amax_through_the_rtl(native):

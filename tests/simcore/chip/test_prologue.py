@@ -17,6 +17,7 @@ from zoetrope.hw.simcore.quantization_engine.quantization_unit import Quantizati
 from zoetrope.hw.simcore.sparsification_engine.sparsification_unit import SparsificationUnitConfig
 from zoetrope.sim.benches.simcore.chip.tb_prologue import ADDRESSES, Head, similar
 from zoetrope.sim.input import clips
+from zoetrope.sim.model.simcore import Queries, key_cycles, query_cycles, setup_cycles, tail_cycles
 from zoetrope.sim.packing import pack, unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
@@ -95,8 +96,7 @@ def test_frames_of_the_clip():
     text = fp16(np.random.default_rng(3).standard_normal((3, 12, d))).view(np.uint16)
     given = [fp16(x[:frames].reshape(-1, d)).view(np.uint16) for _, x in tensors.items()]
     head = Head(config, [np.concatenate(pair) for pair in zip(text, given)], geometry)
-    unit = Prologue(config=config)
-    native = Native.build(unit, "prologue")
+    native = Native.build(Prologue(config=config), "prologue")
     measured = {f"o_measure_{name}": head.measured(config, name) for name in "kv"}
     scores = len(head.prediction.scores(config.prediction).count)
     got, cycles, _ = native.streams(
@@ -123,15 +123,16 @@ def test_frames_of_the_clip():
     np.testing.assert_array_equal(bits.astype(bool), head.found.map)
 
     begun, ended, queries = cycles["o_command_k"][0], cycles["o_done"][0], cycles["i_q"][1]
-    assert begun - cycles["i_job"][0] == unit.setup_cycles(geometry.width, frames, d)
-    assert abs(queries - begun - unit.key_cycles(frames, geometry.rows, 12, d)) <= 2 * config.lanes
+    assert begun - cycles["i_job"][0] == setup_cycles(geometry.width, frames, d, lanes=config.lanes)
+    assert abs(queries - begun - key_cycles(frames, geometry.rows, 12, d, lanes=config.lanes)) <= 2 * config.lanes
     grid = (frames, geometry.height, geometry.width)
-    stated = unit.query_cycles(grid, d, 3, 4)
-    assert 0 <= ended - queries - stated <= sum(unit.frame_cycles(geometry.rows, d, frames)) + 64
+    unit = Queries.of(config)
+    stated = query_cycles(grid, d, 3, 4, unit)
+    assert 0 <= ended - queries - stated <= tail_cycles(geometry.rows, d, frames, unit)
 
 
 def test_sizes_are_products_made_in_about_40_cycles():
-    assert Prologue(config=PrologueConfig()).setup_cycles(11, 30, 64) == 2 + 10 + 4 + 5 + 3 * 5
+    assert setup_cycles(11, 30, 64, lanes=4) == 2 + 10 + 4 + 5 + 3 * 5
 
 
 def test_its_streams_are_those_of_a_reader_and_of_the_quantization_unit():
@@ -149,7 +150,7 @@ def test_its_streams_are_those_of_a_reader_and_of_the_quantization_unit():
         ({"max_channels": 130}, "prediction.max_channels must be at least max_channels, 130, not 128"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
         ({"address_bits": 0}, "address_bits must be at least 1, not 0"),
-        ({"length_bits": 20}, "length_bits must be at least 21, for 10000 tokens of 128 channels, not 20"),
+        ({"length_bits": 20}, "length_bits must be at least 21, not 20: for 10000 tokens of 128 channels"),
         ({"sparsification": SparsificationUnitConfig(lanes=2)}, "sparsification.lanes must be lanes, 4, not 2"),
         (
             {"sparsification": SparsificationUnitConfig(max_words=16)},

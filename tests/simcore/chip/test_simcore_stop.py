@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
-from zoetrope.hw import catalogue as catalogue
+from zoetrope.hw import catalogue
 from zoetrope.hw.errors import UserError
 from zoetrope.hw.simcore.chip.simcore import Simcore
 from zoetrope.hw.simcore.chip.simcore_registers import Cause

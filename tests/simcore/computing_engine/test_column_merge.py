@@ -11,6 +11,7 @@ from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMerge, Colum
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
 from zoetrope.sim.benches.simcore.computing_engine import tb_column_merge as bench
+from zoetrope.sim.model.computing_engine import row_cycles
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.codes import random_codes
@@ -90,7 +91,7 @@ def test_thousands_of_rows_through_the_rtl():
         native.reset()
         got, cycles, _ = native.streams(sources, {"o": len(want)})
         np.testing.assert_array_equal(got["o"], want)
-        assert cycles["o"][-1] - cycles["o"][0] + 1 == sum(unit.row_cycles(d) for d in channels)
+        assert cycles["o"][-1] - cycles["o"][0] + 1 == sum(row_cycles(d, lanes=config.lanes) for d in channels)
         gaps = {name: rng.random(1009 + k) < 0.4 for k, name in enumerate(sources)}
         native.reset()
         got, *_ = native.streams(sources, {"o": len(want)}, gaps=gaps, stalls={"o": rng.random(997) < 0.5})

@@ -8,21 +8,13 @@ import pytest
 from zoetrope.golden.formats import FP16, FP32, fp16, int8_encode, to_float64
 from zoetrope.golden.pe.fp16_pe import fp16_pe
 from zoetrope.golden.pe.lut_pe import lut_pe
-from zoetrope.golden.simcore.computing_engine.computing_engine import (
-    A,
-    Array,
-    Job,
-    S,
-    computing_engine,
-    cost,
-    cycles,
-    preparation,
-)
+from zoetrope.golden.simcore.computing_engine.computing_engine import A, Job, S, computing_engine
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.pe.fp16_pe import FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPEConfig
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
 from zoetrope.sim.input import clips
+from zoetrope.sim.model.computing_engine import Array, cost, engine_cycles, preparation
 from zoetrope.sim.run.harness import simulate
 
 TINY = find("computing_engine").config("tiny")
@@ -56,10 +48,10 @@ def test_cycles_by_hand():
     x, k = np.zeros((2, 8), np.uint16), np.zeros((6, 8), np.uint16)
     first = cost(Job(S, x, k), array)
     assert (first.load_x, first.load_w, first.busy, first.compute, first.results) == (4, 12, 24, 24, 6)
-    assert cycles([Job(S, x, k)], array) == 12 + 24 + 6
-    assert cycles([Job(S, x, k)] * 2, array) == 12 + 2 * 24 + 6
+    assert engine_cycles([Job(S, x, k)], array) == 12 + 24 + 6
+    assert engine_cycles([Job(S, x, k)] * 2, array) == 12 + 2 * 24 + 6
     # Kept keys are not loaded again, and columns that are not there take no cycle.
-    assert cycles([Job(S, x, k, keep_w=True), Job(S, x, k)], array) == 12 + 2 * 24 + 6
+    assert engine_cycles([Job(S, x, k, keep_w=True), Job(S, x, k)], array) == 12 + 2 * 24 + 6
     assert cost(Job(A, x[:, :6], k, np.zeros(8, bool)), array).busy == 0
     # One word an operand: the adder's turnaround.
     assert cost(Job(S, x, k[:2]), array).compute == 8 * 3

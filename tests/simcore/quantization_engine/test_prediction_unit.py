@@ -18,6 +18,7 @@ from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUn
 from zoetrope.hw.softmax.sfu import SfuConfig
 from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import Head, normal
 from zoetrope.sim.input import clips
+from zoetrope.sim.model.quantization_engine import Prediction, frame_cycles
 from zoetrope.sim.packing import pack, unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
@@ -170,8 +171,8 @@ def test_the_whole_chain_on_the_whole_clip(clip):
     """
     q, k, _, rows = clip
     config = find("prediction_unit").config("whole")
-    unit = PredictionUnit(config=config)
-    native = Native.build(unit, "prediction_unit")
+    model = Prediction.of(config)
+    native = Native.build(PredictionUnit(config=config), "prediction_unit")
     heads = [Head(config, q, k, rows, 0.65, text=True), Head(config, k[:1000], q[:1000], rows, 0.65)]
     heads.append(Head(config, *normal(np.random.default_rng(8), 2 * 1350 + 226, 64), 1350, 0.65))
     gaps = np.random.default_rng(1).random(997) < 0.5
@@ -189,11 +190,11 @@ def test_the_whole_chain_on_the_whole_clip(clip):
         assert bits[: head.text].all()
         if head is heads[2]:
             # Reading K and Q at a word a cycle, and what the last frame takes behind its last word.
-            tree, product, sort = unit.frame_cycles(1350, 64, 3, 3)
+            tree, product, sort = frame_cycles(1350, 64, 3, 3, model)
             assert cycles["i"][-1] - cycles["i"][0] < 2 * (2 * 1350 + 226) * 16 + 6 * 64 + 32
             assert cycles["o_map"][0] - cycles["i"][-1] < product + sort + 400
         if head is heads[0]:
-            tree, product, sort = unit.frame_cycles(rows, 64, 30, int(head.map.sum(axis=1).max()))
+            tree, product, sort = frame_cycles(rows, 64, 30, int(head.map.sum(axis=1).max()), model)
             # A frame of 99 tokens is shorter than its 30 products a channel; one of 1,350 is not. What the last frame
             # adds is its own way through the unit.
             assert product == max(tree, product, sort)
@@ -202,7 +203,7 @@ def test_the_whole_chain_on_the_whole_clip(clip):
 
 
 def test_a_frame_of_the_paper_is_longer_than_its_products():
-    tree, product, sort = PredictionUnit(config=PredictionUnitConfig()).frame_cycles(1350, 64, 26, 26)
+    tree, product, sort = frame_cycles(1350, 64, 26, 26, Prediction.of(PredictionUnitConfig()))
     assert (tree, product) == (1350 * 16 + 48, 64 * 26)
     assert sort < product < tree
 
@@ -213,7 +214,7 @@ def test_a_frame_of_the_paper_is_longer_than_its_products():
         ({"lanes": 3}, "lanes must be a power of two, not 3"),
         ({"max_rows": 0}, "max_rows must be at least 1, not 0"),
         ({"max_tiles": 0}, "max_row must be at least 1, not 0"),
-        ({"select": "quick"}, "build must be serial or bitonic, not 'quick'"),
+        ({"select": "quick"}, "build must be one of serial, bitonic, not 'quick'"),
         ({"p_bits": 20}, "p_bits must be 1 to 16, not 20"),
         ({"add_stages": 7}, "stages must be 0 to 6, not 7"),
         ({"product_stages": 0}, "product_stages must be 1 to 3, not 0"),

@@ -98,7 +98,7 @@ def test_rtl_of_one_score(build):
 @pytest.mark.parametrize(
     "config, message",
     [
-        ({"build": "quick"}, "build must be serial or bitonic, not 'quick'"),
+        ({"build": "quick"}, "build must be one of serial, bitonic, not 'quick'"),
         ({"max_scores": 0}, "max_scores must be at least 1, not 0"),
         ({"lanes": 0}, "lanes must be at least 1, not 0"),
         ({"columns_per_stage": 0}, "columns_per_stage must be at least 1, not 0"),

@@ -1,5 +1,7 @@
 """Recovery: golden against the recovery of kept rows, benches, cycles, what is refused."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,9 @@ from zoetrope.golden.simcore.sparsification_engine.recovery import copies, recov
 from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.memory.index_buffer import IndexBufferConfig
-from zoetrope.hw.simcore.sparsification_engine.recovery import Recovery, RecoveryConfig
+from zoetrope.hw.simcore.sparsification_engine.recovery import RecoveryConfig
 from zoetrope.sim.benches.simcore.sparsification_engine.tb_recovery import seeded, values
+from zoetrope.sim.model.sparsification_engine import recovery_cycles
 from zoetrope.sim.run.harness import simulate
 
 
@@ -45,14 +48,14 @@ def test_rtl(preset):
 
 def test_rows_cost_their_words_and_kept_tokens_an_entry():
     """What the class says of cycles, beside moving every row."""
-    unit = Recovery(config=RecoveryConfig())
+    cycles = functools.partial(recovery_cycles, rows_in_flight=RecoveryConfig().rows_in_flight)
     moving = np.zeros(1000, bool)
     moving[5::10] = True
-    assert unit.cycles(moving, 8) - 1000 in range(20)
-    assert unit.cycles(moving, 32) - 100 * 32 in range(20)
-    assert unit.cycles(np.ones(1000, bool), 8) - 8000 in range(20)
-    assert unit.cycles(np.ones(1000, bool), 1) - 2000 in range(20)
-    assert unit.cycles([], 8) == 3
+    assert cycles(moving, 8) - 1000 in range(20)
+    assert cycles(moving, 32) - 100 * 32 in range(20)
+    assert cycles(np.ones(1000, bool), 8) - 8000 in range(20)
+    assert cycles(np.ones(1000, bool), 1) - 2000 in range(20)
+    assert cycles([], 8) == 3
 
 
 def test_its_streams_are_those_of_a_reader_a_writer_and_the_index_buffer():
@@ -69,7 +72,7 @@ def test_its_streams_are_those_of_a_reader_a_writer_and_the_index_buffer():
         ({"tokens": 0}, "tokens must be at least 1, not 0"),
         ({"rows_in_flight": 0}, "rows_in_flight must be at least 1, not 0"),
         ({"address_bits": 0}, "address_bits must be at least 1, not 0"),
-        ({"length_bits": 7}, "length_bits must be at least 8, for 128 channels, not 7"),
+        ({"length_bits": 7}, "length_bits must be at least 8, not 7: for 128 channels"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):

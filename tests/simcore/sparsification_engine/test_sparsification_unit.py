@@ -27,6 +27,7 @@ from zoetrope.sim.benches.simcore.sparsification_engine.tb_sparsification_unit i
     window_candidates,
 )
 from zoetrope.sim.input import clips
+from zoetrope.sim.model.sparsification_engine import beats_of_frames
 from zoetrope.sim.packing import unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
@@ -289,7 +290,7 @@ def test_cycles_of_a_frame(native, grid, d, window, group):
     given = Clip(similar(np.random.default_rng(d), grid, d), grid, 2.5, window, group)
     tokens = grid[1] * grid[2]
     ends = compare(native, CONFIG, [given])["o"][tokens - 1 :: tokens]
-    beats = SparsificationUnit(config=CONFIG).packing(grid, window, group)
+    beats = beats_of_frames(grid, window, group, candidates=CONFIG.candidates, banks=CONFIG.banks)
     expected = beats[3] * given.words
     if given.words < CONFIG.candidates:
         expected = window_candidates(given) + int((given.result(CONFIG).spatial[:tokens] != NONE).sum())
@@ -300,7 +301,7 @@ def test_lanes_are_busy_on_the_whole_clip(native, tensors):
     """At least 95 % of the lane groups' cycles are candidates, and frames take the cycles that are stated."""
     whole = Clip(tensors.q, tensors.grid)
     ends = compare(native, CONFIG, [whole])["o"][len(whole.q) // len(tensors.q) - 1 :: len(whole.q) // len(tensors.q)]
-    beats = sum(SparsificationUnit(config=CONFIG).packing(whole.grid, 3, 4)[2:])
+    beats = sum(beats_of_frames(whole.grid, 3, 4, candidates=CONFIG.candidates, banks=CONFIG.banks)[2:])
     taken = int(ends[-1] - ends[1])
     assert abs(taken - beats * whole.words) < CONFIG.add_stages * whole.words
     # A frame of 9 x 11 has (3 * 9 - 2) * (3 * 11 - 2) pairs in time, and 8 of 11 columns have a reference.
@@ -357,16 +358,16 @@ def test_rtl(preset):
     [
         ({"candidates": 3}, "candidates must be a power of two, not 3"),
         ({"lanes": 0}, "lanes must be a power of two, not 0"),
-        ({"banks": 2}, "banks must be at least candidates, 4, not 2"),
-        ({"slots": 8}, "slots must be at least 16, two a bank, not 8"),
-        ({"in_flight": 2}, "in_flight must be at least 4, not 2"),
+        ({"banks": 2}, "banks must be a power of two of at least 4, not 2"),
+        ({"slots": 8}, "slots must be a power of two of at least 16, not 8"),
+        ({"in_flight": 2}, "in_flight must be a power of two of at least 4, not 2"),
         ({"max_window": 0}, "max_window must be at least 1, not 0"),
         ({"tokens": 0}, "tokens must be at least 1, not 0"),
         ({"add_stages": 0}, "add_stages must be at least 1, not 0"),
         ({"add_stages": 5}, "add_stages must be 0 to 4, not 5"),
         ({"square_stages": 3}, "square_stages must be 0 to 2, not 3"),
         ({"difference_stages": 7}, "difference_stages must be 0 to 6, not 7"),
-        ({"tree_stages": 3}, "tree_stages must be 0 to 2 for 4 leaves, not 3"),
+        ({"tree_stages": 3}, "tree_stages must be 0 to 2, not 3: the tree has 2 levels"),
     ],
 )
 def test_impossible_configs_are_refused_by_name(config, message):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from zoetrope.golden.orbis.matching.dst_chooser import choose_and_count
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.stimulus.orbis.dst_chooser import Job, as_bytes
 
 
 @bench_test()
@@ -54,47 +54,6 @@ async def reset_within_a_choice(bench):
         await check(bench, [Job(most, 1, seed=6), Job(most, 1, given=[0])])
 
 
-class Job:
-    """A command, the list that is given, and what comes of it."""
-
-    def __init__(self, tokens, count, seed=0, given=None):
-        self.tokens, self.count, self.seed = tokens, count, seed
-        self.given = None if given is None else [int(token) for token in given]
-
-    @property
-    def name(self):
-        return f"{self.count} of {self.tokens} tokens, {'drawn' if self.given is None else 'given'}"
-
-    def command(self, c):
-        given = self.given is not None
-        return self.tokens | self.count << c.count_bits | given << 2 * c.count_bits | self.seed << 2 * c.count_bits + 1
-
-    def refusal(self, c):
-        return (self.tokens > c.max_tokens) | (not 0 < self.count < self.tokens) << 1
-
-    def expected(self, c):
-        """(tokens, status, cycles)"""
-        if refusal := self.refusal(c):
-            return [], refusal, c.cycles(self.tokens, self.count)
-        if self.given is None:
-            chosen, draws = choose_and_count(self.tokens, self.count, self.seed)
-            return chosen.tolist(), 0, c.cycles(self.tokens, self.count, draws)
-        good, status = [], 0
-        for k, token in enumerate(self.given):
-            if token >= self.tokens:
-                status |= 4
-            elif token in self.given[:k]:
-                status |= 8
-            elif not status:
-                good.append(token)
-        return good, status, c.cycles(self.tokens, self.count)
-
-    def send(self, bench):
-        bench.send("i_command", [self.command(bench.config)])
-        if self.given and not self.refusal(bench.config):
-            bench.send("i", self.given)
-
-
 async def check(bench, jobs):
     """Send all jobs back to back; compare tokens and statuses, and without stalls the cycles."""
     c = bench.config
@@ -112,8 +71,3 @@ async def check(bench, jobs):
         begun, ended = (bench.transfers(stream)[n:] for stream, n in zip(("i_command", "o_status"), before))
         for job, start, end, due in zip(jobs, begun, ended, cycles):
             bench.equal(f"cycles of {job.name}", end - start, due)
-
-
-def as_bytes(values, width):
-    """Integers to rows of the bytes of a payload of ``width`` bits."""
-    return np.asarray(values, "<u8").view(np.uint8).reshape(-1, 8)[:, : (width + 7) // 8]

@@ -13,6 +13,7 @@ from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sq
 from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import Head as Prediction
 from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import check_map, check_scores
 from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.model.simcore import Queries, key_cycles, measure_cycles, query_cycles, setup_cycles, tail_cycles
 from zoetrope.sim.packing import pack
 
 ALL = {"sparsify": True, "predict": True, "quantize_v": True}
@@ -157,34 +158,31 @@ async def reset_within_a_head(bench):
 @bench_test(stalls=("none",))
 async def cycles(bench):
     """On the clip: cycles from a job to its commands, of V alone, of K, and of all at once; seeded if it is one token."""
-    c, unit = bench.config, bench.component
+    c, unit = bench.config, Queries.of(bench.config)
     tensors, geometry = real(bench, 5, least=2)
     d = tensors[0].shape[1]
     only = NOTHING | {"quantize_v": True}
     head = Head(c, tensors, geometry, only)
     await check(bench, [head], at_once=True)
     begun = int(bench.transfers("o_command_v")[0])
-    bench.equal("cycles to the first command", begun - int(bench.transfers("i_job")[0]), setup(unit, geometry, d))
+    stated = setup_cycles(geometry.width, geometry.frames, d, lanes=c.lanes)
+    bench.equal("cycles to the first command", begun - int(bench.transfers("i_job")[0]), stated)
     taken = int(bench.transfers("o_done")[0]) - begun
-    bench.equal("cycles of V", taken, unit.measure_cycles(geometry.tokens, d))
+    bench.equal("cycles of V", taken, measure_cycles(geometry.tokens, d, lanes=c.lanes))
     bench.measure(interval="o_measure_v")
     await bench.reset()
     await check(bench, [Head(c, tensors, geometry)], at_once=True)
     begun = int(bench.transfers("o_command_k")[0])
     queries = int(bench.transfers("i_q")[1])
-    stated = unit.key_cycles(geometry.frames, geometry.rows, geometry.text, d)
+    stated = key_cycles(geometry.frames, geometry.rows, geometry.text, d, lanes=c.lanes)
     if abs(queries - begun - stated) > 2 * c.lanes:
-        raise BenchError(f"K took {queries - begun} cycles, the component says {stated}")
+        raise BenchError(f"K took {queries - begun} cycles, the model says {stated}")
     grid = (geometry.frames, geometry.height, geometry.width)
-    stated = unit.query_cycles(grid, d, 3, 4)
+    stated = query_cycles(grid, d, 3, 4, unit)
     total = int(bench.transfers("o_done")[0]) - queries
     # Behind the last word: what the last frame takes for its products and its sort, and the units' latencies.
-    if not 0 <= total - stated <= sum(unit.frame_cycles(geometry.rows, d, geometry.frames)) + 64:
-        raise BenchError(f"Q took {total} cycles, the component says {stated}")
-
-
-def setup(unit, geometry, d):
-    return unit.setup_cycles(geometry.width, geometry.frames, d)
+    if not 0 <= total - stated <= tail_cycles(geometry.rows, d, geometry.frames, unit):
+        raise BenchError(f"Q took {total} cycles, the model says {stated}")
 
 
 async def check(bench, heads, at_once=False):

@@ -8,6 +8,7 @@ from zoetrope.golden.formats import FP32, fp32
 from zoetrope.golden.simcore.computing_engine import column_merge
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.computing_engine import row_cycles
 from zoetrope.sim.packing import pack
 from zoetrope.sim.stimulus.codes import random_codes
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
@@ -67,7 +68,7 @@ async def without_scales(bench):
     send(bench, [mixed])
     await bench.cycles(20)
     bench.equal(
-        "words before the scales", len(bench.transfers("o")), sum(bench.component.row_cycles(d) for d in widths(c))
+        "words before the scales", len(bench.transfers("o")), sum(row_cycles(d, lanes=c.lanes) for d in widths(c))
     )
     scales = random_codes(bench.rng, FP32, c.max_channels).astype(np.uint32)
     bench.send("i_scale", sent_scales(scales))
@@ -110,10 +111,10 @@ async def flags(bench):
     if d > 1:
         bench.send("i_scale", sent_scales(scales[:d]))
         send(bench, [seeded(rng, np.ones(d - 1, bool))])
-        await bench.collect("o", bench.component.row_cycles(d - 1))
+        await bench.collect("o", row_cycles(d - 1, lanes=c.lanes))
         bench.equal("wrong_length without the LUT array", bench.get("wrong_length"), 0)
         send(bench, [seeded(rng, np.zeros(d - 1, bool))])
-        await bench.collect("o", bench.component.row_cycles(d - 1))
+        await bench.collect("o", row_cycles(d - 1, lanes=c.lanes))
         bench.equal("wrong_length of fewer channels than scales", bench.get("wrong_length"), 1)
 
 
@@ -142,7 +143,7 @@ async def throughput(bench):
     send(bench, rows)
     await compare(bench, rows, scales)
     cycles = bench.transfers("o")
-    bench.equal("cycles of 20 rows", cycles[-1] - cycles[0] + 1, 20 * bench.component.row_cycles(c.max_channels))
+    bench.equal("cycles of 20 rows", cycles[-1] - cycles[0] + 1, 20 * row_cycles(c.max_channels, lanes=c.lanes))
     bench.measure(interval="o")
     await bench.reset()
     await check(bench, [seeded(rng, np.ones(1, bool))], None)
@@ -175,7 +176,7 @@ async def compare(bench, rows, scales):
     names = [
         f"{row.name or 'seeded'}, {len(row.fp16)} of {len(row.mask)} columns FP16, word {k}"
         for row in rows
-        for k in range(bench.component.row_cycles(len(row.mask)))
+        for k in range(row_cycles(len(row.mask), lanes=bench.config.lanes))
     ]
     bench.compare(await bench.collect("o", len(want)), want, unit="words", describe=names.__getitem__)
 

@@ -5,22 +5,15 @@ import numpy as np
 from zoetrope.golden.formats import FP16, fp32
 from zoetrope.golden.memory.transpose_buffer import load_words
 from zoetrope.golden.method.speculation import speculate
-from zoetrope.golden.simcore.computing_engine.computing_engine import (
-    JOB_CYCLES,
-    A,
-    Array,
-    Job,
-    S,
-    computing_engine,
-    cost,
-    cycles,
-)
+from zoetrope.golden.simcore.computing_engine.computing_engine import A, Job, S, computing_engine
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_a
 from zoetrope.golden.softmax.sfu import sfu
 from zoetrope.hw.formats import INT8
-from zoetrope.hw.simcore.computing_engine.computing_engine import ACTIVITIES, ARRAYS
+from zoetrope.hw.simcore.computing_engine.computing_engine import ARRAYS
+from zoetrope.hw.simcore.computing_engine.tile_array import ACTIVITIES
 from zoetrope.sim.benches.memory.tb_transpose_buffer import mask_bits
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.computing_engine import JOB_CYCLES, Array, cost, engine_cycles
 from zoetrope.sim.packing import integer, pack
 from zoetrope.sim.stimulus.outer_product import CORNERS, golden_of, seeded_tensors
 
@@ -89,7 +82,7 @@ async def balanced(bench, kind):
     for name in ARRAYS:
         await bench.until(f"busy_{name}")
     before = activity(bench)
-    costs = {name: [cost(job, array_of(c, name)) for job in jobs[name]] for name in ARRAYS}
+    costs = {name: [cost(job, Array.of(c, name)) for job in jobs[name]] for name in ARRAYS}
     work = [sum(each.busy for each in costs[name]) for name in ARRAYS]
     window = int(min(work) * 0.9)
     await bench.cycles(window)
@@ -273,12 +266,6 @@ def values_jobs(c, forms, chosen, parts, important):
 # Sending and checking
 
 
-def array_of(c, name):
-    array = getattr(c, name)
-    beats = array.source.beats if name == "lut" else 0
-    return Array(array.rows, array.outputs, c.load_lanes, array.turnaround, beats)
-
-
 def job_fields(job):
     size = (len(job.w), np.shape(job.w)[1])
     operand_count, outputs = size[::-1] if job.kind == S else size
@@ -340,14 +327,14 @@ async def check(bench, jobs, sent=False):
         await collect(bench, name, jobs[name], more=True)
     await bench.cycles(1)
     for name in jobs:
-        array = array_of(c, name)
+        array = Array.of(c, name)
         bench.equal(f"error of {name}", bench.get(f"error_{name}"), 0)
         bench.equal(f"busy of {name}", bench.get(f"busy_{name}"), sum(cost(job, array).busy for job in jobs[name]))
         moves = bench.transfers(f"o_{name}")
         if bench.stall == "none" and len(moves):
             first = min(bench.transfers(f"i_{side}_{name}")[0] for side in "xw")
             span = int(moves[-1] - first)
-            least = cycles(jobs[name], array)
+            least = engine_cycles(jobs[name], array)
             latency = getattr(bench.component, f"{name}_latency")
             bounds = least, least + latency + JOB_CYCLES * len(jobs[name])
             bench.equal(f"cycles of {name}, {span}, within {bounds}", bounds[0] <= span <= bounds[1], True)

@@ -7,6 +7,7 @@ from zoetrope.golden.simcore.quantization_engine.prediction_unit import importan
 from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, inverse
 from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.quantization_engine import tile_cycles
 from zoetrope.sim.packing import pack
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
@@ -65,7 +66,7 @@ async def clip(bench):
         words = -(-d // c.v_lanes)
         ends = bench.transfers("i_v")[np.cumsum(part) * words - 1]
         for j in range(1, len(part) - 1):  # sort-and-select takes the last one's scores at its own pace
-            stated = bench.component.tile_cycles(len(rows), part[j], d)
+            stated = tile_cycles(len(rows), part[j], d, lanes=c.lanes, v_lanes=c.v_lanes, add_stages=c.add_stages)
             bench.equal(f"cycles of tile {j}", int(ends[j] - ends[j - 1]), stated)
 
 

@@ -10,6 +10,7 @@ from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes,
 from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
 from zoetrope.golden.softmax.sfu import sfu
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.quantization_engine import Prediction, frame_cycles
 from zoetrope.sim.packing import pack
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
 
@@ -61,7 +62,7 @@ async def clip(bench):
     await check(bench, [head])
     if bench.stall == "none" and not c.sfu_inside and head.frames > 3:
         ends = bench.transfers("o_scores")[-(-head.frames // c.sfu.lanes) - 1 :: -(-head.frames // c.sfu.lanes)]
-        stated = bench.component.frame_cycles(rows, d, head.frames, head.frames)
+        stated = frame_cycles(rows, d, head.frames, head.frames, Prediction.of(bench.config))
         bench.equal("cycles of a frame", int(ends[2] - ends[1]), max(stated))
 
 

@@ -6,6 +6,7 @@ from zoetrope.golden.arith.channel_amax import channel_amax
 from zoetrope.golden.formats import FP16
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import encode, quantization_unit
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.quantization_engine import quantization_cycles
 from zoetrope.sim.packing import pack
 from zoetrope.sim.stimulus.codes import corners, random_codes
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
@@ -119,7 +120,7 @@ async def throughput(bench):
         per_token = -(-d // c.lanes)
         await check(bench, [Matrix(x)])
         moves = bench.transfers("i")
-        bench.equal(f"cycles of {d} channels", moves[-1] - moves[0] + 1, unit.cycles(len(x), per_token, d))
+        bench.equal(f"cycles of {d} channels", moves[-1] - moves[0] + 1, quantization_cycles(len(x), per_token, d))
         measured = len(x) * per_token
         bench.equal("cycles of measuring", moves[measured - 1] - moves[0] + 1, measured)
         first = bench.transfers("o_scale")[0] - moves[measured - 1]

@@ -5,6 +5,7 @@ import numpy as np
 from zoetrope.golden.formats import FP16
 from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse, reduction_tree
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.quantization_engine import reduction_cycles
 from zoetrope.sim.packing import pack
 from zoetrope.sim.stimulus.codes import random_codes
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
@@ -76,7 +77,8 @@ async def clip(bench):
     await check(bench, matrices)
     if bench.stall == "none":
         ends = bench.transfers("o")[[-len(matrices[1].expected(c)) - 1, -1]]
-        bench.equal("cycles of a matrix", ends[1] - ends[0], bench.component.cycles(*matrices[1].x.shape, rows))
+        stated = reduction_cycles(*matrices[1].x.shape, rows, lanes=c.lanes, outputs=c.outputs)
+        bench.equal("cycles of a matrix", ends[1] - ends[0], stated)
     first = matrices[0].words(c) * min(rows, len(matrices[0].x)) - matrices[0].words(c)
     bench.measure(latency=("i", first, "o", 0))
     if c.outputs == c.lanes:

@@ -6,6 +6,7 @@ from zoetrope.golden.formats import FP16, fp16
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_p
 from zoetrope.golden.simcore.quantization_engine.sort_select import proportion, sort_select
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.quantization_engine import sort_cycles
 from zoetrope.sim.packing import pack
 from zoetrope.sim.stimulus.codes import random_codes
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
@@ -63,7 +64,7 @@ async def clip(bench):
     taken, _ = sort_select(scores, proportion(0.65, c.p_bits), p_bits=c.p_bits)
     moves = bench.transfers("o")
     for f in range(1, len(scores)):
-        stated = bench.component.cycles(scores.shape[1], int(taken[f].sum()))
+        stated = sort_cycles(scores.shape[1], int(taken[f].sum()), p_bits=bench.config.p_bits)
         bench.equal(f"cycles of row {f}", int(moves[f] - moves[f - 1]), stated)
 
 

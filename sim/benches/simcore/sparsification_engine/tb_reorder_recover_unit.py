@@ -13,6 +13,7 @@ from zoetrope.golden.simcore.sparsification_engine.reorder_recover_unit import (
 )
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
 from zoetrope.sim.inside.bench import bench_test
+from zoetrope.sim.model.sparsification_engine import reorder_cycles
 from zoetrope.sim.packing import pack
 
 #: Cycles from a read to its word of ``answered``: the bench sees it at one edge, drives at the next, offers at the third.
@@ -128,7 +129,11 @@ async def memory(bench):
             await answered(bench, Job(mode, table, x))
     if n * words > 2 and c.rows_in_flight * words > words + ANSWER:
         bench.measure(interval="o_write")
-        bench.equal("cycles", bench.component.cycles([1] * n, words, ANSWER), 8 + ANSWER + n * words)
+        bench.equal(
+            "cycles",
+            reorder_cycles([1] * n, words, rows_in_flight=bench.config.rows_in_flight, memory=ANSWER),
+            8 + ANSWER + n * words,
+        )
 
 
 class Job:
@@ -241,7 +246,11 @@ async def check(bench, jobs):
     if bench.stall == "none":
         for job, start, end in zip(jobs, bench.transfers("i_command"), bench.transfers("o_status")):
             name = f"cycles of {job.mode}, {job.count} tokens, {job.words} words"
-            bench.equal(name, end - start, bench.component.cycles(job.moving, job.words, 0))
+            bench.equal(
+                name,
+                end - start,
+                reorder_cycles(job.moving, job.words, rows_in_flight=bench.config.rows_in_flight, memory=0),
+            )
 
 
 async def compare(bench, jobs):
@@ -279,7 +288,11 @@ async def answered(bench, job):
             sent = asked
     await compare(bench, [job])
     spent = bench.transfers("o_status")[0] - bench.transfers("i_command")[0]
-    bench.equal("cycles", spent, bench.component.cycles(job.moving, job.words, ANSWER))
+    bench.equal(
+        "cycles",
+        spent,
+        reorder_cycles(job.moving, job.words, rows_in_flight=bench.config.rows_in_flight, memory=ANSWER),
+    )
 
 
 def row_words(x, width):

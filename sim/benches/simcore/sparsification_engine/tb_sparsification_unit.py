@@ -11,6 +11,7 @@ from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import (
     squared_threshold,
 )
 from zoetrope.sim.inside.bench import BenchError, bench_test
+from zoetrope.sim.model.sparsification_engine import beats_of_frames
 from zoetrope.sim.packing import pack
 
 
@@ -200,7 +201,7 @@ async def cycles(bench):
     await check(bench, [given])
     tokens = len(given.q) // frames
     ends = bench.transfers("o")[tokens - 1 :: tokens]
-    beats = unit.packing(given.grid, given.window, given.group)
+    beats = beats_of_frames(given.grid, given.window, given.group, candidates=c.candidates, banks=c.banks)
     for t in range(2, frames):
         total, taken = sum(beats[2 : t + 1]), int(ends[t] - ends[1])
         if given.words < c.candidates:
