@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 # Variables of the targets. They reach a command through the environment, as they are: no quote and no `$` in a path means
 # anything to make or to the shell.
-VARIABLES := BLOCK PRESET SET SEED WAVES NETLIST CLIP TENSORS GRID FRAMES LIBERTY ROUTE FPGA BOARD BAUD TWICE JOBS TESTS
+VARIABLES := BLOCK PRESET SET SEED WAVES NETLIST CLIP TENSORS GRID FRAMES LIBERTY ROUTE FPGA BOARD BAUD TWICE PREFIX ARESETN JOBS TESTS
 $(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(VARIABLES)
 
@@ -43,6 +43,7 @@ help:  ## list every target
 	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim)' \
 	  'LIBERTY=path' 'a standard-cell library, for um2, delay and power: some 15 minutes more for all blocks (synth, lanes, report)' 'ROUTE=1' 'Fmax of the PEs and of larger units, too: some 10 minutes more (synth)' 'FPGA=all' 'counts for ice40 or xilinx7, of all ecp5 designs, or all of these (synth)' \
 	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TWICE=1' 'build it again and compare the files (bitstream)' \
+	  'PREFIX=name_' 'before the names of all modules and files (verilog)' 'ARESETN=1' 'a module with aclk, aresetn and AXI4-Stream names around each (verilog)' \
 	  'JOBS=n' 'benches or tools at a time (sim, synth)' 'TESTS=path' 'some of the tests (test)' 'PYTHON=python3' 'the interpreter, 3.11 or newer, that makes the environment'
 	@printf '\nThe command behind them, with examples: %s --help\n' '$(VENV)/bin/zoetrope'
 
@@ -80,8 +81,8 @@ report: $(READY)  ## all costs beside the papers on one HTML page, build/report/
 bitstream: $(READY)  ## the demonstrator for BOARD=, by open tools: synthesis, placement, routing, a file to load
 	@$(ZOETROPE) bitstream $(call opt,BOARD,board) $(call opt,PRESET,preset) $(call opt,SEED,seed) $(call opt,BAUD,baud) $(call flag,TWICE,twice)
 
-verilog: $(READY)  ## write build/verilog/<block>.v and .json
-	@$(ZOETROPE) verilog $(NAMES) $(call opt,SET,set)
+verilog: $(READY)  ## write build/verilog/<block>.v, a description of it, a template, a FuseSoC core, a C header
+	@$(ZOETROPE) verilog $(NAMES) $(call opt,SET,set) $(call opt,PREFIX,prefix) $(call flag,ARESETN,aresetn)
 
 lint: $(READY)  ## ruff on the Python, verilator -Wall on the Verilog
 	@$(RUN) -m ruff check .

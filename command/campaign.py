@@ -9,15 +9,18 @@ A row is written as soon as it is there, so a run that was interrupted goes on f
 
 import inspect
 import json
+import os
 import sys
 import time
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.arguments import Parser
+from zoetrope.hw.arguments import Parser, repository
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import write_if_changed
+from zoetrope.sim.run.workers import workers
 from zoetrope.synth.costs import runs
 from zoetrope.synth.results.rows import FOLDER
 
@@ -94,10 +97,10 @@ def committed():
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
-def stale(name):
+def stale(name, jobs=None):
     """The jobs of a campaign whose row is missing or belongs to something else."""
     rows = committed().get(name, {})
-    return [job for job in CAMPAIGNS[name]() if rows.get(job.name, {}).get("digest") != job.digest]
+    return [job for job in jobs or CAMPAIGNS[name]() if rows.get(job.name, {}).get("digest") != job.digest]
 
 
 def record(name, job, jobs, found):
@@ -124,36 +127,50 @@ def main(arguments=None):
         "--check", action="store_true", help="say what is stale, run nothing; exit status 1 if something is"
     )
     parser.add_argument("--all", action="store_true", help="run also what is not stale")
+    parser.jobs("that run at a time (default: one a core)", os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     for name in options.names:
         if name not in CAMPAIGNS:
             raise catalogue.unknown("there is no campaign", name, CAMPAIGNS, "the campaigns are")
+    repository()
     failed = 0
     for name in options.names or CAMPAIGNS:
         jobs = list(CAMPAIGNS[name]())
-        waiting = jobs if options.all else stale(name)
-        print(f"{name}: {len(waiting)} of {len(jobs)} to run", flush=True)
-        for number, job in enumerate(waiting, 1):
-            if options.check:
-                print(f"  {job.name} is stale")
-                failed += 1
-                continue
-            failed += _run(name, job, jobs, f"{number}/{len(waiting)}")
+        waiting = jobs if options.all else stale(name, jobs)
+        print(f"{name}: {len(waiting)} of {len(jobs)} {'are stale' if options.check else 'to run'}", flush=True)
+        if options.check:
+            print("".join(f"  {job.name}\n" for job in waiting), end="")
+            failed += len(waiting)
+        else:
+            failed += _run_all(name, waiting, jobs, options.jobs)
     return 1 if failed else 0
 
 
-def _run(name, job, jobs, place):
-    """Run one job and write its row. Returns whether it failed."""
+def _run_all(name, waiting, jobs, processes):
+    """Run ``waiting`` on ``processes`` and write each row as it is there. Returns how many failed."""
+    failed = 0
+    with workers(processes, "a campaign's process") as pool:
+        running = {pool.submit(_timed, job.run): job for job in waiting}
+        for number, future in enumerate(as_completed(running), 1):
+            job = running[future]
+            found, error, seconds = future.result()
+            if error:
+                failed += 1
+                told = f"failed: {error}"
+            else:
+                record(name, job, jobs, found)
+                told = ", ".join(f"{key} {value}" for key, value in found.items())
+            print(f"  {number}/{len(waiting)} {job.name}: {told}, {seconds:.0f} s", flush=True)
+    return failed
+
+
+def _timed(run):
+    """(what ``run`` found, or None and the error of one line, seconds)."""
     start = time.perf_counter()
     try:
-        found = job.run()
+        return run(), "", time.perf_counter() - start
     except UserError as error:
-        print(f"  {place} {job.name}: failed: {error}", flush=True)
-        return True
-    record(name, job, jobs, found)
-    told = ", ".join(f"{key} {value}" for key, value in found.items())
-    print(f"  {place} {job.name}: {told}, {time.perf_counter() - start:.0f} s", flush=True)
-    return False
+        return None, str(error), time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What every block costs: ``zoetrope synth [--block B] [--preset P] [--liberty PATH] [--route] [--fpga F] [--jobs N]``."""
+"""``zoetrope synth``: what every block costs."""
 
 import math
 import sys
 
-from zoetrope.hw import catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import command_line
+from zoetrope.hw.parameters import selected
 from zoetrope.synth.costs import runs
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.report import tables as report
@@ -21,12 +22,17 @@ routed up to {runs.FPGA_GE:,}. What is not routed is a sum over modules mapped a
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope synth", description="What every block costs.")
-    parser.add_argument("--block", help="one block instead of all")
-    parser.add_argument("--preset", help="its preset, or `all`; the default one otherwise")
-    parser.add_argument(
-        "--liberty", help="a standard-cell library, for um2, delay and power; else one found under $PDK_ROOT"
+    parser = Parser(
+        "synth",
+        "What every block costs: gate equivalents, FPGA resources and Fmax; um2, delay and power with a Liberty file.",
+        "zoetrope synth --block exp --preset all",
+        "zoetrope synth --block lut_pe --set lanes=16 --json",
+        "zoetrope synth --liberty sky130_fd_sc_hd__tt_025C_1v80.lib",
     )
+    parser.block()
+    parser.preset("its preset, or `all`; the default one otherwise")
+    parser.own()
+    parser.liberty()
     parser.add_argument(
         "--route",
         action="store_true",
@@ -37,12 +43,17 @@ def main(arguments=None):
         choices=("ecp5", *runs.FAMILIES, "all"),
         help="count the cells of another family, or of all ECP5 designs",
     )
-    parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")
-    parser.add_argument("--out", default="build/synth", help="folder of the JSON results (default: %(default)s)")
+    parser.jobs()
+    parser.out("build/synth")
+    parser.json()
     options = parser.parse_args(arguments)
-    if options.jobs is not None and options.jobs < 1:
-        raise UserError(f"--jobs must be at least 1, not {options.jobs}")
-    pairs = catalogue.select(options.block, options.preset)
+    pairs = selected(options)
+    with answer(options) as tell:
+        tell(_measured(pairs, options))
+
+
+def _measured(pairs, options):
+    """The costs of ``pairs``, which are printed and written."""
     library = technologies.find_library(options.liberty)
     for note in library.notes if library else ():
         print(f"note: {note}", file=sys.stderr)
@@ -69,7 +80,4 @@ def main(arguments=None):
         print(f"um2, delay: {library.name}, no wires; GE (lib): um2 / {library.nand2_area} um2 ({library.nand2})")
         print(report.power_text(results))
     print(f"{len(results)} results in {options.out}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return results

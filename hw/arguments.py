@@ -18,6 +18,7 @@ import difflib
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,17 +41,13 @@ class Parser(ArgumentParser):
             allow_abbrev=False,
         )
 
-    def add_argument(self, *names, **settings):
-        self.__dict__.setdefault("options", []).extend(name for name in names if name.startswith("--"))
-        return super().add_argument(*names, **settings)
-
     def parse_args(self, arguments=None, namespace=None):
         options, rest = self.parse_known_args(arguments, namespace)
         for word in rest:
             name = word.partition("=")[0]
             if not name.startswith("-"):
                 self.exit(2, f"error: there is no argument {word!r}; see --help\n")
-            close = difflib.get_close_matches(name, self.options, 2, 0.6)
+            close = difflib.get_close_matches(name, re.findall(r"--[\w-]+", self.format_help()), 2, 0.6)
             meant = f"did you mean {' or '.join(close)}?" if close else "see --help"
             self.exit(2, f"error: there is no option {name}; {meant}\n")
         return options
@@ -144,3 +141,14 @@ def picture(path):
     if path.suffix not in (".svg", ".png"):
         raise UserError(f"--out must end in .svg or .png, not {path.name}")
     return path
+
+
+def repository():
+    """The folder of the repository that this runs from. ``UserError`` for an installed package, which has none."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "pyproject.toml").exists():
+        raise UserError(
+            "this command changes files of the repository, and Zoetrope is an installed package here: run it in a clone, "
+            "after `make setup`"
+        )
+    return root

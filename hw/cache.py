@@ -177,8 +177,8 @@ def kept(run, *key):
 
 def _checked(path):
     """The content of a kept file; None, and a line on stderr, if it is damaged."""
+    _use(path)
     try:
-        os.utime(path)
         kept_digest, _, content = path.read_text().partition("\n")
         content = content.rstrip("\n")
         if digest(content) == kept_digest:
@@ -206,7 +206,11 @@ def _made_from(component, top):
 
 def verilog(component, top):
     """``emit.verilog``, kept by the component's RTLIL."""
-    text = rtlil(component, top)
+    return verilog_of(rtlil(component, top), top)
+
+
+def verilog_of(text, top):
+    """``emit.verilog_of``, kept by the RTLIL ``text``."""
     return kept(lambda: emit.verilog_of(text, top), "verilog", emit.VERILOG_SCRIPT, top, text)
 
 
@@ -231,9 +235,9 @@ def kept_folder(kind, name, label, make):
                 if not _whole(folder):
                     _make(folder, make)
                     _prune(parent)
-        os.utime(folder)
     except OSError as error:
         raise UserError(f"cannot keep {label} in {parent}: {error.strerror or error}") from None
+    _use(folder)
     return folder
 
 
@@ -264,6 +268,12 @@ def _whole(folder):
         pass
     print(f"{folder} is damaged: made again", file=sys.stderr)
     return False
+
+
+def _use(path):
+    """Say that ``path`` is used; a cache that is read-only is as good."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def _prune(folder):

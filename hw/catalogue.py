@@ -254,7 +254,12 @@ BLOCKS = _Catalogue()
 
 
 def find(name):
-    """The block called ``name``, or ``<part of its room>.<name>``. ``UnknownName`` says what may have been meant."""
+    """The block called ``name``, or ``<part of its room>.<name>``; ``name`` itself if it is an entry.
+
+    ``UnknownName`` says what may have been meant.
+    """
+    if isinstance(name, Block):
+        return name
     if name in BLOCKS:
         return BLOCKS[name]
     found = [block for block in BLOCKS.values() if f".{block.id}".endswith(f".{name}")]

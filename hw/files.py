@@ -6,7 +6,7 @@ import tempfile
 
 def write_if_changed(path, text):
     """Give ``path`` the content ``text``, whole or not at all. An equal file keeps its time. Returns whether it changed."""
-    if path.exists() and path.read_text() == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return False
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -131,6 +131,11 @@ class StreamOperator(FullyPipelined):
 
     A subclass names the class of the operator.
 
+    Members
+    -------
+    i : In(stream), operands, as the operator takes them
+    o : Out(stream), results, in the order of the operands
+
     Latency: the operator's. Initiation interval: 1. Backpressure: yes; ``i.ready`` depends on ``o.ready`` within a cycle.
     A skid buffer would cut that path at the price of a second copy of the payload registers.
     """

@@ -21,6 +21,8 @@ reset is one of the whole bus: what was begun before it is never answered.
 Rejected: all signals as fields of the payloads, 18 more bits in every address channel that no logic uses.
 """
 
+import re
+
 from amaranth.lib import data, enum, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -34,6 +36,58 @@ BOUNDARY = 4096
 
 #: Beats of the longest burst of AXI4.
 LONGEST_BURST = 256
+
+_HANDSHAKE = {"valid": "what stands on the channel's other pins is to be taken", "ready": "it is taken at this edge"}
+
+_ADDRESS = {
+    "id": "ID, always 0: responses come in the order of the bursts",
+    "addr": "byte address of the first beat, a multiple of the data word",
+    "len": "beats of the burst, less one; no burst crosses 4 KiB",
+    "size": "log2 of the bytes of a beat, always the whole data word",
+    "burst": "always 01, INCR",
+    "lock": "always 0, no exclusive access",
+    "cache": "always 0011: normal memory, bufferable, not cached",
+    "prot": "always 000: data, secure, unprivileged",
+    "qos": "always 0",
+    **_HANDSHAKE,
+}
+
+_RESPONSE = "0 OKAY, 1 EXOKAY, 2 SLVERR, 3 DECERR"
+
+#: Channel to the meanings of its pins, of an AXI4 master ("m") and of an AXI4-Lite slave ("s").
+_MEANINGS = {
+    "m": {
+        "aw": _ADDRESS,
+        "w": {
+            "data": "data to write",
+            "strb": "a bit a byte: it is written",
+            "last": "last beat of a burst",
+            **_HANDSHAKE,
+        },
+        "b": {"id": "not looked at", "resp": _RESPONSE, **_HANDSHAKE},
+        "ar": _ADDRESS,
+        "r": {"id": "not looked at", "data": "data read", "resp": _RESPONSE, "last": "not looked at: beats are counted"}
+        | _HANDSHAKE,
+    },
+    "s": {
+        "aw": {"addr": "byte address of a register; the low two bits are not looked at", "prot": "not looked at"}
+        | _HANDSHAKE,
+        "w": {"data": "data to write", "strb": "a bit a byte: it is written", **_HANDSHAKE},
+        "b": {"resp": "0 OKAY; 2 SLVERR where no register is", **_HANDSHAKE},
+        "ar": {"addr": "byte address of a register; the low two bits are not looked at", "prot": "not looked at"}
+        | _HANDSHAKE,
+        "r": {"data": "data read", "resp": "0 OKAY; 2 SLVERR where no register is", **_HANDSHAKE},
+    },
+}
+
+_CHANNEL = {"aw": "write address", "w": "write data", "b": "write response", "ar": "read address", "r": "read data"}
+
+
+def meaning(pin):
+    """What a pin of ``master_pins`` or ``lite_pins`` says, for people; "" for any other name."""
+    found = re.fullmatch(r"([ms])_axil?_(aw|w|b|ar|r)([a-z]+)", pin)
+    said = found and _MEANINGS[found[1]][found[2]].get(found[3])
+    return f"{_CHANNEL[found[2]]}: {said}" if said else ""
 
 
 class Response(enum.Enum, shape=2):

@@ -53,6 +53,7 @@ class Field:
     reset : value after reset, of ``rw`` and ``w1c``
     doc : meaning
     bit : lowest bit in the register; by default the first free one
+    values : an enumeration of the values that it has, if they have names
     """
 
     name: str
@@ -61,6 +62,7 @@ class Field:
     reset: int = 0
     doc: str = ""
     bit: int | None = None
+    values: type | None = field(default=None, repr=False)  # names for software: no other hardware
 
     def __post_init__(self):
         if not self.name.isidentifier():
@@ -226,6 +228,11 @@ class Registers(wiring.Component):
         super().__init__(lite_signatures(config.address_bits, WORD_BITS) | dict(config.ports()))
 
     @property
+    def register_map(self):
+        """The description of the registers that software sees."""
+        return self.config.registers
+
+    @property
     def latency(self):
         """Of a read."""
         return 1
@@ -336,19 +343,21 @@ class RegistersPins(wiring.Component):
 def describe(registers):
     """The description as plain data: register name to ``offset``, ``doc`` and ``fields``.
 
-    A field has ``bit``, ``width``, ``access``, ``reset`` and ``doc``.
+    A field has ``bit``, ``width``, ``access``, ``reset`` and ``doc``, and ``values`` where they have names.
     """
     return {
         r.name: {
             "offset": r.offset,
             "doc": r.doc,
-            "fields": {
-                f.name: {"bit": bit, "width": f.width, "access": f.access, "reset": f.reset, "doc": f.doc}
-                for f, bit in zip(r.fields, r.bits)
-            },
+            "fields": {f.name: {"bit": bit, **_described(f)} for f, bit in zip(r.fields, r.bits)},
         }
         for r in registers
     }
+
+
+def _described(f):
+    values = {"values": {value.name: value.value for value in f.values}} if f.values else {}
+    return {"width": f.width, "access": f.access, "reset": f.reset, "doc": f.doc, **values}
 
 
 def markdown(registers):

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -43,7 +43,7 @@ from zoetrope.hw.formats import FP16, FP32, Float
 from zoetrope.hw.softmax.row_buffer import RowBuffer, RowBufferConfig
 from zoetrope.hw.softmax.row_maximum import row_maximum
 from zoetrope.hw.softmax.row_sum import RowSum, RowSumConfig
-from zoetrope.hw.stream import check_parts, delayed, operator
+from zoetrope.hw.stream import FullyPipelined, check_parts, delayed, operator
 
 _ONE = 0x3F800000
 
@@ -187,7 +187,7 @@ class SfuConfig:
         return {"last_word": range(max(2, self.words)), "count": ceil_log2(self.lanes + 1), "normalise": 1, "error": 1}
 
 
-class Sfu(wiring.Component):
+class Sfu(FullyPipelined):
     """The softmax of each row of scores, or its exponentials and the reciprocal of their sum.
 
     A row is a sequence of words of ``lanes`` scores, ended by ``last``; its length need not be known before. The last word
@@ -251,10 +251,6 @@ class Sfu(wiring.Component):
         """Of a row of one word: from its transfer to that of its results."""
         c = self.config
         return c.fill_latency + c.max_latency + c.inverse_latency + c.out_latency
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     @property
     def score_buffer(self):

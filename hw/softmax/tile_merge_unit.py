@@ -32,7 +32,7 @@ which 8 are its multiplier, and 54 whatever the lanes: 1 / l 12.4, exp 9.9, l an
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -48,7 +48,7 @@ from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import check_parts, delayed, operator
+from zoetrope.hw.stream import FullyPipelined, check_parts, delayed, operator
 
 _MINUS_INF = FP32.inf | 1 << 31
 _MINUS_ZERO = 1 << 31
@@ -161,7 +161,7 @@ class TileMergeUnitConfig:
         return data.StructLayout({"row": self.row_bits, "first": 1, "last": 1, "less": 1, "factor": 32})
 
 
-class TileMergeUnit(wiring.Component):
+class TileMergeUnit(FullyPipelined):
     """Merges the tiles of up to ``rows`` rows; a row's tiles come in any number and among those of other rows.
 
     Of each tile of each row comes one ``i_tile`` and then, in the same order, its words on ``i``. ``first`` begins the row
@@ -230,10 +230,6 @@ class TileMergeUnit(wiring.Component):
     def latency(self):
         c = self.config
         return c.total_cycle + max(2, c.reciprocal_stages) + 1 + c.out_latency
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

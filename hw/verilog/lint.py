@@ -1,18 +1,23 @@
-"""Verilator's ``-Wall`` on the Verilog of blocks."""
+"""Verilator's ``-Wall`` on the Verilog of blocks, each distinct module looked at once.
 
-import hashlib
+Most modules of a machine are in many files, those of its presets and of its parts, and Verilator looks at a module once for
+each of its instances. So ``Linter`` gives it the modules that no earlier file had, each beside stand-ins of those that it
+instantiates: their ports, and a path from an input to an output where there is one without a register. What is reported of
+them is held against the whole file before it counts: a path stands for all bits of a port, and may close a loop that is
+none. It hides none, which is why the paths are there.
+"""
+
 import importlib.util
 import os
 import re
 import shutil
 import tempfile
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
+from functools import partial
 from pathlib import Path
 
 from zoetrope.hw import cache, tools
 from zoetrope.hw.errors import ToolError
+from zoetrope.hw.verilog import design
 
 #: Verilator warnings that say nothing about this Verilog, each with its reason. All others fail the lint.
 WAIVED = {
@@ -24,107 +29,153 @@ WAIVED = {
     "VARHIDDEN": "a signal may have the name of the instance around it; Verilog keeps the two scopes apart",
 }
 
+_NAME = re.compile(r"(?<![\w'$.])[A-Za-z_]\w*")
+#: Behind the name of a module that is not there itself.
+_STAND_IN = "__stand_in"
+
+_ASSIGN = re.compile(r"^  assign (.*?) = (.*);$", re.M)
+
 
 def lint(verilog, module):
     """The lines of Verilator's ``-Wall`` on Verilog text, without the classes in ``WAIVED``; an empty list is a pass."""
+    return _reported(verilog, module, "--top-module", module)
+
+
+def _reported(verilog, stem, *flags):
     binary, environment = _verilator()
     with tempfile.TemporaryDirectory() as workdir:
-        (Path(workdir) / f"{module}.v").write_text(verilog)
-        flags = ["--lint-only", "-Wall", "--top-module", module, *(f"-Wno-{name}" for name in WAIVED)]
-        command = [binary, *flags, f"{module}.v"]
+        (Path(workdir) / f"{stem}.v").write_text(verilog)
+        tops = () if flags else ("-Wno-MULTITOP",)
+        waived = (f"-Wno-{name}" for name in WAIVED)
+        command = [binary, "--lint-only", "-Wall", *flags, *tops, *waived, f"{stem}.v"]
         done = tools.run(command, cwd=workdir, env=os.environ | environment, capture_output=True)
     return [line for line in done.stderr.splitlines() if line.startswith("%")]
 
 
-class Modules:
-    """What was linted so far, by content: a part of many blocks is linted in the first file that has it."""
+def version():
+    """What Verilator says of itself."""
+    binary, environment = _verilator()
+    return tools.run([binary, "--version"], env=os.environ | environment, capture_output=True).stdout.strip()
+
+
+class Linter:
+    """Lint of many files; a module that is in several is looked at in the first. Results are kept in the cache."""
 
     def __init__(self):
-        self._known = set()
+        self._paths = {}  # by key of a module, those of ``_paths``
+        self._version = version()
 
-    def new(self, verilog, top):
-        """(``verilog`` with what is known as empty modules with the same ports, number of modules that are new).
+    def part(self, text, module, keys=None):
+        """(the text that is left to lint, number of modules in it) of a file ``text``, whose top is ``module``.
 
-        What only known modules instantiate is left out. The text is None where all is known.
+        Parameters
+        ----------
+        keys : name of a module to what is the same for equal modules of other files, whatever they are called there; by
+            default the text itself
         """
-        texts = {match[1].strip(): match[0] for match in _MODULE.finditer(verilog)}
-        parts = {
-            name: [n for n in dict.fromkeys(map(str.strip, _INSTANCE.findall(t))) if n in texts]
-            for name, t in texts.items()
-        }
-        digests = {}
-        kept, waiting, fresh = {}, [top], 0
-        while waiting:
-            name = waiting.pop()
-            if name in kept:
-                continue
-            digest = _digest(name, texts, parts, digests)
-            if digest in self._known:
-                kept[name] = _shell(texts[name])
-                continue
-            self._known.add(digest)
-            fresh += 1
-            kept[name] = texts[name]
-            waiting += parts[name]
-        return ("".join(kept.values()) if fresh else None), fresh
+        modules = design.split(text)
+        keys = keys or modules
+        new = [name for name in modules if keys[name] not in self._paths]
+        for name in reversed(_order(modules, module)):
+            if keys[name] not in self._paths:
+                children = {child: self._paths[keys[child]] for child in set(design.instances(modules[name]))}
+                self._paths[keys[name]] = paths(modules[name], children)
+        used = {child for name in new for child in design.instances(modules[name])}
+        stand_ins = [stand_in(modules[name], name, self._paths[keys[name]]) for name in modules if name in used]
+        return "\n".join([*(_above_stand_ins(modules[name]) for name in new), *stand_ins]), len(new)
+
+    def lint(self, part, text, module):
+        """What ``lint`` says of the file ``text``, of which ``part`` is left to lint."""
+        what = ("lint", self._version, *WAIVED, module)
+        if not part or not cache.kept(partial(_reported, part, module), *what, part):
+            return []
+        return cache.kept(partial(lint, text, module), *what, text)
 
 
-_MODULE = re.compile(r"^module (\\\S+ |\w+).*?^endmodule\n", re.M | re.S)
-_INSTANCE = re.compile(r"^  (\\\S+ |\w+ ) *(?:\\\S+|\w+) *\($", re.M)
-_PORT = re.compile(r"^  (?:input|output|inout) .*\n", re.M)
-_NUMBER = re.compile(r"\$\d+")
+def _order(modules, top):
+    """Names of ``modules``, each before those that it instantiates."""
+    order, seen = [], set()
+
+    def walk(name):
+        if name not in seen:
+            seen.add(name)
+            for child in design.instances(modules[name]):
+                walk(child)
+            order.append(name)
+
+    walk(top)
+    return order[::-1]
 
 
-def _instances(text):
-    return list(dict.fromkeys(map(str.strip, _INSTANCE.findall(text))))
+def paths(module, children):
+    """Output to the inputs of a module's text from which a path leads to it without a register.
 
-
-def _digest(name, texts, parts, found):
-    """Of a module's text and of its parts', whatever Yosys numbered in them and they are called."""
-    if name not in found:
-        inner = [_digest(part, texts, parts, found) for part in parts[name]]
-        numbers = {}
-        text = _NUMBER.sub(lambda match: f"${numbers.setdefault(match[0], len(numbers))}", texts[name])
-        for k, part in enumerate(parts[name]):
-            text = text.replace(f"\n  {part} ", f"\n  part{k} ")
-        text = text.replace(f"module {name}", "module", 1)
-        found[name] = hashlib.sha256("\0".join([text, *inner]).encode()).hexdigest()
-    return found[name]
-
-
-def _shell(text):
-    header = text[: text.index(";") + 2]
-    ports = "".join(_PORT.findall(text))
-    return f"/* verilator lint_off UNDRIVEN */\n{header}{ports}endmodule\n/* verilator lint_on UNDRIVEN */\n"
-
-
-def lint_all(files, told=lambda name, fresh: None):
-    """The lines of ``lint`` by file, of those that have any. ``files`` yields (name, module, Verilog).
-
-    Each module is linted once, and not again until it changes. Few files are in memory at a time. ``told`` is called as a
-    file begins, with the number of its modules that no file before it had.
+    ``children`` has the same of each module that it instantiates.
     """
-    jobs, modules, found = os.cpu_count() or 1, Modules(), {}
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting = deque()
-        for name, module, verilog in files:
-            text, fresh = modules.new(verilog, module)
-            told(name, fresh)
-            if fresh:
-                waiting.append((name, pool.submit(_kept, text, module)))
-            while len(waiting) > jobs:
-                first, lines = waiting.popleft()
-                found[first] = lines.result()
-        found |= {name: lines.result() for name, lines in waiting}
-    return {name: lines for name, lines in found.items() if lines}
+    before = {}
+    for left, right in _ASSIGN.findall(module):
+        sources = _NAME.findall(right)
+        for name in _NAME.findall(left):
+            before.setdefault(name, set()).update(sources)
+    for child, pins in _connections(module):
+        for output, inputs in children[child].items():
+            sources = {name for pin in inputs for name in pins.get(pin, ())}
+            for name in pins.get(output, ()):
+                before.setdefault(name, set()).update(sources)
+    ports = design.ports(module)
+    inputs = {name for direction, _, name in ports if direction == "input"}
+    return {
+        name: sorted(inputs & _reached(name, before), key=[port[2] for port in ports].index)
+        for direction, _, name in ports
+        if direction == "output"
+    }
 
 
-def _kept(text, module):
-    binary, environment = _verilator()
-    version = (
-        metadata.version("verilator") if environment else tools.run([binary, "--version"], capture_output=True).stdout
-    )
-    return cache.kept(lambda: lint(text, module), "lint", version, *WAIVED, module, text)
+def _reached(name, before):
+    reached, waiting = set(), [name]
+    while waiting:
+        new = before.get(waiting.pop(), set()) - reached
+        reached |= new
+        waiting.extend(new)
+    return reached
+
+
+def _connections(module):
+    """(module, port to the names that are connected to it) of each instance."""
+    found, pins = [], None
+    for line in module.splitlines():
+        if begun := design.INSTANCE.match(line):
+            pins = {}
+            found.append((begun[1], pins))
+        elif pins is not None and (pin := design.CONNECTION.match(line)):
+            pins[pin[1]] = _NAME.findall(pin[2])
+    return found
+
+
+def _above_stand_ins(module):
+    """A module's text with stand-ins in place of what it instantiates."""
+    lines = []
+    for line in module.splitlines():
+        found = design.INSTANCE.match(line)
+        lines.append(f"  {found[1]}{_STAND_IN} {found[2]} (" if found else line)
+    return "\n".join([*lines, ""])
+
+
+def stand_in(module, name, paths):
+    """A module with the ports of ``module``, a text, and its paths from inputs to outputs, but nothing else inside."""
+    ports = design.ports(module)
+    clocked = any(port[2] == "clk" for port in ports)
+    lines = [f"module {name}{_STAND_IN}({', '.join(port[2] for port in ports)});"]
+    lines += [f"  {direction} [{width - 1}:0] {port};" for direction, width, port in ports]
+    for direction, width, port in ports:
+        if direction == "input":
+            continue
+        state = f"held_{port}" if clocked else f"{width}'d0"
+        if clocked:  # something that is no constant, by which a loop could be folded away
+            lines += [f"  reg [{width - 1}:0] {state};", f"  always @(posedge clk) {state} <= ~{state};"]
+        path = f" ^ {{{width}{{^{{{', '.join(paths[port])}}}}}}}" if paths[port] else ""
+        lines.append(f"  assign {port} = {state}{path};")
+    return "\n".join([*lines, "endmodule", ""])
 
 
 def _verilator():

@@ -2,32 +2,38 @@
 
 import dataclasses
 import enum
-import inspect
 import re
 
 from amaranth import Shape
 from amaranth.lib import data, stream, wiring
 
 from zoetrope.hw import cache
+from zoetrope.hw.axi import channels, registers
 from zoetrope.hw.errors import ToolError
+from zoetrope.hw.formats import Float
+from zoetrope.hw.verilog.docstrings import docstring, inherited
 
 _CLOCKING = {"clk": "clock of domain sync, rising edge", "rst": "reset of domain sync, synchronous, active high"}
 
 
 def describe(block, preset, component, text):
-    """What a user of the Verilog has to know, as a dict that is JSON. ``text`` is the RTLIL of ``component``."""
+    """What a user of the Verilog has to know, as a dict that is JSON. ``text`` is the RTLIL of ``component``.
+
+    ``registers`` is there for a component that has a ``register_map``.
+    """
+    register_map = getattr(component, "register_map", None)
     return {
         "block": block.name,
         "preset": preset,
         "module": block.stem(preset, "_"),
-        "summary": (inspect.getdoc(type(component)) or "").partition("\n")[0],
+        "summary": inherited(type(component)).partition("\n")[0],
         "paper": str(block.source),
         "parameters": parameters(component.config),
         "ports": _ports(component, text, block.stem(preset, "_")),
         "latency": getattr(component, "latency", None),
         "initiation_interval": getattr(component, "initiation_interval", None),
         "tools": cache.versions(),
-    }
+    } | ({"registers": registers.describe(register_map)} if register_map else {})
 
 
 def parameters(config):
@@ -39,25 +45,51 @@ def parameters(config):
 
 
 def _plain(value):
-    """A config value as JSON: a number, string or list as it is, a format or enumeration by its name."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
+    """A config value as JSON: a number, string or list as it is, a format, enumeration or class by its name, a config by its
+    fields."""
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
-    return getattr(value, "name", None) or str(value)
+    if isinstance(value, (Float, enum.Enum)):
+        return value.name
+    if isinstance(value, type):
+        return value.__name__
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def flat(parameters):
+    """(name, value) of each parameter of a sidecar, those of a config within another as ``config.name``."""
+    for parameter in parameters:
+        value = parameter["value"]
+        if isinstance(value, dict):
+            inner = flat([{"name": name, "value": inner} for name, inner in value.items()])
+            yield from ((f"{parameter['name']}.{name}", value) for name, value in inner)
+        else:
+            yield parameter["name"], value
+
+
+def meanings(component):
+    """Name of each port of a component, clock and reset apart, to its meaning; "" where nobody wrote one down."""
+    known = _fields(getattr(component, "register_map", ())) | _members(type(component))
+    found = {}
+    for path, _, _ in component.signature.flatten(component):
+        name = "__".join(map(str, path))
+        found[name] = known.get(path[0]) or channels.meaning(name)
+    return found
 
 
 def _ports(component, text, module):
     members = {}
     for path, member, _ in component.signature.flatten(component):
         members["__".join(map(str, path))] = (path, member)
-    meanings = _meanings(type(component))
+    known = meanings(component)
     ports = []
     for name, direction, width in rtlil_ports(text, module):
         port = {"name": name, "direction": direction, "width": width}
         if name in members:
             path, member = members[name]
-            port["meaning"] = meanings.get(path[0], "")
+            port["meaning"] = known[name]
             owner = _stream_of(component.signature, path)
             if owner:
                 port["stream"] = owner
@@ -113,13 +145,21 @@ def layout(shape):
     return {"width": width, **({"signed": True} if Shape.cast(shape).signed else {})}
 
 
-def _meanings(component):
+def _fields(register_map):
+    """Port to meaning, of the hardware side of the fields of registers."""
+    meanings = {}
+    for r in register_map:
+        for f in r.fields:
+            meanings[r.port(f)] = f"register {r.name}, field {f.name}, {f.access}: {f.doc or r.doc}"
+            meanings[f"{r.port(f)}_set"] = f"sets register {r.name}, field {f.name}, bit by bit"
+    return meanings
+
+
+def _members(component):
     """Member name to its line of the ``Members`` sections of the component's docstring and those of its bases."""
     meanings = {}
     for base in reversed(component.__mro__):
-        section = re.search(
-            r"^Members[^\n]*\n-+\n(.*?)(?:\n\s*\n|\Z)", inspect.cleandoc(base.__doc__ or ""), re.M | re.S
-        )
+        section = re.search(r"^Members[^\n]*\n-+\n(.*?)(?:\n\s*\n|\Z)", docstring(base), re.M | re.S)
         joined = re.sub(r"\n\s+", " ", section[1]) if section else ""
         for names, meaning in re.findall(r"^(\w+(?:, \w+)*) : (.*)$", joined, re.M):
             meanings.update(dict.fromkeys(names.split(", "), meaning))

@@ -1,9 +1,4 @@
-"""A board with the demonstrator, from Python or from the command line.
-
-::
-
-    zoetrope board --port /dev/ttyUSB0 selftest
-    zoetrope board --simulate default selftest
+"""A board with the demonstrator, from Python::
 
     board = Board("/dev/ttyUSB0")
     sums = board.lut_pe(x, w).view(np.float32)
@@ -13,18 +8,15 @@
 
     run = board.simcore.run(q, k, v, Geometry(4, 4, 4), settings_of(board.simcore_config))    # see ``sim.host.simcore``
 
-``selftest`` sends what the benches of the units send, compares every answer with the goldens, and tells how fast it came.
-Nothing here knows what the port is: anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of
-``serial.Serial`` will do, and the benches put the pins of a simulated board in its place.
+``zoetrope board`` (``sim.host.command``) runs the tests of ``sim.host.selftest`` on it. Nothing here knows what the port is:
+anything with the ``read``, ``write``, ``reset_input_buffer`` and ``close`` of ``serial.Serial`` will do, and the benches put
+the pins of a simulated board in its place.
 """
 
 import contextlib
 import errno
 import functools
 import struct
-import sys
-import time
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,22 +25,15 @@ from zoetrope.golden.board.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE
 from zoetrope.golden.board.link import ANSWER, HELLO, OVERHEAD, SYNC, Frame
 from zoetrope.golden.formats import int8_encode
 from zoetrope.golden.pe.lut_pe import check_operands
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
-from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
-from zoetrope.golden.tree.min_tree import min_tree
 from zoetrope.hw import catalogue
 from zoetrope.hw.axi.registers import describe
 from zoetrope.hw.board.demonstrator import FIRST_MACHINE, FIRST_UNIT, MACHINE_BIT, STATE, UNITS, version_of
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line, whole
+from zoetrope.hw.errors import UserError
 from zoetrope.hw.simcore.chip import simcore_registers
 from zoetrope.hw.simcore.chip.simcore import Simcore
 from zoetrope.sim.host.driver import Driver
 from zoetrope.sim.host.simcore import Simcore as SimcoreDriver
-from zoetrope.sim.host.simcore import settings_of
-from zoetrope.sim.input import clips
 from zoetrope.sim.packing import pack, unpack
-from zoetrope.sim.stimulus.min_tree import corner_keys
-from zoetrope.sim.stimulus.outer_product import clip_tiles, corner_tiles, golden_of, random_tiles
 
 BAUD = 1_000_000
 
@@ -63,13 +48,6 @@ _PATIENCE = 2000
 
 #: Faults of the line, against which a request is sent again; all others are the request's own.
 _TRANSIENT = (link.CHECKSUM, link.TIMEOUT, link.LENGTH)
-
-
-#: What the selftest calls the memory of a machine, beside the names of the units.
-MEMORY = "memory"
-
-#: And a machine that is a SIMCORE.
-SIMCORE = "simcore"
 
 #: What a port raises when its board was unplugged; pyserial lets through what is no OSError.
 _GONE = (OSError,)
@@ -106,11 +84,12 @@ def open_port(path, baud=BAUD):
 def known_versions():
     """Version word and (name, config) of each demonstrator that this tree builds; that of SIMCORE takes seconds to make."""
     for name, config in catalogue.find("demonstrator").presets.items():
-        yield _version(name), (name, config)
+        yield preset_version(name), (name, config)
 
 
 @functools.cache
-def _version(preset):
+def preset_version(preset):
+    """The version word of the demonstrator of ``preset``."""
     return version_of(catalogue.find("demonstrator").config(preset))
 
 
@@ -228,7 +207,7 @@ class Board:
     def simcore_config(self):
         """``SimcoreConfig`` of the board's SIMCORE."""
         self._with_machine()
-        if not _is_simcore(self.config):
+        if not is_simcore(self.config):
             raise BoardError(f"{self._name} has no SIMCORE: its machine is a {self.config.machine.component.__name__}")
         return self.config.machine.config
 
@@ -369,7 +348,8 @@ class Board:
                     return frame
 
 
-def _is_simcore(config):
+def is_simcore(config):
+    """Whether the machine of a demonstrator of ``config`` is a SIMCORE."""
     return config.machine is not None and config.machine.component is Simcore
 
 
@@ -425,179 +405,3 @@ def _operand_records(x, words, per_operand):
     results = np.zeros((tiles, k), int)
     results[:, -1] = per_operand
     return records.reshape(tiles * k, -1), results.ravel()
-
-
-# -- the selftest ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Result:
-    """One line of the selftest: ``seconds`` are those of the board and the line."""
-
-    unit: str
-    test: str
-    vectors: int
-    mismatches: int
-    bytes: int
-    seconds: float
-
-
-def selftest(board, tensors, *, seed=1, queries=8, units=None, tests=None):
-    """Yield a ``Result`` for each test of each unit of ``board``, or for those named in ``units`` and ``tests``.
-
-    ``tensors`` are those of the benches (``sim.input.clips``); ``queries`` the tokens of the last frame whose scores
-    are computed.
-    """
-    vectors = dict.fromkeys(UNITS, _tiles) | {"min_tree": _keys, MEMORY: _bytes, SIMCORE: _heads}
-    machine = [*[MEMORY] * (board.config.machine is not None), *[SIMCORE] * _is_simcore(board.config)]
-    for unit in units or [*board.units, *machine]:
-        rng = np.random.default_rng(seed)
-        for test, run, expected in vectors[unit](board, unit, tensors, rng, queries):
-            if tests and test not in tests:
-                continue
-            before, start = board.sent + board.received, time.perf_counter()
-            got = run()
-            seconds = time.perf_counter() - start
-            wrong = int(np.count_nonzero(got != expected))
-            yield Result(unit, test, expected.size, wrong, board.sent + board.received - before, seconds)
-
-
-def _tiles(board, unit, tensors, rng, queries):
-    """The tiles of the PEs' benches: x (tiles, 1, K), w (tiles, K, outputs)."""
-    c = getattr(board.config, unit)
-    tests = {f"sums of {k}": random_tiles(rng, c, k) for k in (1, 5, 24)}
-    tests |= {"corners": corner_tiles(rng, c), "clip": clip_tiles(tensors, c, queries)}
-    for test, (x, w) in tests.items():
-        yield test, functools.partial(getattr(board, unit), x[:, 0], w), golden_of(c)(x[:, 0], w)
-
-
-def _keys(board, unit, tensors, rng, queries):
-    """The keys of the min tree's bench."""
-    c = board.config.min_tree
-    few = rng.integers(0, 3, (200, c.leaves), np.uint64)
-    many = rng.integers(0, 1 << min(c.width, 63), (200, c.leaves), np.uint64)
-    q = tensors["q"]
-    distances = squared_distance(q[-1, : 5 * queries, None], q[0, np.arange(c.leaves) % q.shape[1]])
-    clip = distances.astype(np.uint64) >> np.uint64(max(0, 32 - c.width))
-    tests = {"corners": corner_keys(c.leaves, c.width), "few values": few, "many values": many, "clip": clip}
-    for test, keys in tests.items():
-        expected = np.stack([part.astype(np.uint64) for part in min_tree(keys)])
-
-        def run(keys=keys):
-            return np.stack([part.astype(np.uint64) for part in board.min_tree(keys)])
-
-        yield test, run, expected
-
-
-def _bytes(board, unit, tensors, rng, queries):
-    """Bytes at random to the whole memory of a machine, then to a few places in it, and all of them back."""
-    content = rng.integers(0, 256, board.config.machine.memory.size, dtype=np.uint8)
-    parts = [(0, content.copy())]
-    for _ in range(8):
-        address, count = int(rng.integers(len(content))), int(rng.integers(1, 40))
-        part = rng.integers(0, 256, len(content[address : address + count]), dtype=np.uint8)
-        content[address : address + count] = part
-        parts.append((address, part))
-
-    def run():
-        for address, part in parts:
-            board.memory.write(address, part.tobytes())
-        return np.frombuffer(board.memory.read(0, len(content)), np.uint8)
-
-    yield "bytes", run, content
-
-
-def _heads(board, unit, tensors, rng, queries):
-    """Heads through SIMCORE, as large as it takes: one at random with text, one of the clip's first tokens and channels.
-
-    The elements of A are the vectors.
-    """
-    c = board.simcore_config
-    height, width = c.max_height, c.max_width
-    frames = max(1, min(c.max_frames, c.max_tokens // (height * width)))
-    geometry = Geometry(frames, height, width, c.max_text)
-    tests = {"head at random": (geometry, rng.standard_normal((3, geometry.tokens, c.max_channels)))}
-    there, tokens, _ = tensors["q"].shape
-    width = min(width, tokens)
-    geometry = Geometry(min(frames, there), min(height, tokens // width), width)
-    clip = [tensors[name][: geometry.frames, : geometry.rows, : c.max_channels] for name in "qkv"]
-    tests["clip"] = (geometry, [x.reshape(geometry.tokens, -1) for x in clip])
-    for test, (geometry, matrices) in tests.items():
-        q, k, v = (np.asarray(x, np.float16) for x in matrices)
-        settings = settings_of(c)
-        expected = simcore(q, k, v, geometry, settings).a.view(np.uint16)
-
-        def run(arguments=(q, k, v, geometry, settings)):
-            return board.simcore.run(*arguments).a.view(np.uint16)
-
-        yield test, run, expected
-
-
-def table(results):
-    """The results as text, a line each, and the rate of the line over all of them."""
-    header = ("unit", "test", "vectors", "mismatches", "bytes", "time", "rate", "")
-    rows = [
-        (
-            r.unit,
-            r.test,
-            f"{r.vectors:,}",
-            f"{r.mismatches:,}",
-            f"{r.bytes:,}",
-            f"{r.seconds:.2f} s",
-            f"{r.bytes / max(r.seconds, 1e-9) / 1000:.1f} kB/s",
-            "FAIL" if r.mismatches else "pass",
-        )
-        for r in results
-    ]
-    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
-    lines = [
-        "  ".join(cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths))).rstrip()
-        for row in (header, tuple("-" * w for w in widths), *rows)
-    ]
-    return "\n".join(lines)
-
-
-@command_line
-def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope board", description="Check a board against the goldens.")
-    parser.add_argument("command", choices=("selftest", "version"), help="what to do")
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--port", help="the board's serial port, such as /dev/ttyUSB0")
-    where.add_argument("--simulate", metavar="PRESET", help="no board: the pins of a simulated demonstrator instead")
-    parser.add_argument("--baud", type=int, default=BAUD, help="of the bitstream (default: %(default)s)")
-    parser.add_argument("--unit", choices=(*UNITS, MEMORY, SIMCORE), help="one unit instead of all that the board has")
-    parser.add_argument("--seed", type=whole(0), default=1, help="of the random vectors (default: %(default)s)")
-    parser.add_argument("--queries", type=int, default=8, help="tokens of the clip's last frame (default: %(default)s)")
-    clips.add_options(parser)
-    options = parser.parse_args(arguments)
-    if options.baud < 1 or options.queries < 1:
-        raise UserError(f"--baud and --queries must be at least 1, not {options.baud} and {options.queries}")
-    port = _simulated(options.simulate) if options.simulate else options.port
-    with Board(port, baud=options.baud) as board:
-        place, units = (
-            options.port or "simulated",
-            ", ".join([*board.units, *["a machine"] * bool(board.config.machine)]),
-        )
-        print(f"{place}: demonstrator {board.name}, version {board.version:08x}, {units}")
-        if options.command == "version":
-            return 0
-        given = clips.chosen(options)
-        print(f"input: {given.source}")
-        tensors = dict(given.items())
-        units = [options.unit] if options.unit else None
-        results = list(selftest(board, tensors, seed=options.seed, queries=options.queries, units=units))
-        print(table(results))
-        failed = sum(r.mismatches for r in results)
-        print(f"{sum(r.vectors for r in results):,} vectors, {failed:,} mismatches, {board.repeated} requests repeated")
-    return 1 if failed else 0
-
-
-def _simulated(preset):
-    from zoetrope.sim.host.pins import Pins
-
-    config = catalogue.find("demonstrator").config(preset)
-    return Pins(replace(config, version=_version(preset)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, normalised
 from zoetrope.golden.simcore.computing_engine.computing_engine import Job, S
+from zoetrope.sim.model.pe import copies
 
 #: Cycles at most that the hardware takes for a job beyond ``engine_cycles``. A half of an operand memory that is released,
 #: loaded and read again has three of commands and three of registers on its way, and two jobs share them.
@@ -34,12 +34,6 @@ class Array(NamedTuple):
         return cls(array.rows, array.outputs, engine.load_lanes, array.turnaround, beats)
 
 
-def preparation(x: np.ndarray, beats: int) -> np.ndarray:
-    """C of each operand of ``x`` (rows, K): the copy of a slice for every distinct fraction among its rows."""
-    _, fractions = normalised(np.asarray(x, np.uint16), FP16)
-    return np.array([beats * len(set(column)) for column in fractions.T.tolist()])
-
-
 class Cost(NamedTuple):
     """Cycles of a job.
 
@@ -55,13 +49,18 @@ class Cost(NamedTuple):
     results: int
 
 
+def preparation(job: Job, array: Array) -> list[int]:
+    """C of each operand of a job: the copies of its slices."""
+    return copies(np.asarray(job.x).T, array.beats)
+
+
 def cost(job: Job, array: Array) -> Cost:
     """Cycles of a job taken alone."""
     rows, operands = np.shape(job.x)
     chunks = -(-operands // array.lanes)
     load_w = len(job.w) * (chunks if job.kind == S else -(-np.shape(job.w)[1] // array.lanes))
     words = -(-job.weights.shape[1] // array.outputs)
-    slots = np.maximum(preparation(job.x, array.beats), max(words, array.turnaround)) if words else np.zeros(1, int)
+    slots = np.maximum(preparation(job, array), max(words, array.turnaround)) if words else np.zeros(1, int)
     return Cost(rows * chunks, load_w, operands * words, int(slots.sum()), array.rows * words)
 
 
@@ -88,7 +87,7 @@ def engine_cycles(jobs: Sequence[Job], array: Array) -> int:
         if words:
             free = max(free, loaded["w"][-1])
             prepared = max(prepared, loaded["x"][-1])
-            for beats in preparation(job.x, array.beats).tolist():
+            for beats in preparation(job, array):
                 prepared = max(prepared, left[-2]) + beats
                 start = max(free, prepared)
                 free = start + max(words, array.turnaround)

@@ -81,7 +81,8 @@ def _cocotb(work, text, top, glue, flags, cocotb):
     (work / f"{top}.v").write_text(text)
     _verilate(work, top, *flags, "-o", top, "ports.vlt", f"{top}.v")
     main = cocotb.share_dir / "lib" / "verilator" / "verilator.cpp"
-    libraries = (f"-Wl,-rpath,{cocotb.libs_dir}", f"-L{cocotb.libs_dir}", "-lcocotbvpi_verilator")
+    path = ("-Xlinker", "-rpath", "-Xlinker", str(cocotb.libs_dir))  # -Wl, would take a comma in it for an end
+    libraries = (*path, f"-L{cocotb.libs_dir}", "-lcocotbvpi_verilator")
     _compile(work, top, _BRIEF, flags, glue, _windowed(main.read_text()), link=libraries)
     _keep(work, top, f"{top}.v", "build.log")
 

@@ -136,7 +136,7 @@ def simulate(
     block = catalogue.find(block) if isinstance(block, str) else block
     label = f"config-{_digest(repr(config))[:8]}" if config is not None else preset or next(iter(block.presets))
     bench = bench or block.bench
-    if importlib.util.find_spec(bench) is None:
+    if not _exists(bench):
         raise UserError(f"block {block.name} has no bench: there is no module {bench}")
     gates = " NETLIST=1" if callable(netlist) else ""
     rerun = "SEED={seed} WAVES={waves}"
@@ -168,6 +168,13 @@ def simulate(
             again = f"  again: {rerun}\n  log: {relative(folder / 'sim.log')}"
             raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
     return report
+
+
+def _exists(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the folder that it would be in
+        return False
 
 
 def _verilog(component, top, netlist):

@@ -231,3 +231,8 @@ def pauses(rng):
         for _ in range(int(rng.integers(1, 17))):
             yield paused
         paused = not paused
+
+
+def throughput_cases(c):
+    """(address, words) of commands that begin and end at bursts, and that do not."""
+    return [(0, 8 * c.burst), (4096 - c.word_bytes, 3 * c.burst + 2), (0, 1)]

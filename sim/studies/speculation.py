@@ -143,7 +143,7 @@ def main(argv=None):
         console = Console() if sys.stdout.isatty() else Console(width=110)
         console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
         found = measured(tensors, tuple(options.p or SWEEP), options.queries)
-        tell({"input": tensors.source, "sweep": found})
+        tell({"input": tensors.source, "sweep": [{**each._asdict(), "products": each.products} for each in found]})
         console.print(sweep_table(found, tensors))
         console.print(overhead_table(tensors))
         console.print(_NOTES, highlight=False)

@@ -19,13 +19,14 @@ Below ``LEAST_GE`` a few dozen gates are more than the bound: 70 of the 418 of `
 """
 
 import re
-import sys
 from functools import partial
 from pathlib import Path
 
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import table
+from zoetrope.hw.parameters import variant
 from zoetrope.synth.costs import runs
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.technologies import sram
@@ -223,28 +224,35 @@ def _memory_text(result):
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope compose", description=__doc__.partition(":")[0] + ".")
-    parser.add_argument("--block", help="one block instead of the machines")
-    parser.add_argument("--preset", help="its preset; the default one otherwise")
+    parser = Parser(
+        "compose",
+        "What a machine that is too large to be synthesised whole costs, as the sum of its modules.",
+        "zoetrope compose",
+        "zoetrope compose --block simcore --preset small --all",
+        "zoetrope compose --block simcore --set engine.fp16.rows=8 --json",
+    )
+    parser.block("one block instead of the machines")
+    parser.preset()
+    parser.own()
     parser.add_argument("--check", action="store_true", help="synthesise it flattened, too, and print the difference")
     parser.add_argument("--all", action="store_true", help=f"every module, not the largest {SHOWN}")
-    parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")
-    parser.add_argument("--out", default="build/synth", help="folder of the JSON results (default: %(default)s)")
+    parser.jobs()
+    parser.out("build/synth")
+    parser.json()
     options = parser.parse_args(arguments)
-    if options.preset and not options.block:
-        raise UserError("--preset needs --block")
-    if options.jobs is not None and options.jobs < 1:
-        raise UserError(f"--jobs must be at least 1, not {options.jobs}")
+    if options.block is None and (options.preset or options.changes or options.name):
+        raise UserError(f"--{'preset' if options.preset else 'set'} needs --block")
     broken = []
-    pairs = [(options.block, options.preset)] if options.block else machines(broken)
-    with runs.progress_bar() as progress:
-        results = compose_all(pairs, options.check, options.jobs, progress)
-    for result in results:
-        runs.write_json(f"{result['block']}.{result['preset']}.composition.json", result, options.out)
-        print(text(result, len(result["modules"]) if options.all else SHOWN), end="\n\n")
-    print(f"GE: transistors / 4, a module without its parts. SRAM: {settings()} As GE: {NAND2_UM2} um2, at 32 nm, too.")
+    if options.block:
+        pairs = [variant(options.block, options.preset, options.changes, options.name)]
+    else:
+        pairs = machines(broken)
+    with answer(options) as tell:
+        with runs.progress_bar() as progress:
+            results = compose_all(pairs, options.check, options.jobs, progress)
+        tell(results)
+        for result in results:
+            runs.write_json(f"{result['block']}.{result['preset']}.composition.json", result, options.out)
+            print(text(result, len(result["modules"]) if options.all else SHOWN), end="\n\n")
+        print(f"GE: transistors / 4, a module without its parts. SRAM: {settings()} As GE: {NAND2_UM2} um2, at 32 nm.")
     return catalogue.told(broken)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

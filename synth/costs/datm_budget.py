@@ -12,7 +12,6 @@ the array's. What it is set against is the array, in FP16 lanes of this project 
 """
 
 import dataclasses
-import sys
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from zoetrope.golden.orbis.matching.dst_chooser import choose
 from zoetrope.golden.orbis.matching.quantization_engine import encode, quantize
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import channel_amax
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import UserError, command_line, finite, whole
 from zoetrope.hw.files import table
 from zoetrope.hw.orbis.matching.datm import Datm
 from zoetrope.hw.orbis.matching.distance_accumulation_unit import FORMS, DistanceAccumulator
@@ -240,15 +240,31 @@ def _mean(x, run):
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope matching-budget", description=__doc__.partition("\n")[0])
-    parser.add_argument("--ratio", type=float, default=RATIO, help="K as a share of M (default: %(default)s)")
-    parser.add_argument("--pairings", type=int, help="of a job; as many as the clip needs to 1 %% otherwise")
-    parser.add_argument("--out", default="build/synth", help=f"folder of {RESULT} (default: %(default)s)")
+    parser = Parser(
+        "matching-budget",
+        "What it takes to hide the matching of ORBIS under attention: lanes, gates and their share of the array.",
+        "zoetrope matching-budget",
+        "zoetrope matching-budget --ratio 0.5 --pairings 4 --json",
+    )
+    parser.add_argument(
+        "--ratio", metavar="R", type=finite(0), default=RATIO, help="K as a share of M (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--pairings", metavar="N", type=whole(1), help="of a job; as many as the clip needs to 1 %% otherwise"
+    )
+    parser.out("build/synth", f"folder of {RESULT}")
+    parser.json()
     options = parser.parse_args(arguments)
     if not 0 < options.ratio < 1:
         raise UserError(f"--ratio must be above 0 and below 1, not {options.ratio}")
-    if options.pairings is not None and options.pairings < 1:
-        raise UserError(f"--pairings must be at least 1, not {options.pairings}")
+    with answer(options) as tell:
+        found = _printed(options)
+        runs.write_json(RESULT, found, options.out)
+        tell(found)
+
+
+def _printed(options):
+    """The budget, printed with what it follows from."""
     quality = on_the_clip(options.ratio)
     pairings = options.pairings or pairings_of(quality)
 
@@ -304,12 +320,8 @@ def main(arguments=None):
         f"\nSIMPICKER publishes, {simpicker.TABLE_II['fp16_pes'].ge * ARRAY / 1e6:.1f} MGE."
         f" ORBIS: {PAPER_SHARE:.1%}, quantization included."
     )
-    runs.write_json(RESULT, found, options.out)
+    return found
 
 
 def _shown(value, digits=3):
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,7 +19,8 @@ import itertools
 import sys
 
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw.arguments import Parser, repository
+from zoetrope.hw.errors import command_line
 from zoetrope.sim.input import clips
 from zoetrope.sim.studies import head
 from zoetrope.synth.costs import composition, datm_budget, lanes, runs
@@ -163,8 +164,7 @@ def _counts_of(result):
 @command_line
 def main(arguments=None):
     options = _parser().parse_args(arguments)
-    if options.jobs is not None and options.jobs < 1:
-        raise UserError(f"--jobs must be at least 1, not {options.jobs}")
+    repository()
     broken = []
     pairs = catalogue.select(options.block, options.preset or "all", broken)
     if options.check:
@@ -234,14 +234,15 @@ def _measure_machines(jobs, progress):
 
 
 def _parser():
-    parser = ArgumentParser(prog="zoetrope expected", description=__doc__.partition(":")[0] + ".")
-    parser.add_argument("--block", help="one block instead of all, the machines and the checks of their sums")
-    parser.add_argument("--preset", help="one preset instead of all")
+    parser = Parser(
+        "expected",
+        "Measure costs of blocks, and write those that are committed (synth/results), where the design has changed.",
+        "zoetrope expected --block exp",
+        "zoetrope expected --check",
+    )
+    parser.block("one block instead of all, the machines and the checks of their sums")
+    parser.preset("one preset instead of all")
     parser.add_argument("--studies", action="store_true", help="measure lanes, head and matching, too")
     parser.add_argument("--check", action="store_true", help="count all modules anew, and exit 1 where a row differs")
-    parser.add_argument("--jobs", type=int, help="tools that run at a time (default: one a core)")
+    parser.jobs()
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,8 +9,8 @@ that lanes are compared by their logic; Fmax is that of the default number of st
 
 import dataclasses
 import json
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from zoetrope.golden.formats import FP32, to_float64
 from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import dequantize, quantize
 from zoetrope.hw import cache, catalogue
-from zoetrope.hw.errors import ArgumentParser, command_line
+from zoetrope.hw.arguments import Parser, answer, folder
+from zoetrope.hw.errors import command_line
 from zoetrope.hw.files import table
 from zoetrope.hw.formats import INT8
 from zoetrope.sim.input import clips
@@ -132,6 +133,23 @@ def error(lane, tensors):
     return float(np.sqrt(((got - ideal) ** 2).mean() / (ideal**2).mean()))
 
 
+def routed(lanes, progress):
+    """``speed`` of each lane, two at a time; ``progress`` says what was routed: some minutes a lane the first time."""
+    progress(f"{len(lanes)} datapaths: routing, some minutes each the first time")
+    with ThreadPoolExecutor(2) as pool:
+        waiting = {pool.submit(speed, lane): k for k, lane in enumerate(lanes)}
+        found = [None] * len(lanes)
+        for done, future in enumerate(as_completed(waiting), 1):
+            lane = lanes[waiting[future]]
+            found[waiting[future]] = future.result()
+            progress(f"routed {done}/{len(lanes)}, {lane.name}: {_mhz(found[waiting[future]])}")
+    return found
+
+
+def _mhz(fmax):
+    return f"{fmax:.0f} MHz" if fmax else "no path between registers"
+
+
 def measure(progress=lambda text: None, route=True, library=None):
     """A dict a lane: ``name``, ``design`` (``runs.digest`` of what is counted), ``area``, ``stalls``, ``error``,
     ``fmax_mhz``, ``pj``, ``library``.
@@ -146,9 +164,7 @@ def measure(progress=lambda text: None, route=True, library=None):
         areas.append(area(lane))
     speeds = [None] * len(ways())
     if route:
-        progress("routing the datapaths (some minutes the first time)")
-        with ThreadPoolExecutor(2) as pool:
-            speeds = list(pool.map(speed, ways()))
+        speeds = routed(ways(), progress)
     rows = []
     for lane, gates, fmax in zip(ways(), areas, speeds):
         row = {
@@ -205,25 +221,28 @@ def _cells(row, yardstick):
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope lanes", description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--out", default="build/synth", help="folder of lanes.json and lanes.svg (default: %(default)s)"
+    parser = Parser(
+        "lanes",
+        "The ways to multiply FP16 by INT8, and the FP16 lane that they are to replace, side by side under one flow.",
+        "zoetrope lanes",
+        "zoetrope lanes --liberty sky130_fd_sc_hd__tt_025C_1v80.lib --json",
     )
-    parser.add_argument("--liberty", help="a standard-cell library with power tables, for the energy of a product")
+    parser.liberty("a standard-cell library with power tables, for the energy of a product")
+    parser.out("build/synth", "folder of lanes.json and lanes.svg")
+    parser.json()
     options = parser.parse_args(arguments)
     library = find_library(options.liberty)
-    rows = measure(lambda text: print(text, "...", flush=True), library=library)
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "lanes.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
-    lane_plot.write(rows, out / "lanes.svg")
-    print(table(HEADER, cells(rows)))
-    lut, fp16 = simpicker.TABLE_II["lut_pes"].ge, simpicker.TABLE_II["fp16_pes"].ge
-    print(f"\nSIMPICKER Table II: LUT lane {lut:,.0f} GE, FP16 lane {fp16:,.0f} GE: {lut / fp16:.2f}.")
-    if library:
-        print(f"pJ a product: logic of the whole PE with its default stages, {library.name}, glitch-free, no wires.")
-    print(f"table: SRAM by CACTI at 32 nm, as GE. {out / 'lanes.json'}, {out / 'lanes.svg'}")
-
-
-if __name__ == "__main__":
-    main()
+    out = folder(options.out)
+    with answer(options) as tell:
+        rows = measure(lambda text: print(text, "...", file=sys.stderr, flush=True), library=library)
+        tell(rows)
+        (out / "lanes.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
+        lane_plot.write(rows, out / "lanes.svg")
+        print(table(HEADER, cells(rows)))
+        lut, fp16 = simpicker.TABLE_II["lut_pes"].ge, simpicker.TABLE_II["fp16_pes"].ge
+        print(f"\nSIMPICKER Table II: LUT lane {lut:,.0f} GE, FP16 lane {fp16:,.0f} GE: {lut / fp16:.2f}.")
+        if library:
+            print(
+                f"pJ a product: logic of the whole PE with its default stages, {library.name}, glitch-free, no wires."
+            )
+        print(f"table: SRAM by CACTI at 32 nm, as GE. {out / 'lanes.json'}, {out / 'lanes.svg'}")

@@ -30,7 +30,6 @@ simulation with delays (no wires to take them from).
 
 import functools
 import importlib.util
-import json
 import os
 import re
 import sys
@@ -40,7 +39,8 @@ from functools import partial
 import numpy as np
 
 from zoetrope.hw import cache, catalogue, files
-from zoetrope.hw.errors import ArgumentParser, ToolError, UserError, command_line
+from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.errors import ToolError, UserError, command_line, finite
 from zoetrope.hw.pe.outer_product import OuterProduct
 from zoetrope.hw.verilog import sidecar
 from zoetrope.sim.input import clips
@@ -459,34 +459,40 @@ def energies(pairs, library, progress=lambda label: None, **settings):
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope power", description="Power of blocks under their benches.")
-    parser.add_argument("--block", help="one block instead of all")
-    parser.add_argument("--preset", help="its preset, without --block `all` as well; the default one otherwise")
-    parser.add_argument("--liberty", help="a standard-cell library with power tables; else one found under $PDK_ROOT")
-    parser.add_argument("--clock", type=float, help="clock in MHz (default: that of the library's preset)")
-    parser.add_argument("--wire", type=float, default=0.0, help="fF of wire a fanout (default: %(default)s)")
-    parser.add_argument(
-        "--slew", type=float, help="ps of every transition (default: that of a NAND2 with four fanouts)"
+    parser = Parser(
+        "power",
+        "Power of blocks from the switching of their own benches on their netlists.",
+        "zoetrope power --block exp --liberty sky130_fd_sc_hd__tt_025C_1v80.lib",
+        "zoetrope power --block lut_pe --clock 400 --json",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.block()
+    parser.preset("its preset, without --block `all` as well; the default one otherwise")
+    parser.liberty("a standard-cell library with power tables; else one found under $PDK_ROOT")
+    parser.add_argument(
+        "--clock", metavar="MHZ", type=finite(), help="the clock (default: that of the library's preset)"
+    )
+    parser.add_argument(
+        "--wire", metavar="FF", type=finite(), default=0.0, help="fF of wire a fanout (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--slew", metavar="PS", type=finite(), help="of every transition (default: that of a NAND2 with four fanouts)"
+    )
+    parser.json()
     options = parser.parse_args(arguments)
     settings = {"clock_mhz": options.clock, "wire_ff": options.wire, "slew_ps": options.slew}
-    if options.block:
-        result = energy(options.block, options.preset, options.liberty, **settings)
-        print(json.dumps(result, indent=2, sort_keys=True) if options.json else text(result))
-        return
-    library = _library(options.liberty)
-    pairs = [(b, p) for b, p in catalogue.select(None, options.preset) if p != b.PAPER_SIZE]
-    results, reasons = energies(pairs, library, lambda label: print(f"{label} ...", file=sys.stderr), **settings)
-    if options.json:
-        print(json.dumps(results, indent=2, sort_keys=True))
-    elif results:
-        print(files.table(HEADER, [row(result) for result in results]), end="\n\n")
-        print(legend(results))
-        print("mW a fF: what each adds. vectors: the clip's, or else all tests of the bench.")
-    for reason in reasons:
-        print(f"no power: {reason}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    with answer(options) as tell:
+        if options.block:
+            result = energy(options.block, options.preset, options.liberty, **settings)
+            tell(result)
+            print(text(result))
+            return
+        library = _library(options.liberty)
+        pairs = [(b, p) for b, p in catalogue.select(None, options.preset) if p != b.PAPER_SIZE]
+        results, reasons = energies(pairs, library, lambda label: print(f"{label} ...", file=sys.stderr), **settings)
+        tell(results)
+        if results:
+            print(files.table(HEADER, [row(result) for result in results]), end="\n\n")
+            print(legend(results))
+            print("mW a fF: what each adds. vectors: the clip's, or else all tests of the bench.")
+        for reason in reasons:
+            print(f"no power: {reason}", file=sys.stderr)

@@ -8,14 +8,14 @@ is not on it: the page names the command that would. The same results make the s
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw.arguments import Parser, folder
+from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.synth.costs import datm_budget, runs
 from zoetrope.synth.papers import figures, orbis
@@ -233,18 +233,23 @@ def _drawings():
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope report", description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", default="build/report", help="folder of index.html (default: %(default)s)")
+    parser = Parser(
+        "report",
+        "All costs beside the papers' on one HTML page.",
+        "zoetrope report",
+        "zoetrope report --liberty sky130_fd_sc_hd__tt_025C_1v80.lib -o costs",
+    )
     parser.add_argument(
         "--results",
+        metavar="PATH",
         default=RESULTS,
-        help="folder of the results of `make synth` and other commands (default: %(default)s)",
+        help="folder of the results of `zoetrope synth` and other commands (default: %(default)s)",
     )
-    parser.add_argument(
-        "--liberty",
+    parser.liberty(
+        "a standard-cell library: blocks of Table II are mapped to it, for um2 and power; may be repeated",
         action="append",
-        help="a standard-cell library: blocks of Table II are mapped to it, for um2 and power; may be repeated",
     )
+    parser.out("build/report", "folder of index.html")
     options = parser.parse_args(arguments)
     broken = []
     catalogue.usable(broken)
@@ -254,15 +259,7 @@ def main(arguments=None):
         if library:
             with runs.progress_bar() as progress:
                 found = with_library(found, library, progress)
-    out = Path(options.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_if_changed(out / "index.html", render(found))
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}") from None
-    print(f"{out / 'index.html'}: {len(found.blocks)} blocks; open it in a browser")
+    page = folder(options.out) / "index.html"
+    write_if_changed(page, render(found))
+    print(f"{page}: {len(found.blocks)} blocks; open it in a browser")
     return catalogue.told(broken)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

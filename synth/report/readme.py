@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from zoetrope.hw import catalogue
-from zoetrope.hw.errors import ArgumentParser, UserError, command_line
+from zoetrope.hw.arguments import Parser, repository
+from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import write_if_changed
 from zoetrope.sim.input import clips
 from zoetrope.synth.boards import bitstream
@@ -294,9 +295,15 @@ def render(text, costs, tensors):
 
 @command_line
 def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope readme", description=__doc__.partition(":")[0] + ".")
+    parser = Parser(
+        "readme",
+        "Render the tables of the README and of docs/ from the committed costs.",
+        "zoetrope readme",
+        "zoetrope readme --check",
+    )
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a page differs")
     options = parser.parse_args(arguments)
+    repository()
     costs, tensors, differ = rows.committed(), clips.load(), []
     for page in pages():
         text = page.read_text()
@@ -312,7 +319,3 @@ def main(arguments=None):
     lane_plot.write(costs["lanes"], PLOT)
     print(f"{len(pages())} pages, {len(differ)} of them rendered anew{': ' if differ else ''}{', '.join(differ)}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.arith import exp as golden
 from zoetrope.golden.arith.exp import exp
@@ -10,7 +11,6 @@ from zoetrope.hw import formats as hw
 from zoetrope.hw.arith import exp as hardware
 from zoetrope.hw.arith.exp import ExpConfig, ExpStream
 from zoetrope.sim.packing import pack
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.codes import corners, random_codes
 from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
@@ -149,7 +149,7 @@ def test_random_fp32_operands_through_the_rtl(native, k):
 
 @pytest.mark.parametrize("preset", ["default", "fp32"])
 def test_rtl(preset):
-    assert simulate("exp", preset).vectors > 10_000
+    assert vectors("exp", preset) > 10_000
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.arith.float_compare import float_compare
 from zoetrope.golden.formats import FP16, FP32, to_float64
 from zoetrope.hw import formats as hw
 from zoetrope.hw.arith.float_compare import FloatCompareConfig, FloatCompareStream
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.codes import corner_pairs, ordered_pairs
 from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format, operands_and_results
@@ -58,7 +58,7 @@ def test_millions_of_pairs_through_the_rtl(native, k):
 
 @pytest.mark.parametrize("preset", ["default"])
 def test_rtl(preset):
-    assert simulate("float_compare", preset).vectors > 10_000
+    assert vectors("float_compare", preset) > 10_000
 
 
 def test_impossible_configs_are_refused_by_name():

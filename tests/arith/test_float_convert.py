@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 from rational import rounded
 
 from zoetrope.golden.arith.float_convert import float_convert, integer_convert
@@ -144,7 +145,7 @@ def test_integers_through_the_rtl(native, k):
 
 @pytest.mark.parametrize("preset", ["default", "int32"])
 def test_rtl(preset):
-    assert simulate("float_convert", preset).vectors > 5_000
+    assert vectors("float_convert", preset) > 5_000
 
 
 @pytest.mark.parametrize("source", [Integer(2), Integer(63), Integer(64), Integer(64, sign_magnitude=True)])

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 from rational import rounded
 
 from zoetrope.golden.arith.float_multiply import float_multiply
@@ -11,7 +12,6 @@ from zoetrope.golden.formats import FP16, FP29, FP32, is_finite, to_float64
 from zoetrope.hw import formats as hw
 from zoetrope.hw.arith.float_multiply import FloatMultiplyConfig, FloatMultiplyStream
 from zoetrope.sim.packing import pack
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.codes import corner_pairs, corners, random_pairs
 from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
@@ -88,7 +88,7 @@ def test_every_fp16_code_against_every_corner(native, k):
 
 @pytest.mark.parametrize("preset", ["default", "fp32"])
 def test_rtl(preset):
-    assert simulate("float_multiply", preset).vectors > 10_000
+    assert vectors("float_multiply", preset) > 10_000
 
 
 @pytest.mark.parametrize(

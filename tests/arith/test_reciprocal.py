@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 from rational import rounded
 
 from zoetrope.golden.arith.reciprocal import reciprocal
@@ -11,7 +12,6 @@ from zoetrope.golden.formats import FP16, FP32, is_finite, to_float64
 from zoetrope.hw import formats as hw
 from zoetrope.hw.arith.reciprocal import ReciprocalConfig, ReciprocalStream
 from zoetrope.sim.packing import pack
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.codes import corners, random_codes
 from zoetrope.sim.stimulus.operators import SideBySide, check, golden_format
@@ -75,7 +75,7 @@ def test_every_code_of_fp16_through_the_rtl(native, k):
 
 @pytest.mark.parametrize("preset", ["default", "fp16"])
 def test_rtl(preset):
-    assert simulate("reciprocal", preset).vectors > 10_000
+    assert vectors("reciprocal", preset) > 10_000
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 from formal import holds, stable
 
 from zoetrope.golden.axi.axi_read_arbiter import grants, owners, saturated
 from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiter, AxiReadArbiterConfig
 from zoetrope.hw.catalogue import find
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.axi import address_rows
 
 
 @pytest.mark.parametrize("preset", find("axi_read_arbiter").presets)
 def test_rtl(preset):
-    assert simulate("axi_read_arbiter", preset).vectors > 500
+    assert vectors("axi_read_arbiter", preset) > 500
 
 
 def test_golden_by_hand():

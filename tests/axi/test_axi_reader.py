@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 from stalls import spells
 
 from zoetrope.hw.axi.axi_reader import AxiConfig, AxiReader
 from zoetrope.hw.catalogue import find
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.axi import ARENA, Read, random_commands
 
 
 @pytest.mark.parametrize("preset", find("axi_reader").presets)
 def test_rtl(preset):
-    assert simulate("axi_reader", preset).vectors > 500
+    assert vectors("axi_reader", preset) > 500
 
 
 def test_many_commands_through_the_rtl():

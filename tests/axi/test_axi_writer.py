@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 from stalls import spells
 
 from zoetrope.hw.axi.axi_writer import AxiConfig, AxiWriter
 from zoetrope.hw.catalogue import find
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.axi import ARENA, Write, apply, random_commands, split_w, w_rows
 
 
 @pytest.mark.parametrize("preset", find("axi_writer").presets)
 def test_rtl(preset):
-    assert simulate("axi_writer", preset).vectors > 500
+    assert vectors("axi_writer", preset) > 500
 
 
 def test_many_commands_through_the_rtl():

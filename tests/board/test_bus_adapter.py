@@ -3,17 +3,17 @@
 import re
 
 import pytest
+from benches import vectors
 
 from zoetrope.golden.board.bus_adapter import READ_MEMORY, READ_REGISTERS, WRITE_MEMORY, WRITE_REGISTERS, Access, obey
 from zoetrope.golden.board.link import MALFORMED, OK, REFUSED
 from zoetrope.hw.board.bus_adapter import BusAdapterConfig
 from zoetrope.hw.catalogue import find
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("bus_adapter").presets)
 def test_rtl(preset):
-    assert simulate("bus_adapter", preset).vectors > 100
+    assert vectors("bus_adapter", preset) > 100
 
 
 def test_golden_by_hand():

@@ -5,13 +5,13 @@ import re
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.board import link
 from zoetrope.golden.board.link import Frame
 from zoetrope.hw.board import link as hardware
 from zoetrope.hw.board.link import Link, LinkConfig, Status
 from zoetrope.hw.catalogue import find
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
 
@@ -66,7 +66,7 @@ def test_both_sides_have_the_same_numbers():
 
 @pytest.mark.parametrize("preset", find("link").presets)
 def test_rtl(preset):
-    assert simulate("link", preset).vectors > 500
+    assert vectors("link", preset) > 500
 
 
 def test_no_bytes_stop_it():

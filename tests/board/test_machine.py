@@ -13,7 +13,7 @@ from zoetrope.hw.axi.registers import Registers, RegistersConfig, describe, regi
 from zoetrope.hw.board.demonstrator import DemonstratorConfig, version_of
 from zoetrope.hw.board.machine import MachineConfig
 from zoetrope.hw.catalogue import find
-from zoetrope.sim.host import board as host
+from zoetrope.sim.host import selftest
 from zoetrope.sim.host.board import Board, BoardError
 from zoetrope.sim.host.driver import Driver
 from zoetrope.sim.host.pins import Pins
@@ -109,10 +109,10 @@ def test_lost_bytes_do_not_write_twice(board):
 
 def test_the_selftest_has_the_memory(board):
     tensors = {name: np.ones((1, 4, 8), np.float16) for name in "qkv"}
-    results = list(host.selftest(board, tensors))
+    results = list(selftest.selftest(board, tensors))
     assert [(r.unit, r.test, r.mismatches) for r in results] == [("memory", "bytes", 0)]
     assert results[0].vectors > 1000
-    assert re.search(r"^memory +bytes +[\d,]+ +0 ", host.table(results), re.M)
+    assert re.search(r"^memory +bytes +[\d,]+ +0 ", selftest.table(results), re.M)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def behind(board):
 
 def test_the_selftest_has_heads(simcore_board):
     tensors = {name: np.random.default_rng(7).standard_normal((3, 9, 6)).astype(np.float16) for name in "qkv"}
-    results = list(host.selftest(simcore_board, tensors, units=["simcore"]))
+    results = list(selftest.selftest(simcore_board, tensors, units=["simcore"]))
     assert [(r.test, r.mismatches) for r in results] == [("head at random", 0), ("clip", 0)]
     assert [r.vectors for r in results] == [72 * 8, 3 * 8 * 6]
 

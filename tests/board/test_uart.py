@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.board.uart import bits, received
 from zoetrope.hw.board.uart import Uart, UartConfig
 from zoetrope.hw.catalogue import find
 from zoetrope.sim.host.line import sampled
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
 
@@ -32,7 +32,7 @@ def test_levels_of_a_byte():
 
 @pytest.mark.parametrize("preset", find("uart").presets)
 def test_rtl(preset):
-    assert simulate("uart", preset).vectors > 200
+    assert vectors("uart", preset) > 200
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 from products import WORDS, all_products, check_mixed_tiles, expected_products
 
 from zoetrope.golden.formats import FP16, FP32, fp16, int8_decode, int8_encode, to_float64
@@ -87,7 +88,7 @@ def test_published_error(kind, bound):
 @pytest.mark.parametrize("preset", find("aligned_pe").presets)
 def test_rtl(preset):
     """The small one keeps 5 operands a row: the bench's tiles of 24 are NaN, and flagged."""
-    assert simulate("aligned_pe", preset).vectors > 1000
+    assert vectors("aligned_pe", preset) > 1000
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 from rational import rounded
 
 from zoetrope.golden.formats import FP16, FP32, to_float64
@@ -29,7 +30,7 @@ def test_golden_against_exact_rationals():
 
 @pytest.mark.parametrize("preset", find("fp16_pe").small_presets)
 def test_rtl(preset):
-    assert simulate("fp16_pe", preset).vectors > 1000
+    assert vectors("fp16_pe", preset) > 1000
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,15 @@
 """The local table: RTL against the product table, for narrow and wide copies, one read port and eight."""
 
 import pytest
+from benches import vectors
 
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.pe.local_table import LocalTableConfig
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("local_table").presets)
 def test_rtl(preset):
-    assert simulate("local_table", preset).vectors > 300
+    assert vectors("local_table", preset) > 300
 
 
 def test_impossible_configs_are_refused_by_name():

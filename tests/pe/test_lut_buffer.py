@@ -1,16 +1,16 @@
 """The LUT buffer: the table that it generates after reset, and how it is read."""
 
 import pytest
+from benches import vectors
 
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.pe.lut_buffer import LutBufferConfig
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("lut_buffer").presets)
 def test_rtl(preset):
     config = find("lut_buffer").config(preset)
-    assert simulate("lut_buffer", preset).vectors > 1024 * config.beats
+    assert vectors("lut_buffer", preset) > 1024 * config.beats
 
 
 def test_impossible_configs_are_refused_by_name():

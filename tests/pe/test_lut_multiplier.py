@@ -4,12 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.formats import FP16, FP17, int8_decode, to_float64
 from zoetrope.golden.pe.lut_multiplier import lut_multiplier, product_table
 from zoetrope.hw.pe.lut_multiplier import LutMultiplierConfig
 from zoetrope.hw.pe.product_table import READINGS
-from zoetrope.sim.run.harness import simulate
 
 X = np.arange(1 << 16, dtype=np.uint16)[:, None]
 W = np.arange(1 << 8, dtype=np.uint8)[None]
@@ -103,4 +103,4 @@ def test_impossible_configs_are_refused_by_name(config, message):
 
 @pytest.mark.parametrize("preset", ["default", "deep", "byte128"])
 def test_rtl(preset):
-    assert simulate("lut_multiplier", preset).vectors > 10_000
+    assert vectors("lut_multiplier", preset) > 10_000

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 from products import WORDS, all_products, expected_products
 from rational import rounded
 
@@ -81,7 +82,7 @@ def test_impossible_configs_are_refused_by_name(config, message):
 
 @pytest.mark.parametrize("preset", find("lut_pe").small_presets)
 def test_rtl(preset):
-    assert simulate("lut_pe", preset).vectors > 1000
+    assert vectors("lut_pe", preset) > 1000
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,16 @@
 """The slice generator: every entry of the product table, for both readings and widths from 1 to a whole slice."""
 
 import pytest
+from benches import vectors
 
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.pe.slice_generator import SliceGeneratorConfig
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("slice_generator").presets)
 def test_rtl(preset):
     config = find("slice_generator").config(preset)
-    assert simulate("slice_generator", preset).vectors > 1024 * config.beats
+    assert vectors("slice_generator", preset) > 1024 * config.beats
 
 
 def test_impossible_configs_are_refused_by_name():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 from products import WORDS, all_products, expected_products
 
 from zoetrope.hw.catalogue import find
@@ -11,7 +12,7 @@ from zoetrope.sim.run.harness import simulate
 
 @pytest.mark.parametrize("preset", find("split_pe").presets)
 def test_rtl(preset):
-    assert simulate("split_pe", preset).vectors > 1000
+    assert vectors("split_pe", preset) > 1000
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The harness tested on small components: it passes the right ones and catches every seeded fault, in RTL and in benches."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -17,6 +18,7 @@ from zoetrope.command import sim as command
 from zoetrope.hw import cache
 from zoetrope.hw.catalogue import Block
 from zoetrope.hw.errors import ToolError, UnknownName, UserError
+from zoetrope.hw.parameters import variant
 from zoetrope.sim.inside import bench
 from zoetrope.sim.payloads import to_integers, to_rows
 from zoetrope.sim.ports import interface
@@ -419,21 +421,63 @@ def test_command_line_refuses(capsys):
         assert capsys.readouterr().err.startswith(message)
 
 
-def test_command_line_tabulates(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(suite, "RESULTS_FILE", tmp_path / "results.json")
-    assert command.main(["--block", "local_table", "--seed", "7"]) == 0
+def test_command_line_tabulates(tmp_path, capsys):
+    assert command.main(["--block", "local_table", "--seed", "7", "-o", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"local_table +│ default +│ +[\d,]+ +│ +0 +│ +1 +│ +1 +│.*pass", shown)
     assert "input: carphone_pristine.mp4" in shown
     assert '"seed": 7' in (tmp_path / "results.json").read_text()
+    assert re.fullmatch(
+        r"PASS: 1 block, [\d,]+ vectors, 0 mismatches, no head, \d+ s, Verilator.* [\d.]+", shown.splitlines()[-1]
+    )
+    assert not list(tmp_path.glob("tensors-*"))
+
+
+def test_parameters_of_ones_own_and_json(tmp_path, capsys):
+    arguments = ["--block", "local_table", "--set", "read_ports=2", "-o", str(tmp_path), "--json"]
+    assert command.main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    (run,) = found["runs"]
+    assert run["preset"] == "read_ports_2" and run["vectors"] > 0 and run["error"] is None
+    assert found["verdict"].startswith("PASS: 1 block, ") and found["head"] is None
+
+
+def test_verdicts():
+    good = {"error": None, "vectors": 1000, "mismatches": 0}
+    bad = {"error": "wrong", "vectors": 10, "mismatches": 2}
+    none = {"error": "no compiler", "vectors": None, "mismatches": None}
+    head = {"runs": {"all": {"elements": 480}, "FP16 only": {"elements": 480}}, "geometry": {"tokens": 48}}
+    assert command.verdict([good, good], head, [], 61.4, "Verilator 5.48") == (
+        "PASS: 2 blocks, 2,000 vectors, 0 mismatches, head of 48 tokens equal in 960 elements, 61 s, Verilator 5.48"
+    )
+    assert command.verdict([good, bad, none], None, ["wrong", "no compiler", "head"], 5, "Verilator 5.48") == (
+        "FAIL: 2 of 3 blocks failed, 1,010 vectors, 2 mismatches, head FAILED, 5 s, Verilator 5.48"
+    )
+
+
+def test_a_failure_with_parameters_of_ones_own_is_run_again_with_them(monkeypatch, tmp_path):
+    monkeypatch.setattr(build, "for_cocotb", lambda *_: tmp_path)
+    monkeypatch.setattr(harness, "_launch", lambda *_: None)
+    monkeypatch.setattr(harness, "_fault", lambda *_: "wrong")
+    options = SimpleNamespace(block="min_tree", preset=None, changes=["leaves=8", "width=16"], netlist=False)
+    again = command._again(options, {"tensors": "my {own} file.npz"})
+    block, preset = variant("min_tree", None, options.changes)
+    with pytest.raises(BenchFailed) as failed:
+        simulate(block, preset, seed=3, again=again)
+    line = str(failed.value).splitlines()[1]
+    assert line == (
+        "  again: zoetrope sim --block min_tree --set leaves=8 --set width=16 --tensors 'my {own} file.npz' "
+        "--seed 3 --waves 1"
+    )
 
 
 def test_command_line_fails_with_the_reason(monkeypatch, tmp_path, capsys):
     result = {"block": "lut_pe", "preset": "default", "seconds": 1.0, "error": "it is wrong", "rows": []}
     monkeypatch.setattr(command, "run_all", lambda *_: [{**result, **dict.fromkeys(suite._MEASURED)}])
-    monkeypatch.setattr(suite, "RESULTS_FILE", tmp_path / "results.json")
-    assert command.main(["--block", "lut_pe"]) == 1
-    assert re.search(r"FAIL.*failed: it is wrong", capsys.readouterr().out, re.S)
+    assert command.main(["--block", "lut_pe", "-o", str(tmp_path)]) == 1
+    shown = capsys.readouterr().out
+    assert re.search(r"FAIL.*failed: it is wrong", shown, re.S)
+    assert shown.splitlines()[-1].startswith("FAIL: 1 of 1 block failed, 0 vectors, ")
 
 
 # How to run it again

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden import reference
 from zoetrope.golden.arith.exp import exp
@@ -13,7 +14,6 @@ from zoetrope.hw.catalogue import find
 from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
 from zoetrope.sim.benches.softmax import tb_tile_merge_unit as bench
 from zoetrope.sim.model.softmax import Merge, merge_cycles, merge_gapless
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
 #: Published figures of SFU, sums of e V and merge together, on normal data: largest error of A in units of P |V|, and rms
@@ -111,7 +111,7 @@ def test_wrong_arguments():
 
 @pytest.mark.parametrize("preset", find("tile_merge_unit").presets)
 def test_rtl(preset):
-    assert simulate("tile_merge_unit", preset).vectors > 800
+    assert vectors("tile_merge_unit", preset) > 800
 
 
 def test_slices_of_rows_of_26_tiles_through_the_rtl():

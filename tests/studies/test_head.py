@@ -68,12 +68,12 @@ def test_busy_cycles_are_those_of_the_model(few):
     assert set(found.models) == {"tiny", "paper"}
 
 
-def test_document_and_tables(few, tmp_path, monkeypatch):
-    monkeypatch.setattr(head, "RESULTS_FILE", tmp_path / "head.json")
+def test_document_and_tables(few, tmp_path):
     console = Console(width=110, record=True, file=io.StringIO())
-    head.report(few[0], console, tmp_path / "head.svg")
+    told = head.report(few[0], console, tmp_path / "head.svg")
     text = console.export_text()
     found = json.loads((tmp_path / "head.json").read_text())
+    assert found == json.loads(json.dumps(told))
     assert found["geometry"] == {"frames": 4, "height": 3, "width": 4, "tokens": 48} and found["channels"] == 10
     for each in found["runs"].values():
         for shares in each["activity"].values():
@@ -181,14 +181,26 @@ def test_heads_that_are_too_large(given, frames, message):
 def test_make_sim_says_why_no_head_was_run(monkeypatch):
     console = Console(width=200, record=True, file=io.StringIO())
     options = SimpleNamespace(frames=None, jobs=1)
-    assert make_sim._head(tensors(2, 2, 2, 65), options, console) == []
+    assert make_sim._head(tensors(2, 2, 2, 65), options, console) == (None, [])
     assert "no head was run: seeded: simcore small does not take 65 channels (at most 64)" in console.export_text()
 
     def failing(*_, **__):
         raise head.HeadFailed("head, all: 1 of 480 elements of A differ")
 
     monkeypatch.setattr(head, "measured", failing)
-    assert make_sim._head(None, options, console) == ["head, all: 1 of 480 elements of A differ"]
+    assert make_sim._head(None, options, console) == (None, ["head, all: 1 of 480 elements of A differ"])
+
+
+def test_a_head_that_differs_is_no_fault_of_the_user(monkeypatch, capsys):
+    """Status 1, not 2."""
+
+    def failing(*_, **__):
+        raise head.HeadFailed("head, all: 1 of 480 elements of A differ")
+
+    monkeypatch.setattr(head, "measured", failing)
+    monkeypatch.setattr(head.clips, "chosen", lambda options: tensors(2, 2, 2, 4))
+    assert head.main([]) == 1
+    assert capsys.readouterr().err == "FAIL: head, all: 1 of 480 elements of A differ\n"
 
 
 def test_mosaic_has_every_token_once():
@@ -199,8 +211,7 @@ def test_mosaic_has_every_token_once():
         np.testing.assert_array_equal(picture[:height, :width].ravel(), kind[: height * width])
 
 
-def test_command_on_tensors_without_a_grid(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(head, "RESULTS_FILE", tmp_path / "head.json")
+def test_command_on_tensors_without_a_grid(tmp_path, capsys):
     clips.save(tmp_path / "own.npz", replace(tensors(2, 1, 4, 5), grid=None))
     options = ["--tensors", str(tmp_path / "own.npz"), "--preset", "tiny", "--frames", "2", "--jobs", "1"]
     pictures = []

@@ -72,6 +72,9 @@ class Simcore(wiring.Component):
     Golden: ``golden.simcore.chip.simcore.simcore``.
     """
 
+    #: The description of the registers that software sees.
+    register_map = REGISTERS
+
     def __init__(self, *, config: SimcoreConfig):
         self.config = config
         self._registers = RegistersConfig(registers=REGISTERS)

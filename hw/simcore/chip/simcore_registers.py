@@ -9,7 +9,6 @@ reads before it writes. Counters of 64 bits: at 400 MHz those of 32 last for ten
 import enum
 
 from zoetrope.hw.axi.registers import Field, Register, markdown, register
-from zoetrope.hw.errors import ArgumentParser, command_line
 
 #: Of this register map; it changes when something in it moves or means something else.
 VERSION = 2
@@ -82,7 +81,7 @@ _STATUS = Register(
         Field("stuck", 1, "w1c", doc="a head that has failed cannot end: twice watchdog passed, the bus owes answers"),
         Field("reads_pending", 1, "ro", doc="the bus owes words to bursts that were read, now"),
         Field("writes_pending", 1, "ro", doc="a write was begun and is not answered, now"),
-        Field("cause", 8, "ro", doc="of the last head, see below", bit=8),
+        Field("cause", 8, "ro", doc="of the last head, see below", bit=8, values=Cause),
     ),
 )
 
@@ -220,10 +219,3 @@ def document():
     causes = [f"| {cause.value} | `{cause.name}` | {cause.doc} |" for cause in Cause]
     table = "\n".join(["| cause | name | meaning |", "|---|---|---|", *causes])
     return _PAGE.format(registers=markdown(REGISTERS), causes=table)
-
-
-@command_line
-def main(arguments=None):
-    parser = ArgumentParser(prog="zoetrope registers", description=__doc__.partition("\n")[0])
-    parser.parse_args(arguments)
-    print(document(), end="")

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -40,7 +40,7 @@ from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import check_parts, delayed, operator
+from zoetrope.hw.stream import FullyPipelined, check_parts, delayed, operator
 
 _ONE = 0x3F800000
 
@@ -94,7 +94,7 @@ class ColumnMergeConfig:
         )
 
 
-class ColumnMerge(wiring.Component):
+class ColumnMerge(FullyPipelined):
     """Rows of A_g from the columns of two arrays; ``o[c]`` is the FP16 array's, or the LUT array's times V's scale.
 
     For each ``i_row`` with n of its ``channels`` bits of ``mask`` set there come ceil(n / ``fp16_outputs``) words on
@@ -152,10 +152,6 @@ class ColumnMerge(wiring.Component):
     @property
     def latency(self):
         return 1 + self.config.multiply_stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -13,7 +13,6 @@ A job is one tile: of S, up to t rows of Q and the keys of a tile; or of A, up t
 from dataclasses import dataclass, field
 
 from amaranth import Module
-from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from zoetrope.hw.emit import emit_once
@@ -27,7 +26,7 @@ from zoetrope.hw.simcore.computing_engine.tile_array import (
     array_members,
     size_field,
 )
-from zoetrope.hw.stream import connect
+from zoetrope.hw.stream import FullyPipelined, connect
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class ComputingEngineConfig:
 ARRAYS = ("fp16", "lut")
 
 
-class ComputingEngine(wiring.Component):
+class ComputingEngine(FullyPipelined):
     """Two arrays side by side, each with its own jobs, operands and results: important tiles on one, others on the other.
 
     Members
@@ -124,10 +123,6 @@ class ComputingEngine(wiring.Component):
     @property
     def lut_latency(self):
         return self._arrays["lut"].latency
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -22,7 +22,7 @@ stages is 3,690, as one of FP32 is 7,090 without a register. Rejected:
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -32,7 +32,7 @@ from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32, Float
 from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import delayed, operator
+from zoetrope.hw.stream import FullyPipelined, delayed, operator
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ScaleUnitConfig:
         return data.ArrayLayout(self.values.layout, self.lanes)
 
 
-class ScaleUnit(wiring.Component):
+class ScaleUnit(FullyPipelined):
     """Values times the scales of their channels; the scales of the next head come while those of this one are in use.
 
     ``i_scale`` takes one scale a cycle in the order of channels, the last one marked: their number is d, and a token is
@@ -113,10 +113,6 @@ class ScaleUnit(wiring.Component):
     @property
     def latency(self):
         return 1 + self.config.stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

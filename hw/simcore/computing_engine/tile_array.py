@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, enum, fifo, stream, wiring
+from amaranth.lib import data, enum, fifo, stream
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw import checks
@@ -14,7 +14,7 @@ from zoetrope.hw.memory.transpose_buffer import TransposeBuffer, TransposeBuffer
 from zoetrope.hw.pe.fp16_pe import FP16PE, FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
 from zoetrope.hw.pe.outer_product import OuterProductConfig
-from zoetrope.hw.stream import register
+from zoetrope.hw.stream import FullyPipelined, register
 
 
 class Kind(enum.Enum, shape=1):
@@ -157,7 +157,7 @@ def array_members(config):
     }
 
 
-class TileArray(wiring.Component):
+class TileArray(FullyPipelined):
     """An array of PEs with its job queue and operand memories: computes one tile while it loads the next.
 
     Members
@@ -209,10 +209,6 @@ class TileArray(wiring.Component):
         buffer = TransposeBuffer(config=self.config.w_buffer)
         copy = self.config.array.source.beats + self._array.startup if self._lut else 0
         return buffer.latency + 1 + copy + self._array.latency
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

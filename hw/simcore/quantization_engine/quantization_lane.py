@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.formats import FP16, INT8, shift_right_sticky
-from zoetrope.hw.stream import Pipeline
+from zoetrope.hw.stream import FullyPipelined, Pipeline
 
 #: A magnitude: binary16 without its sign. The order of codes is the order of values.
 MAGNITUDE = data.StructLayout({"fraction": FP16.fraction_bits, "exponent": FP16.exponent_bits})
@@ -21,7 +21,7 @@ class QuantizationLaneConfig:
     digits: int = field(metadata={"doc": "digits of a quotient found between two registers, 1 to 8"})
 
 
-class QuantizationLane(wiring.Component):
+class QuantizationLane(FullyPipelined):
     """One channel's maximum and one code a cycle.
 
     Members
@@ -65,10 +65,6 @@ class QuantizationLane(wiring.Component):
     @property
     def latency(self):
         return 2 + -(-DIGITS // self.config.digits)
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -25,7 +25,7 @@ once a unit.
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -41,7 +41,7 @@ from zoetrope.hw.simcore.quantization_engine.quantization_lane import (
     QuantizationLaneConfig,
 )
 from zoetrope.hw.simcore.quantization_engine.scale_divider import ScaleDivider, ScaleDividerConfig
-from zoetrope.hw.stream import delayed, operator, register
+from zoetrope.hw.stream import FullyPipelined, delayed, operator, register
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class QuantizationUnitConfig:
         return data.StructLayout({"scale": FP32.layout, "last": 1})
 
 
-class QuantizationUnit(wiring.Component):
+class QuantizationUnit(FullyPipelined):
     """INT8 codes and FP32 scales of the channels of a matrix whose tokens are streamed twice.
 
     A token is a sequence of words of ``lanes`` channels, ended by ``last``; the last word has ``count`` channels (0, or more
@@ -166,10 +166,6 @@ class QuantizationUnit(wiring.Component):
     @property
     def scale_latency(self):
         return 4
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

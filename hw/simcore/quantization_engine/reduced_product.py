@@ -7,7 +7,7 @@ number of words that is given while it runs instead of built in.
 from dataclasses import dataclass, field
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw import checks
@@ -15,7 +15,7 @@ from zoetrope.hw.arith.float_multiply import FloatMultiply, FloatMultiplyConfig
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP29, FP32
 from zoetrope.hw.pe.accumulator import Accumulator, AccumulatorConfig
-from zoetrope.hw.stream import delayed, operator, register
+from zoetrope.hw.stream import FullyPipelined, delayed, operator, register
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ReducedProductConfig:
         return data.StructLayout({"value": FP16.layout, "last": 1})
 
 
-class ReducedProduct(wiring.Component):
+class ReducedProduct(FullyPipelined):
     """Sums over k of x[k] times the words of w that belong to it.
 
     Parameters
@@ -75,10 +75,6 @@ class ReducedProduct(wiring.Component):
     @property
     def latency(self):
         return self.config.product_stages + self.config.add_stages
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -23,7 +23,7 @@ Rejected:
 from dataclasses import dataclass, field
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -35,7 +35,7 @@ from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
 from zoetrope.hw.pe.fixed_accumulator import FixedToFloat, FixedToFloatConfig
-from zoetrope.hw.stream import check_parts, delayed, operator, register
+from zoetrope.hw.stream import FullyPipelined, check_parts, delayed, operator, register
 
 #: Bits of the magnitude of a finite FP16 in units of 2**-24.
 MAGNITUDE_BITS = 40
@@ -133,7 +133,7 @@ class ReductionTreeConfig:
         )
 
 
-class ReductionTree(wiring.Component):
+class ReductionTree(FullyPipelined):
     """Sums of every ``rows`` rows of a matrix, channel by channel, a word of ``lanes`` channels a cycle.
 
     A matrix is announced by a job: N = ``rows`` of a sum, d = ``channels`` of a row, and where sums are ``scaled`` the
@@ -186,10 +186,6 @@ class ReductionTree(wiring.Component):
     def latency(self):
         c = self.config
         return 2 + c.to_float.stages + (c.multiply_stages + c.convert_stages if c.scaled else 0)
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

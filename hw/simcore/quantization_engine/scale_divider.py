@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw.formats import FP16, FP32, leading_zeros
 from zoetrope.hw.simcore.quantization_engine.quantization_lane import MAGNITUDE
+from zoetrope.hw.stream import FullyPipelined
 
 _ONE = 0x3F800000
 
@@ -17,7 +17,7 @@ class ScaleDividerConfig:
     pass
 
 
-class ScaleDivider(wiring.Component):
+class ScaleDivider(FullyPipelined):
     """``o = amax / 127`` in FP32, rounded once to nearest even; 1 where amax is 0. Combinational.
 
     amax = a * 2^e with the leading one of a in place, 11 bits; a = 128 h + l = 127 h + (h + l), so the quotient is h or
@@ -39,10 +39,6 @@ class ScaleDivider(wiring.Component):
     @property
     def latency(self):
         return 0
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

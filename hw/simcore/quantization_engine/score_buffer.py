@@ -8,13 +8,14 @@ Rejected: a memory of single bits, a write of ``columns`` cycles a row; a map in
 from dataclasses import dataclass, field
 
 from amaranth import Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.stream import FullyPipelined
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ScoreBufferConfig:
         return data.StructLayout({"bits": self.columns, "bit": 1})
 
 
-class ScoreBuffer(wiring.Component):
+class ScoreBuffer(FullyPipelined):
     """Rows of bits. What is not known is important: a row not written since ``clear``, or a tile outside of the buffer.
 
     Published: 4 KB (SIMPICKER VI-A), 32,768 tiles; the map of 26 frames and text is 729, of one column of A for each of
@@ -86,10 +87,6 @@ class ScoreBuffer(wiring.Component):
 
     @property
     def latency(self):
-        return 1
-
-    @property
-    def initiation_interval(self):
         return 1
 
     def elaborate(self, platform):

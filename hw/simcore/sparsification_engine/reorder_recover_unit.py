@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import data, enum, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -36,7 +36,7 @@ from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.logic import exceeds
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.stream import Pipeline, delayed, register
+from zoetrope.hw.stream import FullyPipelined, Pipeline, delayed, register
 
 
 class Mode(enum.Enum, shape=2):
@@ -105,7 +105,7 @@ class ReorderRecoverUnitConfig:
         return data.StructLayout({"address": self.address_bits, "zero": 1, "moves": 1, "last": 1})
 
 
-class ReorderRecoverUnit(wiring.Component):
+class ReorderRecoverUnit(FullyPipelined):
     """Reads rows from one memory and writes them to another in the order that a table of row indices says.
 
     A command names a mode, the ``count`` of entries of the table, the number of ``rows`` that entries may point to, and the
@@ -183,10 +183,6 @@ class ReorderRecoverUnit(wiring.Component):
     def latency(self):
         """From an entry's transfer to the first read of its row."""
         return 6
-
-    @property
-    def initiation_interval(self):
-        return 1
 
     def elaborate(self, platform):
         m = Module()

@@ -1,7 +1,7 @@
 """Bench of the AXI4 reader: commands of every kind, errors of the slave, a memory that answers late, throughput."""
 
 from zoetrope.sim.inside.bench import bench_test
-from zoetrope.sim.stimulus.axi import ARENA, Read, labelled_commands, last_beats, random_commands
+from zoetrope.sim.stimulus.axi import ARENA, Read, labelled_commands, last_beats, random_commands, throughput_cases
 
 #: Cycles from AR to R of the memory that answers only when it was asked: what a bench needs to see AR and to answer.
 REACTION = 2
@@ -80,11 +80,6 @@ async def late_memory(bench):
         bench.equal("cycles", took, words + 3 + REACTION)
     else:
         bench.equal("is slower than the bus", took > words + 3 + REACTION, True)
-
-
-def throughput_cases(c):
-    """(address, words) of commands that begin and end at bursts, and that do not."""
-    return [(0, 8 * c.burst), (4096 - c.word_bytes, 3 * c.burst + 2), (0, 1)]
 
 
 async def check(bench, traffic):

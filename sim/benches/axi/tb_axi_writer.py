@@ -2,9 +2,17 @@
 
 import numpy as np
 
-from zoetrope.sim.benches.axi.tb_axi_reader import throughput_cases
 from zoetrope.sim.inside.bench import BenchError, bench_test
-from zoetrope.sim.stimulus.axi import ARENA, Write, apply, labelled_commands, random_commands, split_w, w_rows
+from zoetrope.sim.stimulus.axi import (
+    ARENA,
+    Write,
+    apply,
+    labelled_commands,
+    random_commands,
+    split_w,
+    throughput_cases,
+    w_rows,
+)
 
 
 @bench_test()

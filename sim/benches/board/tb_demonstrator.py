@@ -12,8 +12,9 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import Event, FallingEdge, First, Timer
 
 from zoetrope.golden.tree.min_tree import min_tree
-from zoetrope.sim.host.board import Board, selftest
+from zoetrope.sim.host.board import Board
 from zoetrope.sim.host.line import sampled
+from zoetrope.sim.host.selftest import selftest
 from zoetrope.sim.inside.bench import bench_test
 from zoetrope.sim.stimulus.outer_product import seeded_tensors
 

@@ -1,27 +1,12 @@
 """Bench of the transposing operand buffer: matrices of every shape in both orders, kept and read again, with any mask."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from zoetrope.golden.memory.transpose_buffer import load_words, transpose_buffer
 from zoetrope.sim.inside.bench import bench_test
 from zoetrope.sim.model.memory import transpose_cycles
 from zoetrope.sim.packing import integer, pack
-
-
-@dataclass
-class Matrix:
-    """A matrix (K, outputs) as it is loaded; ``reads`` times read."""
-
-    values: np.ndarray
-    straight: bool = False
-    mask: np.ndarray | None = None
-    reads: int = 1
-
-    def words(self, config):
-        kept = self.values.shape[1] if self.mask is None else int(self.mask.sum())
-        return -(-kept // config.columns)
+from zoetrope.sim.stimulus.transpose_buffer import Matrix, elements, mask_bits, some
 
 
 @bench_test()
@@ -53,22 +38,6 @@ async def reset_within_a_matrix(bench):
     await check(bench, some(bench.rng, c, 4))
 
 
-def elements(rng, c, shape):
-    return rng.integers(0, 1 << c.width, shape, dtype=np.uint16 if c.width == 16 else np.uint8)
-
-
-def some(rng, c, count):
-    """Matrices of random sizes; every second one ``straight`` where the config has them."""
-    found = []
-    for k in range(count):
-        straight = bool(c.straight and k % 2)
-        most = (c.max_rows, c.max_channels) if straight else (c.max_operands, c.max_outputs)
-        shape = most if k // 2 == 1 else tuple(int(rng.integers(1, size + 1)) for size in most)
-        mask = (rng.random(shape[1]) < [0.5, 1.0, 0.0, 0.2][k // 2 % 4]) if straight else None
-        found.append(Matrix(elements(rng, c, shape), straight, mask, int(rng.integers(1, 4))))
-    return found
-
-
 def send(bench, matrices):
     c = bench.config
     for matrix in matrices:
@@ -82,11 +51,6 @@ def send(bench, matrices):
         for read in range(matrix.reads):
             tag = read & ((1 << c.tag_bits) - 1)
             bench.send("i_read", [integer(c.read_layout, keep=read < matrix.reads - 1, tag=tag, **size)])
-
-
-def mask_bits(mask):
-    """A mask, or None for no bits, as an integer."""
-    return 0 if mask is None else sum(1 << int(k) for k in np.flatnonzero(mask))
 
 
 async def check(bench, matrices):

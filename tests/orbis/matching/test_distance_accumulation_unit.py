@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.orbis.matching.datm import distances
 from zoetrope.golden.orbis.matching.distance_accumulation_unit import distance_accumulation_unit
@@ -14,7 +15,6 @@ from zoetrope.hw.orbis.matching.distance_accumulation_unit import (
     DistanceAccumulationUnitConfig,
 )
 from zoetrope.sim.packing import pack
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.orbis.distance_accumulation_unit import rows
 
@@ -33,7 +33,7 @@ def test_golden_is_the_squared_distance_of_dequantized_tokens():
 
 @pytest.mark.parametrize("preset", find("distance_accumulation_unit").presets)
 def test_rtl(preset):
-    assert simulate("distance_accumulation_unit", preset).vectors > 500
+    assert vectors("distance_accumulation_unit", preset) > 500
 
 
 @pytest.mark.parametrize("form", ["table", "multiplier"])

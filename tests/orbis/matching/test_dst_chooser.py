@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.orbis.matching.dst_chooser import WARM_UP, ZERO_SEED, check, choose, choose_and_count, xorshift
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.orbis.matching import dst_chooser as hardware
 from zoetrope.hw.orbis.matching.dst_chooser import DstChooser, DstChooserConfig
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.orbis.dst_chooser import Job, as_bytes
 
@@ -42,7 +42,7 @@ def test_the_generator_by_hand():
         state = xorshift(state)
         assert 0 < state < 1 << 32
     np.testing.assert_array_equal(choose(50, 9, 0), choose(50, 9, ZERO_SEED))
-    assert (WARM_UP, ZERO_SEED) == (hardware.WARM_UP, hardware.ZERO_SEED)
+    assert (hardware.DstChooserConfig.warm_up, hardware.ZERO_SEED) == (WARM_UP, ZERO_SEED)
 
 
 @pytest.mark.parametrize("tokens, count", [(40, 10), (33, 1), (17, 16)])
@@ -95,7 +95,7 @@ def test_a_given_list_keeps_its_order():
 
 @pytest.mark.parametrize("preset", find("dst_chooser").presets)
 def test_rtl(preset):
-    assert simulate("dst_chooser", preset).vectors > 60
+    assert vectors("dst_chooser", preset) > 60
 
 
 def test_choices_of_every_size_through_the_rtl():

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 from rational import rounded
 
 from zoetrope.golden.formats import FP16, FP32, to_float64
@@ -21,7 +22,6 @@ from zoetrope.hw.catalogue import find
 from zoetrope.hw.orbis.matching.quantization_engine import QuantizationEngine, QuantizationEngineConfig
 from zoetrope.hw.orbis.matching.quantize_lane import QuantizeLane, QuantizeLaneConfig
 from zoetrope.sim.input import clips
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.orbis.quantization_engine import Job, normal, tie_matrix
 
@@ -105,7 +105,7 @@ def test_golden_refuses_what_is_no_matrix():
 
 @pytest.mark.parametrize("preset", find("quantization_engine").presets)
 def test_rtl(preset):
-    assert simulate("quantization_engine", preset).vectors > 1500
+    assert vectors("quantization_engine", preset) > 1500
 
 
 def check_lane(lane, x, amax):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.orbis.matching.top_k import top_k
 from zoetrope.hw.catalogue import find
@@ -59,7 +60,7 @@ def test_golden_refuses_what_cannot_be():
 
 @pytest.mark.parametrize("preset", find("top_k").presets)
 def test_rtl(preset):
-    assert simulate("top_k", preset).vectors > 900
+    assert vectors("top_k", preset) > 900
 
 
 def test_every_small_size_through_the_rtl(native):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.axi import axi_reader
 from zoetrope.golden.formats import FP16, FP32, fp16, to_float64
@@ -19,7 +20,6 @@ from zoetrope.sim.benches.simcore.chip.tb_prologue import ADDRESSES, Head, simil
 from zoetrope.sim.input import clips
 from zoetrope.sim.model.simcore import Queries, key_cycles, query_cycles, setup_cycles, tail_cycles
 from zoetrope.sim.packing import pack, unpack
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
 GEOMETRIES = [Geometry(3, 2, 4), Geometry(2, 3, 3, 4), Geometry(4, 1, 5, 2, text_first=False), Geometry(1, 1, 1, 1)]
@@ -84,7 +84,7 @@ def test_words_that_are_measured_have_the_maxima_of_the_scales():
 
 @pytest.mark.parametrize("preset", find("prologue").small_presets)
 def test_rtl(preset):
-    assert simulate("prologue", preset).vectors > 5000
+    assert vectors("prologue", preset) > 5000
 
 
 def test_frames_of_the_clip():

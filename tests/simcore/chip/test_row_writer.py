@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.simcore.chip.row_writer import row_writer
 from zoetrope.hw.axi.axi_writer import AxiConfig, AxiWriter
@@ -9,7 +10,6 @@ from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.chip.row_writer import RowWriter, RowWriterConfig
 from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
 from zoetrope.sim.benches.simcore.chip import tb_row_writer as bench
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
 
@@ -41,7 +41,7 @@ def test_its_streams_join_its_neighbours():
 
 @pytest.mark.parametrize("preset", find("row_writer").presets)
 def test_rtl(preset):
-    assert simulate("row_writer", preset).vectors > 100
+    assert vectors("row_writer", preset) > 100
 
 
 def test_thousands_of_rows_through_the_rtl():

@@ -5,12 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from heads import codes, cut, head, in_turn, plain
 
 from zoetrope.golden import reference
-from zoetrope.golden.formats import FP32, fp32
 from zoetrope.golden.method.quality import quality
-from zoetrope.golden.pe.fp16_pe import fp16_pe
-from zoetrope.golden.pe.lut_pe import lut_pe
 from zoetrope.golden.simcore.chip.simcore import (
     FP16_ONLY,
     Geometry,
@@ -22,13 +20,7 @@ from zoetrope.golden.simcore.chip.simcore import (
     simcore,
     slices_of,
 )
-from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales, scale_unit
-from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_a, importance_of_p
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
-from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse
-from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sparsify
-from zoetrope.golden.softmax import tile_merge_unit
-from zoetrope.golden.softmax.sfu import tile
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
 from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportanceConfig
 from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnitConfig
@@ -38,100 +30,6 @@ from zoetrope.sim.input import clips
 
 ALL = Settings(rows=4, tau=1.5)
 SWITCHES = ("sparsify", "speculate_p", "speculate_a", "quantize")
-
-
-def head(geometry, d, seed=0, spread=1.0):
-    """q, k, v ``float16`` whose frames differ, with tokens that repeat those of the frame before."""
-    rng = np.random.default_rng((seed, d, geometry.tokens))
-    made = []
-    for n in range(3):
-        x = rng.standard_normal((geometry.frames, geometry.rows, d))
-        x += spread * rng.standard_normal((geometry.frames, 1, d)) * (n < 2)
-        for f in range(1, geometry.frames):
-            same = rng.random(geometry.rows) < 0.4
-            x[f, same] = x[f - 1, same] + 0.05 * rng.standard_normal((same.sum(), d))
-        text = rng.standard_normal((geometry.text, d))
-        parts = [text, x.reshape(-1, d)]
-        made.append(np.concatenate(parts if geometry.text_first else parts[::-1]).astype(np.float16))
-    return made
-
-
-def codes(x):
-    return np.ascontiguousarray(x).view(np.uint16)
-
-
-# The flow once more, a slice and a key tile after the other, by the goldens of the units.
-
-
-def cut(tiles, keys):
-    """(first token, end, tile) of each key tile."""
-    found = []
-    for n, place in enumerate(tiles):
-        tokens = list(range(place.start, place.stop))
-        while tokens:
-            now, tokens = tokens[:keys], tokens[keys:] if keys else []
-            found.append((now[0], now[-1] + 1, n))
-    return found
-
-
-def in_turn(important):
-    """Numbers of the key tiles in their order, step by step as it is defined."""
-    waiting = {kind: [n for n, bit in enumerate(important) if bit == kind] for kind in (True, False)}
-    most, total, acc, order = len(important), len(waiting[True]), 0, []
-    for _ in important:
-        acc += total
-        now = acc >= most
-        acc -= most * now
-        order.append(waiting[now].pop(0))
-    return order
-
-
-def plain(q, k, v, g, s):
-    t, d = q.shape
-    video, tiles = g.video, g.tiles
-    table = np.arange(t)
-    if s.sparsify:
-        options = {"tau": s.tau, "window": s.window, "group": s.group, "lanes": s.distance_lanes}
-        found = sparsify(q[video], (g.frames, g.height, g.width), **options)
-        table[video] = found.table + video.start
-    on_p, on_a = s.quantize and s.speculate_p, s.quantize and s.speculate_a
-    k_codes, k_scales = quantize(k)
-    v_codes, v_scales = quantize(v)
-    folded = codes(fold_key_scales(q, k_scales))
-    order = {"lanes": s.lanes, "running": s.running}
-    cuts = cut(tiles, s.keys)
-    seen = importance_of_p(q[video], k[video], g.rows, s.p_p, p_bits=s.p_bits, **order).map
-    scale, factor = fp32(np.array([1 / np.sqrt(d)])), inverse(s.rows)
-    a = np.zeros((t, d), np.uint16)
-    frames = [f for f, place in enumerate(tiles) if video.start <= place.start < video.stop]
-    for f, place in enumerate(tiles):
-        kept = [i for i in range(place.start, place.stop) if table[i] == i]
-        bits = []
-        for _, _, n in cuts:
-            video_pair = f in frames and n in frames
-            bits.append(bool(not on_p or not video_pair or seen[frames.index(f), frames.index(n)]))
-        if s.compact:
-            slices = [kept[start : start + s.rows] for start in range(0, len(kept), s.rows)]
-        else:
-            windows = [range(start, start + s.rows) for start in range(place.start, place.stop, s.rows)]
-            slices = [rows for window in windows if (rows := [i for i in kept if i in window])]
-        for rows in slices:
-            found = []
-            for g in in_turn(bits):
-                keys = slice(*cuts[g][:2])
-                if bits[g]:
-                    scores = fp16_pe(codes(q)[rows], codes(k)[keys].T)
-                else:
-                    scores = lut_pe(folded[rows], k_codes[keys].T)
-                e, m, total = tile(scores, scale, **order)
-                exact = fp16_pe(e, codes(v)[keys])
-                if on_a:
-                    important = importance_of_a(e, v[keys], s.p_a, factor=factor, p_bits=s.p_bits).map
-                    mixed = scale_unit(lut_pe(e, v_codes[keys]), v_scales.view(np.uint32), FP32)
-                    exact = np.where(important, exact, mixed)
-                found.append((m, total, exact))
-            a[rows] = tile_merge_unit.tile_merge_unit(*(np.stack(each) for each in zip(*found)))
-    return a[table]
 
 
 GEOMETRIES = [
@@ -506,111 +404,3 @@ def test_what_the_features_cost_on_the_clip():
 
 
 # Extremes and errors.
-
-
-@pytest.mark.parametrize("size", [65504.0, 2.0**-24, 0.0])
-def test_extreme_values_stay_finite(size):
-    geometry = Geometry(2, 2, 2)
-    rng = np.random.default_rng(10)
-    q, k, v = (rng.choice([-1.0, 1.0], (8, 4)).astype(np.float16) for _ in range(3))
-    wide = np.float16(size)
-    for tensors in ((q * wide, k, v), (q, k * wide, v), (q, k, v * wide * np.float16(0.99))):
-        for settings in (FP16_ONLY, replace(ALL, p_p=0.0, p_a=0.0)):
-            found = simcore(*tensors, geometry, settings).a
-            assert np.isfinite(found).all() and np.abs(found).max() <= np.abs(tensors[2]).max() * 1.01
-            np.testing.assert_array_equal(codes(found), plain(*tensors, geometry, settings))
-
-
-def test_scores_of_columns_beyond_fp16_make_all_important():
-    geometry = Geometry(1, 3, 3)
-    q = np.zeros((9, 4), np.float16)
-    v = np.full((9, 4), 20000, np.float16)
-    v[:, 0] = 1
-    found = simcore(q, q, v, geometry, replace(ALL, sparsify=False))
-    np.testing.assert_array_equal(found.map_a[:, 0].sum(axis=1), [4, 4, 2])  # 1/4 also for the last slice, of one row
-    np.testing.assert_array_equal(found.a, v)
-
-
-@pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_not_finite_is_refused_by_name(which, wrong):
-    geometry = Geometry(2, 1, 3)
-    tensors = head(geometry, 4)
-    tensors[which][4, 2] = wrong
-    with pytest.raises(ValueError, match=rf"^{'qkv'[which]}: 1 values are NaN or infinite, first at \(4, 2\)"):
-        simcore(*tensors, geometry)
-
-
-def test_q_that_the_scales_of_k_bring_beyond_fp16_is_refused():
-    geometry = Geometry(2, 1, 2)
-    q, k, v = (np.ones((4, 2), np.float16) for _ in range(3))
-    q[3, 1], k[0, 1] = 60000, 600
-    with pytest.raises(ValueError, match=r"q times K's scale is beyond FP16, first at \(3, 1\)"):
-        simcore(q, k, v, geometry, ALL)
-    assert np.isfinite(simcore(q, k, v, geometry, replace(ALL, speculate_p=False)).a).all()
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_q_beyond_fp16_is_no_matter_in_rows_that_are_skipped(first):
-    """Token 2 of frame 0 repeats its group's first one where tau is infinite. Text repeats nothing."""
-    geometry = Geometry(2, 1, 3, text=2, text_first=first)
-    q, k, v = (np.ones((8, 2), np.float16) for _ in range(3))
-    token, text = (4, 1) if first else (2, 7)
-    q[token, 1], k[5, 1] = 60000, 600
-    everything = replace(ALL, tau=np.inf, p_p=0.0)
-    found = simcore(q, k, v, geometry, everything)
-    assert found.kind[token] == 2 and np.isfinite(found.a).all()
-    np.testing.assert_array_equal(codes(found.a), plain(q, k, v, geometry, everything))
-    with pytest.raises(ValueError, match=rf"beyond FP16, first at \({token}, 1\)"):
-        simcore(q, k, v, geometry, replace(everything, sparsify=False))
-    q[text, 1] = 60000
-    with pytest.raises(ValueError, match=rf"beyond FP16, first at \({text}, 1\)"):
-        simcore(q, k, v, geometry, everything)
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"q": np.zeros((5, 4), np.float16)}, "q has 5 tokens, the geometry 6"),
-        ({"k": np.zeros((6, 3), np.float16)}, "same channels, not 4, 3 and 4"),
-        ({"v": np.zeros((6, 4), np.float32)}, "v: FP16 values must be float16"),
-        ({"v": np.zeros((6, 0), np.float16)}, "v: an array of 2 dimensions"),
-        ({"q": np.zeros((2, 3, 4), np.float16)}, "q: an array of 2 dimensions"),
-    ],
-)
-def test_tensors_that_do_not_fit(change, message):
-    tensors = dict(zip("qkv", np.zeros((3, 6, 4), np.float16))) | change
-    with pytest.raises(ValueError, match=message):
-        simcore(**tensors, geometry=Geometry(2, 1, 3))
-
-
-@pytest.mark.parametrize("name, wrong", [("frames", 0), ("height", 0), ("width", -1), ("width", 1.5), ("text", -1)])
-def test_bad_geometry(name, wrong):
-    sizes = {"frames": 1, "height": 1, "width": 1} | {name: wrong}
-    with pytest.raises(ValueError, match=name):
-        Geometry(**sizes)
-
-
-@pytest.mark.parametrize(
-    "name, wrong",
-    [
-        ("p_p", 1.1),
-        ("p_a", -0.1),
-        ("p_a", float("nan")),
-        ("tau", -1),
-        ("tau", float("nan")),
-        ("window", 0),
-        ("group", 0),
-        ("rows", 0),
-        ("keys", 0),
-        ("keys", 2.5),
-        ("keys", True),
-        ("lanes", 3),
-        ("running", 0),
-        ("distance_lanes", 6),
-        ("p_bits", 0),
-    ],
-)
-def test_bad_settings(name, wrong):
-    with pytest.raises(ValueError, match=name):
-        Settings(**{name: wrong})

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.formats import FP32
 from zoetrope.golden.simcore.computing_engine.column_merge import column_merge
@@ -12,7 +13,6 @@ from zoetrope.hw.simcore.quantization_engine.quantization_unit import Quantizati
 from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit, TileMergeUnitConfig
 from zoetrope.sim.benches.simcore.computing_engine import tb_column_merge as bench
 from zoetrope.sim.model.computing_engine import row_cycles
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.codes import random_codes
 
@@ -70,7 +70,7 @@ def test_its_streams_join_its_neighbours():
 
 @pytest.mark.parametrize("preset", find("column_merge").presets)
 def test_rtl(preset):
-    assert simulate("column_merge", preset).vectors > 100
+    assert vectors("column_merge", preset) > 100
 
 
 def test_thousands_of_rows_through_the_rtl():

@@ -38,8 +38,8 @@ def test_golden_against_float64():
 
 def test_preparation_counts_distinct_fractions():
     x = fp16(np.array([[1.0, 1.5, 3.0], [2.0, 1.25, -1.5], [-4.0, 0.0, 2.0**-20 * 1.5]]))
-    assert preparation(x, 2).tolist() == [2, 6, 2]
-    assert preparation(x, 0).tolist() == [0, 0, 0]
+    assert preparation(Job(S, x, x), Array(3, 1, 1, turnaround=3, beats=2)) == [2, 6, 2]
+    assert preparation(Job(S, x, x), Array(3, 1, 1, turnaround=3)) == [0, 0, 0]
 
 
 def test_cycles_by_hand():

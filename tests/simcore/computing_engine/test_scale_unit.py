@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden import formats
 from zoetrope.golden.formats import FP32, fp32
@@ -16,7 +17,6 @@ from zoetrope.hw.simcore.quantization_engine.quantization_unit import Quantizati
 from zoetrope.sim.benches.simcore.computing_engine.tb_scale_unit import expected, sent
 from zoetrope.sim.input.clips import from_clip
 from zoetrope.sim.packing import pack
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.codes import random_codes
 
@@ -144,7 +144,7 @@ def test_scales_come_as_the_quantization_unit_sends_them():
 
 @pytest.mark.parametrize("preset", find("scale_unit").presets)
 def test_rtl(preset):
-    assert simulate("scale_unit", preset).vectors > 1000
+    assert vectors("scale_unit", preset) > 1000
 
 
 def test_every_value_by_many_scales_through_the_rtl():

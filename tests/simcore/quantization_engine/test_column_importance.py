@@ -1,16 +1,16 @@
 """Importance of A's columns: benches, what does not fit refused by name. Its golden is tested with the prediction unit's."""
 
 import pytest
+from benches import vectors
 
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportanceConfig
 from zoetrope.sim.model.quantization_engine import tile_cycles
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("column_importance").presets)
 def test_rtl(preset):
-    assert simulate("column_importance", preset).vectors > 50
+    assert vectors("column_importance", preset) > 50
 
 
 def test_a_tile_is_its_rows_and_its_products():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden import reference
 from zoetrope.golden.formats import FP16, fp16, to_float64
@@ -20,7 +21,6 @@ from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import 
 from zoetrope.sim.input import clips
 from zoetrope.sim.model.quantization_engine import Prediction, frame_cycles
 from zoetrope.sim.packing import pack, unpack
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
 
@@ -161,7 +161,7 @@ def test_impossible_arguments_are_refused_by_name():
 
 @pytest.mark.parametrize("preset", ["default", "bitonic"])
 def test_rtl(preset):
-    assert simulate("prediction_unit", preset).vectors > 60
+    assert vectors("prediction_unit", preset) > 60
 
 
 def test_the_whole_chain_on_the_whole_clip(clip):

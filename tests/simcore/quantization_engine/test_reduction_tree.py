@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benches import vectors
 from rational import rounded
 
 from zoetrope.golden import reference
@@ -12,7 +13,6 @@ from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse, 
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.quantization_engine.reduction_tree import ReductionTree, ReductionTreeConfig
 from zoetrope.sim.benches.simcore.quantization_engine.tb_reduction_tree import Matrix, finite
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
 _INF, _MINUS_INF = FP16.inf, FP16.inf | 0x8000
@@ -85,7 +85,7 @@ def test_impossible_arguments_are_refused_by_name():
 
 @pytest.mark.parametrize("preset", find("reduction_tree").presets)
 def test_rtl(preset):
-    assert simulate("reduction_tree", preset).vectors > 100
+    assert vectors("reduction_tree", preset) > 100
 
 
 def test_frames_of_1350_and_columns_of_the_clip_through_the_rtl():

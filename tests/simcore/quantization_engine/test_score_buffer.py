@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.simcore.quantization_engine.score_buffer import check, read
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.quantization_engine.score_buffer import ScoreBufferConfig
-from zoetrope.sim.run.harness import simulate
 
 
 def test_what_is_not_known_is_important():
@@ -19,7 +19,7 @@ def test_what_is_not_known_is_important():
 
 @pytest.mark.parametrize("preset", find("score_buffer").presets)
 def test_rtl(preset):
-    assert simulate("score_buffer", preset).vectors > 30
+    assert vectors("score_buffer", preset) > 30
 
 
 @pytest.mark.parametrize("rows, columns", [(33, 32), (32, 33), (0, 1), (1, 0)])

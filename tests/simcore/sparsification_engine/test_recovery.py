@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.simcore.sparsification_engine import reorder_recover_unit
 from zoetrope.golden.simcore.sparsification_engine.recovery import copies, recovery
@@ -13,7 +14,6 @@ from zoetrope.hw.memory.index_buffer import IndexBufferConfig
 from zoetrope.hw.simcore.sparsification_engine.recovery import RecoveryConfig
 from zoetrope.sim.benches.simcore.sparsification_engine.tb_recovery import seeded, values
 from zoetrope.sim.model.sparsification_engine import recovery_cycles
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
@@ -43,7 +43,7 @@ def test_entries_that_are_no_token_leave_their_row():
 
 @pytest.mark.parametrize("preset", find("recovery").small_presets)
 def test_rtl(preset):
-    assert simulate("recovery", preset).vectors > 2000
+    assert vectors("recovery", preset) > 2000
 
 
 def test_rows_cost_their_words_and_kept_tokens_an_entry():

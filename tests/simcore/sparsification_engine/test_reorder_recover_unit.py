@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from benches import vectors
 from recovery_parts import Recovery, RecoveryConfig
 
 from zoetrope.golden.simcore.sparsification_engine.reorder_recover_unit import (
@@ -170,7 +171,7 @@ def test_moves_of_wrong_tables_by_hand():
 
 @pytest.mark.parametrize("preset", find("reorder_recover_unit").small_presets)
 def test_rtl(preset):
-    assert simulate("reorder_recover_unit", preset).vectors > 5000
+    assert vectors("reorder_recover_unit", preset) > 5000
 
 
 def test_rtl_of_one_row_of_one_bit():

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden import reference
 from zoetrope.golden.arith.float_add import float_add
@@ -29,7 +30,6 @@ from zoetrope.sim.benches.simcore.sparsification_engine.tb_sparsification_unit i
 from zoetrope.sim.input import clips
 from zoetrope.sim.model.sparsification_engine import beats_of_frames
 from zoetrope.sim.packing import unpack
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 
 #: For long runs: half the lanes of the default, which build in half the time.
@@ -350,7 +350,7 @@ def test_threshold_codes():
 @pytest.mark.parametrize("preset", [name for name in find("sparsification_unit").presets if name != "two"])
 def test_rtl(preset):
     """But for the preset that is as large as the default, and whose kind the long runs have."""
-    assert simulate("sparsification_unit", preset).vectors > 1000
+    assert vectors("sparsification_unit", preset) > 1000
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from zoetrope.golden.softmax.sfu import sfu
 from zoetrope.hw.formats import INT8
 from zoetrope.hw.simcore.computing_engine.computing_engine import ARRAYS
 from zoetrope.hw.simcore.computing_engine.tile_array import ACTIVITIES
-from zoetrope.sim.benches.memory.tb_transpose_buffer import mask_bits
 from zoetrope.sim.inside.bench import bench_test
 from zoetrope.sim.model.computing_engine import JOB_CYCLES, Array, cost, engine_cycles
 from zoetrope.sim.packing import integer, pack
 from zoetrope.sim.stimulus.outer_product import CORNERS, golden_of, seeded_tensors
+from zoetrope.sim.stimulus.transpose_buffer import mask_bits
 
 
 @bench_test()
