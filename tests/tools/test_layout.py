@@ -19,7 +19,7 @@ TOPS = ("golden", "hw", "sim", "synth", "command")
 FLOORS = {
     "golden": ["base", "arith memory tree axi board", "pe", "softmax", "simcore orbis svg vida", "baselines", "method"],
     "hw": ["base", "arith", "memory tree", "axi", "pe softmax", "simcore orbis svg vida", "board", "verilog"],
-    "sim": ["base", "input", "model run", "stimulus", "host", "inside", "studies", "benches"],
+    "sim": ["base", "input model", "run", "stimulus", "host", "inside", "studies", "benches"],
     "synth": ["results", "technologies", "papers", "flows", "costs", "boards", "report"],
 }
 
@@ -184,6 +184,14 @@ def test_no_folder_is_too_full():
         count = Counter(path.parent for path in files(top) if path.name not in ("__init__.py", "blocks.py"))
         for where, number in count.items():
             assert number <= FULLEST_FOLDER, f"{where.relative_to(ROOT)} has {number} files"
+
+
+@pytest.mark.parametrize("top", TOPS)
+def test_no_check_is_an_assert(top):
+    """``PYTHONOPTIMIZE=1`` would leave it out."""
+    for path in files(top):
+        found = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+        assert not found, f"{path.relative_to(ROOT)}, lines {found}"
 
 
 def test_nothing_names_a_machine():
