@@ -442,27 +442,6 @@ class SimcoreCore(wiring.Component):
 
 #: Config of each preset; the first is the default. Those of ``hw.simcore.chip.simcore`` are made of these.
 PRESETS = {
-    "tiny": SimcoreCoreConfig(
-        engine=ComputingEngineConfig(
-            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
-            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
-            max_channels=16,
-            max_tokens=6,
-            load_lanes=8,
-        ),
-        slices=2,
-        tiles=2,
-        max_frames=4,
-        max_height=4,
-        max_width=4,
-        max_tokens=64,
-        max_text=8,
-        data_bits=64,
-        sfu_lanes=2,
-        merge_lanes=2,
-        importance_lanes=4,
-        slots=64,
-    ),
     # It fits an ECP5 85F beside the link: words of two elements, one lane in most units.
     "board": SimcoreCoreConfig(
         engine=ComputingEngineConfig(
@@ -485,6 +464,27 @@ PRESETS = {
         merge_lanes=1,
         importance_lanes=2,
         candidates=1,
+        slots=64,
+    ),
+    "tiny": SimcoreCoreConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
+            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+            max_channels=16,
+            max_tokens=6,
+            load_lanes=8,
+        ),
+        slices=2,
+        tiles=2,
+        max_frames=4,
+        max_height=4,
+        max_width=4,
+        max_tokens=64,
+        max_text=8,
+        data_bits=64,
+        sfu_lanes=2,
+        merge_lanes=2,
+        importance_lanes=4,
         slots=64,
     ),
 }
