@@ -286,11 +286,20 @@ def table(name, costs, tensors):
     return TABLES[name](costs, tensors)
 
 
-def render(text, costs, tensors):
-    """``text`` with every table between its markers made anew from ``costs``, as ``rows.committed`` returns them."""
+def render(text, costs, tensors, up=0):
+    """``text`` with every table between its markers made anew from ``costs``, as ``rows.committed`` returns them.
+
+    ``up``: how many folders the page is below the root of the repository, from which a table's links go.
+    """
     for name in re.findall(r"^<!-- /([\w. ]+) -->$", text, re.M):
-        text = placed(text, name, table(name, costs, tensors))
+        made = re.sub(r"\]\((?=(golden|hw|sim)/)", f"]({'../' * up}", table(name, costs, tensors))
+        text = placed(text, name, made)
     return text
+
+
+def rendered(page, costs, tensors):
+    """``render`` of the file ``page``."""
+    return render(page.read_text(), costs, tensors, len(page.relative_to(ROOT).parts) - 1)
 
 
 @command_line
@@ -306,9 +315,8 @@ def main(arguments=None):
     repository()
     costs, tensors, differ = rows.committed(), clips.load(), []
     for page in pages():
-        text = page.read_text()
-        after = render(text, costs, tensors)
-        if after != text:
+        after = rendered(page, costs, tensors)
+        if after != page.read_text():
             differ.append(str(page.relative_to(ROOT)))
             if not options.check:
                 write_if_changed(page, after)

@@ -1,0 +1,1 @@
+"""The site: pages of ``docs``, and what is rendered for them from the catalogue and the committed costs."""
