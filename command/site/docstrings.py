@@ -1,4 +1,4 @@
-"""A docstring of this project as Markdown: what stands indented behind ``::`` is code, sections are headings, names are code.
+"""A docstring of this project as Markdown: what stands indented behind ``::`` is code, and so are names.
 
 The docstrings have one style, so one small reader is enough: paragraphs, ``::`` blocks, lists with ``*``, sections that are
 underlined with dashes, and in them entries ``name : what it is``.
