@@ -69,7 +69,7 @@ def page(block, costs):
         part
         for part in (
             f"# {block.name}",
-            f"{block.summary[0].upper()}{block.summary[1:]}.",
+            f"{sentence(block.summary)}.",
             _facts(block, component, costs),
             f"## What it does\n\n{docstrings.markdown(_described(type(component)).__doc__)}",
             f"## How it works\n\n{docstrings.markdown(sys.modules[block.module].__doc__)}",
@@ -79,6 +79,11 @@ def page(block, costs):
             f"## Try it\n\n{_commands(block)}",
         )
     )
+
+
+def sentence(text):
+    """``text`` with a capital letter, unless it begins with a symbol, as "e to the x"."""
+    return text if len(text.split()[0]) == 1 else f"{text[0].upper()}{text[1:]}"
 
 
 def _described(component):
@@ -181,7 +186,7 @@ def index(costs):
     for room, title in catalogue.ROOMS.items():
         blocks = [block for block in catalogue.BLOCKS.values() if block.room == room]
         if blocks:
-            parts += [f"## {title[0].upper()}{title[1:]}", _room(blocks, costs)]
+            parts += [f"## {sentence(title)}", _room(blocks, costs)]
     return "\n\n".join(parts) + "\n"
 
 

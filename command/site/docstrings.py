@@ -41,7 +41,9 @@ def _inline(text):
 
 
 def _plain(text):
-    return re.sub(r"(?<!\\)([<_|])", r"\\\1", text) if not text.lstrip().startswith("|") else text
+    mark = re.match(r"\s*\* ", text)  # of a list
+    kept = mark[0] if mark else ""
+    return kept + re.sub(r"([*_|])", r"\\\1", text[len(kept) :].replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def _indented(lines, k):
