@@ -29,24 +29,25 @@ def main(argv=None):
     if options.frames and (options.block or options.netlist):
         raise UserError("--frames is of the head, which is run without --block and --netlist")
     window(options.waves)
-    runs = list(_runs(options))
+    broken = []
+    runs = list(_runs(options, broken))
     simulator = toolchain.verilator().version
     toolchain.libpython()
     with answer(options) as tell:
-        return _simulated(runs, simulator, options, tell)
+        return _simulated(runs, broken, simulator, options, tell)
 
 
-def _runs(options):
-    """The (block, preset) pairs that are asked for."""
+def _runs(options, broken):
+    """The (block, preset) pairs that are asked for; ``broken`` gets a line for each block that cannot be had."""
     if options.block:
         yield variant(options.block, options.preset, options.changes, options.name)
         return
-    for block in catalogue.BLOCKS.values():
+    for block in catalogue.usable(broken).values():
         if block.netlist or not options.netlist:
             yield block, block.default
 
 
-def _simulated(runs, simulator, options, tell):
+def _simulated(runs, broken, simulator, options, tell):
     """Run and print everything, the verdict at the end. Returns the exit status."""
     start = time.perf_counter()
     tensors = clips.chosen(options)
@@ -58,7 +59,7 @@ def _simulated(runs, simulator, options, tell):
     frames, tokens, d = tensors.q.shape
     told = f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}"
     console.print(told, markup=False, highlight=False, soft_wrap=True)
-    failures = [result["error"] for result in results if result["error"]]
+    failures = broken + [result["error"] for result in results if result["error"]]
     found = None
     if options.netlist:
         console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
@@ -70,7 +71,7 @@ def _simulated(runs, simulator, options, tell):
     for error in failures:
         console.print("\n[bold red]failed:[/] ", end="")
         console.print(error, markup=False, highlight=False)
-    line = verdict(results, found, failures, time.perf_counter() - start, simulator)
+    line = verdict(results, found, failures, broken, time.perf_counter() - start, simulator)
     console.print(line, markup=False, highlight=False, soft_wrap=True)
     tell({"verdict": line, "simulator": simulator, "input": tensors.source, "runs": results, "head": found})
     return 1 if failures else 0
@@ -103,7 +104,7 @@ def _again(options, given):
     return text.replace("{", "{{").replace("}", "}}") + " --seed {seed} --waves {waves}"
 
 
-def verdict(results, found, failures, seconds, simulator):
+def verdict(results, found, failures, broken, seconds, simulator):
     """One line: PASS or FAIL, and what was compared."""
     blocks = f"{len(results):,} block{'s' if len(results) != 1 else ''}"
     wrong = [result for result in results if result["error"]]
@@ -112,10 +113,11 @@ def verdict(results, found, failures, seconds, simulator):
     if found:
         elements = sum(each["elements"] for each in found["runs"].values())
         head_said = f"head of {found['geometry']['tokens']:,} tokens equal in {elements:,} elements"
-    elif len(failures) > len(wrong):
+    elif len(failures) > len(wrong) + len(broken):
         head_said = "head FAILED"
     parts = (
         f"{len(wrong)} of {blocks} failed" if wrong else blocks,
+        *([f"{len(broken)} broken"] if broken else []),
         f"{counted[0]:,} vectors, {counted[1]:,} mismatches",
         head_said,
         f"{seconds:.0f} s",

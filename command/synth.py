@@ -4,6 +4,7 @@ import math
 import sys
 
 from zoetrope.hw.arguments import Parser, answer
+from zoetrope.hw.catalogue import told
 from zoetrope.hw.errors import command_line
 from zoetrope.hw.parameters import selected
 from zoetrope.synth.costs import runs
@@ -50,6 +51,7 @@ def main(arguments=None):
     pairs = selected(options)
     with answer(options) as tell:
         tell(_measured(pairs, options))
+    return told(options.broken)
 
 
 def _measured(pairs, options):

@@ -47,10 +47,13 @@ class Parser(ArgumentParser):
             name = word.partition("=")[0]
             if not name.startswith("-"):
                 self.exit(2, f"error: there is no argument {word!r}; see --help\n")
-            close = difflib.get_close_matches(name, re.findall(r"--[\w-]+", self.format_help()), 2, 0.6)
+            close = difflib.get_close_matches(name, self._known(), 2, 0.6)
             meant = f"did you mean {' or '.join(close)}?" if close else "see --help"
             self.exit(2, f"error: there is no option {name}; {meant}\n")
         return options
+
+    def _known(self):
+        return sorted(set(re.findall(r"--[\w-]+", self.format_usage())))
 
     def block(self, meaning="one block instead of all", **more):
         self.add_argument("--block", metavar="NAME", help=meaning, **more)

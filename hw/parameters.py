@@ -83,12 +83,17 @@ def variant(block, preset, changes, name=None):
 
 
 def selected(options):
-    """The (block, preset) pairs that the options ``--block``, ``--preset``, ``--set`` and ``--name`` mean."""
+    """The (block, preset) pairs that the options ``--block``, ``--preset``, ``--set`` and ``--name`` mean.
+
+    ``options.broken`` becomes a list of what is wrong with blocks that cannot be had, as in ``catalogue.select``: a command
+    goes on with the others, and ends with ``catalogue.told`` of it.
+    """
+    options.broken = []
     if options.changes or options.name:
         if not options.block or options.preset == "all":
             raise UserError("--set needs --block, and one preset at most")
         return [variant(options.block, options.preset, options.changes, options.name)]
-    return select(options.block, options.preset)
+    return select(options.block, options.preset, None if options.block else options.broken)
 
 
 def _parsed(block, config, change):

@@ -16,6 +16,7 @@ BLOCKS = (
         Source(),
         "AXI4 master, a command to a stream of words",
         golden="axi.axi_reader.read",
+        checked=("default",),
     ),
     Block(
         "axi_writer",
@@ -23,6 +24,7 @@ BLOCKS = (
         Source(),
         "AXI4 master, a command and a stream of words to memory",
         golden="axi.axi_writer.write",
+        checked=("default",),
     ),
     Block(
         "axi_master",

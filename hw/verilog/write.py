@@ -31,6 +31,7 @@ from typing import Any
 
 from zoetrope.hw import cache
 from zoetrope.hw.arguments import Parser, folder
+from zoetrope.hw.catalogue import told
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.files import table, write_if_changed
 from zoetrope.hw.parameters import selected
@@ -199,14 +200,14 @@ def main(arguments=None):
         options.preset = "all"
     pairs = selected(options)
     if options.lint:
-        return _lint(pairs)
+        return max(_lint(pairs), told(options.broken))
     prefix = "" if options.prefix is None else _prefix(options.prefix)
     rows = write(pairs, options.out, prefix, options.aresetn)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
     print(
         f"{len(rows)} Verilog files in {options.out}, each with .json, .vh and .core; .h and .rdl if it has registers"
     )
-    return 0
+    return told(options.broken)
 
 
 if __name__ == "__main__":

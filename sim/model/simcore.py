@@ -1,4 +1,4 @@
-"""Cycles of SIMCORE's prologue (SIMPICKER V-A, Fig. 4): what a head takes before the first tile of S, if nothing waits."""
+"""Cycles of SIMCORE's geometry and prologue (SIMPICKER V-A): what a head takes before the first tile, if nothing waits."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,18 @@ from zoetrope.sim.model.quantization_engine import Prediction, frame_cycles
 from zoetrope.sim.model.sparsification_engine import beats_of_frames
 
 
-def setup_cycles(width, frames, channels, *, lanes):
-    """Cycles from a head's job to its first commands.
+def geometry_cycles(geometry, channels, *, lanes, keys):
+    """Cycles until the geometry of a head is there, ``golden.simcore.geometry.Geometry``, before anything else begins.
 
-    One adder makes five products of sizes in turn, height x width, x frames, and three by the W = ceil(d / ``lanes``) words
-    of a token; each takes 2 cycles and one for each bit of its second factor.
+    One adder makes six products of sizes in turn, height x width, x frames, and four by the W = ceil(d / ``lanes``) words
+    of a token; each takes a cycle and one for each bit of its second factor. Beside it the key tiles of at most ``keys``
+    tokens are counted, of the text and then, once its tokens are known, of a frame, each a cycle, and 2.
     """
     words = -(-channels // lanes)
-    return 2 + sum(2 + factor.bit_length() for factor in (width, frames, words, words, words))
+    factors = (geometry.width, geometry.frames, words, words, words, words)
+    products = [1 + factor.bit_length() for factor in factors]
+    text, frame = (-(-tokens // keys) for tokens in (geometry.text, geometry.rows))
+    return max(1 + sum(products), max(1 + products[0], text + 2) + frame + 2)
 
 
 def measure_cycles(tokens, channels, *, lanes):

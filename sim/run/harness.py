@@ -213,7 +213,7 @@ def _launch(built, top, bench, folder, seed, waves, chosen):
     environment = {CONTEXT: str(folder / "context.pickle"), "COCOTB_REWRITE_ASSERTION_FILES": "tb_*.py"}
     environment |= waves_environment(waves) if waves is not None else {}
     # Under pytest the runner exits when a test fails, and it raises when the simulator does; ``_fault`` tells why.
-    with contextlib.suppress(SystemExit, RuntimeError):
+    with contextlib.suppress(SystemExit, RuntimeError), _plain_waves():
         runner.test(
             test_module=bench,
             hdl_toplevel=top,
@@ -228,6 +228,17 @@ def _launch(built, top, bench, folder, seed, waves, chosen):
             results_xml=str(folder / "results.xml"),
             log_file=folder / "sim.log",
         )
+
+
+@contextlib.contextmanager
+def _plain_waves():
+    """Without ``WAVES``: cocotb reads it, too, and knows no windows."""
+    text = os.environ.pop("WAVES", None)
+    try:
+        yield
+    finally:
+        if text is not None:
+            os.environ["WAVES"] = text
 
 
 def _view(folder, top, component, clocked):

@@ -208,19 +208,25 @@ def split_w(c, rows):
 
 
 def apply(c, memory, base, aw, w):
-    """The memory after the bursts ``aw``, (n, 2), and the rows ``w`` that came, by the rules of AXI: beat by beat."""
+    """The memory after the bursts ``aw``, (n, 2), and the rows ``w`` that came, by the rules of AXI: beat by beat.
+
+    ``AssertionError`` for what AXI does not allow.
+    """
     data, strobes, last = split_w(c, w)
     memory = memory.copy()
     beat = 0
     for address, words in aw.tolist():
-        assert address // _BOUNDARY == (address + words * c.word_bytes - 1) // _BOUNDARY, hex(address)
+        if address // _BOUNDARY != (address + words * c.word_bytes - 1) // _BOUNDARY:
+            raise AssertionError(f"a burst at {address:#x} crosses a boundary of {_BOUNDARY} bytes")
         for k in range(words):
-            assert last[beat] == (k == words - 1), hex(address)
+            if beat == len(w) or last[beat] != (k == words - 1):
+                raise AssertionError(f"the burst at {address:#x} has its last beat elsewhere")
             place = address - base + k * c.word_bytes
             window = memory[place : place + c.word_bytes]
             window[strobes[beat]] = data[beat][strobes[beat]]
             beat += 1
-    assert beat == len(w)
+    if beat != len(w):
+        raise AssertionError(f"{len(w)} beats of data for bursts of {beat}")
     return memory
 
 

@@ -7,8 +7,8 @@ settings). So a machine of millions of gates costs the time of some dozen module
 
 What the sum does not see: constants, equal bits and unused ports that one instance has and another has not, and gates that
 two modules could share across their border. ``--check`` synthesises the same design flattened, memories apart in the same
-way, and prints both. The sum is mostly the larger one: by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``; those that
-the catalogue says are checked are in ``synth/results``.
+way, and prints both. The sum is mostly the larger one, by 3.3 % for ``axi_writer``, 5.1 % for ``axi_reader``: what the
+catalogue says is checked is in ``synth/results``.
 
 ``BOUND`` does not hold everywhere: 9.2 % for ``distance_accumulation_unit``, 8.4 % for ``matching_engine``, 7.4 % for
 ``datm`` at preset ``small``, 6.3 % for ``sfu``; and 6.9 % for ``simcore`` at ``tiny``, whose 7 minutes are too many to

@@ -166,7 +166,7 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     repository()
     broken = []
-    pairs = catalogue.select(options.block, options.preset or "all", broken)
+    pairs = catalogue.select(options.block, options.preset or "all", None if options.block else broken)
     if options.check:
         broken += checked(pairs, lambda name: print(f"{name} ...", file=sys.stderr, flush=True))
         print(f"{len(pairs)} presets counted anew")

@@ -84,8 +84,14 @@ def write(rows, path):
         ]
         theirs = simpicker.TABLE_II["lut_pes"].ge
         axes.axvline(theirs, linestyle=":", color="tab:red")
-        axes.text(
-            theirs, 0.5, " the paper's LUT lane", color="tab:red", rotation=90, transform=axes.get_xaxis_transform()
+        axes.annotate(
+            "the paper's LUT lane",
+            (theirs, 0.5),
+            xycoords=("data", "axes fraction"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color="tab:red",
+            rotation=90,
         )
         axes.set(yscale="log", xlabel="GE of a lane with its table", ylabel="rms error of a dot product on the clip")
         axes.margins(0.08)

@@ -102,11 +102,18 @@ def _library(library):
 
 def refusal(block, preset, cells, library):
     """Why a preset of ``cells`` gates by ``flows.generic`` has no power; None if it has."""
-    if importlib.util.find_spec(block.bench) is None:
+    if not _has_bench(block):
         return f"block {block.name} has no bench"
     if cells > LARGEST:
         return f"{block.name}.{preset} has {cells:,} gates: power is measured up to {LARGEST:,}"
     return _unusable(library)
+
+
+def _has_bench(block):
+    try:
+        return importlib.util.find_spec(block.bench) is not None
+    except ModuleNotFoundError:  # of a block that is in no room
+        return False
 
 
 @functools.cache
@@ -487,7 +494,8 @@ def main(arguments=None):
             print(text(result))
             return
         library = _library(options.liberty)
-        pairs = [(b, p) for b, p in catalogue.select(None, options.preset) if p != b.PAPER_SIZE]
+        broken = []
+        pairs = [(b, p) for b, p in catalogue.select(None, options.preset, broken) if p != b.PAPER_SIZE]
         results, reasons = energies(pairs, library, lambda label: print(f"{label} ...", file=sys.stderr), **settings)
         tell(results)
         if results:
@@ -496,3 +504,4 @@ def main(arguments=None):
             print("mW a fF: what each adds. vectors: the clip's, or else all tests of the bench.")
         for reason in reasons:
             print(f"no power: {reason}", file=sys.stderr)
+        return catalogue.told(broken)

@@ -32,7 +32,7 @@ import numpy as np
 
 from zoetrope.hw import cache
 from zoetrope.hw.errors import ToolError, UserError
-from zoetrope.sim.input import clips
+from zoetrope.sim.input import tensor_files
 from zoetrope.sim.run.workers import workers
 from zoetrope.synth.flows.liberty import names_in, parse
 from zoetrope.synth.technologies.libraries import Expression
@@ -57,7 +57,7 @@ def activity(netlist, library, block, config, tensors, bench=None):
     """
     bench = bench or block.bench
     module = _module(bench, block)
-    arrays = clips.arrays(tensors)
+    arrays = tensor_files.arrays(tensors)
     given = [f"{name} {hashlib.sha256(array.tobytes()).hexdigest()}" for name, array in arrays.items()]
     return cache.kept(
         lambda: _alone(_run, netlist, library, block, config, arrays, bench, _tests(module)),

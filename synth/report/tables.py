@@ -23,7 +23,7 @@ def comparison(results):
     for result in results:
         by_name.setdefault(result["block"], result)
     names = compared()
-    if not set(names) <= set(by_name):
+    if not names or not set(names) <= set(by_name):
         return []
     measured = [by_name[name] for name in names]
     rows = []

@@ -20,7 +20,8 @@ from zoetrope.synth.costs.datm_budget import (
     on_the_clip,
     shared_scales,
 )
-from zoetrope.synth.report import page, readme
+from zoetrope.synth.report import page
+from zoetrope.synth.results import rows
 
 
 def test_lanes_of_a_pairing_by_hand():
@@ -90,10 +91,10 @@ def engines_of(cost):
 
 def test_engines_are_the_sum_of_their_modules():
     """Small ones, side by side, in the order asked for."""
-    small, fewer = (dataclasses.replace(find("datm").config("small"), sort_lanes=lanes) for lanes in (2, 1))
-    found = datm_budget.engines([small, fewer, small], jobs=2)
+    small, larger = (find("datm").config(preset) for preset in ("small", "default"))
+    found = datm_budget.engines([small, larger, small], jobs=2)
     assert found[0] == found[2] != found[1]
-    committed = next(row for row in readme.expected()["checks"] if (row["block"], row["preset"]) == ("datm", "small"))
+    committed = next(row for row in rows.committed()["checks"] if (row["block"], row["preset"]) == ("datm", "small"))
     assert (found[0]["ge"], found[0]["bits"]) == (committed["ge"], committed["bits"])
     assert found[0]["lanes"] == small.distance.lanes and 0 < found[0]["control"] < found[0]["ge"]
 
@@ -108,7 +109,7 @@ def test_budget_of_given_pairings(monkeypatch):
     monkeypatch.setattr(datm_budget, "engines", engines_of({"ge": 1e6}))
     found = datm_budget.budget(0.2, 3)
     assert (found["ratio"], found["pairings"], len(found["rows"])) == (0.2, 3, 4 * len(MODELS))
-    fp16 = next(row for row in readme.expected()["blocks"] if row["block"] == "fp16_pe")
+    fp16 = next(row for row in rows.committed()["blocks"] if row["block"] == "fp16_pe")
     assert found["array_ge"] == fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
     for row, (model, _) in zip(found["rows"], itertools.product(MODELS, range(4))):
         assert row["needed"] == model.lanes(0.2, 3)
@@ -116,20 +117,20 @@ def test_budget_of_given_pairings(monkeypatch):
 
 
 def test_the_committed_budget():
-    """Of the array and the engines that are built now; the gates of the engines are measured by ``--machines``."""
-    found = readme.expected()["matching"]
-    fp16 = next(row for row in readme.expected()["blocks"] if row["block"] == "fp16_pe")
+    """Of the array and engines that are built now; the gates of engines are measured by `zoetrope expected --studies`."""
+    found = rows.committed()["matching"]
+    fp16 = next(row for row in rows.committed()["blocks"] if row["block"] == "fp16_pe")
     assert found["array_ge"] == fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
     assert found["ratio"] == datm_budget.RATIO and found["pairings"] >= 2
-    rows = iter(found["rows"])
+    shown = iter(found["rows"])
     for model in MODELS:
         for form, bits in (("table", 8), ("table", 4), ("word", 8), ("word", 4)):
-            config, row = hiding_config(model, found["ratio"], found["pairings"], form, bits), next(rows)
+            config, row = hiding_config(model, found["ratio"], found["pairings"], form, bits), next(shown)
             assert (row["model"], row["weights"]) == (model.name, f"{form}, {bits} bits")
             assert row["lanes"] == config.distance.lanes
             assert row["busy"] == model.busy(config, found["ratio"], found["pairings"])
             assert row["share"] == row["ge"] / (row["ge"] + found["array_ge"])
-    assert next(rows, None) is None
+    assert next(shown, None) is None
 
 
 def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
@@ -137,7 +138,7 @@ def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
     quality = {"weights": "own", "pairings, 1 %": 4.6}
     monkeypatch.setattr(datm_budget, "on_the_clip", lambda ratio: [quality])
     monkeypatch.setattr(datm_budget, "lane", lambda form, bits: {"form": form, "lane": 1.0})
-    fp16 = next(row for row in readme.expected()["blocks"] if row["block"] == "fp16_pe")
+    fp16 = next(row for row in rows.committed()["blocks"] if row["block"] == "fp16_pe")
     own = fp16["generic"]["ge"] / fp16["lanes"] * ARRAY
     monkeypatch.setattr(datm_budget, "array_ge", lambda: own)
     engine = {"ge": own / 9, "control": 1e5, "bits": 8192 * 600}
@@ -150,4 +151,4 @@ def test_what_it_leaves_for_the_report(tmp_path, monkeypatch, capsys):
     assert all(row["needed"] < row["lanes"] and row["busy"] <= 1 for row in budget["rows"])
     printed = capsys.readouterr().out
     assert f"{budget['rows'][0]['lanes']:,}" in printed and "10.0%" in printed
-    assert page.costs(tmp_path, {**readme.expected(), "matching": None}).matching == budget
+    assert page.costs(tmp_path, {**rows.committed(), "matching": None}).matching == budget

@@ -9,7 +9,7 @@ from power_parts import INVERTED, ROWS, STORE
 from zoetrope.hw import cache, catalogue, emit
 from zoetrope.hw.errors import ToolError, UserError
 from zoetrope.hw.pe.aligned_pe import AlignedPEConfig
-from zoetrope.sim.input import clips
+from zoetrope.sim.input import clips, tensor_files
 from zoetrope.synth.costs import power, runs
 from zoetrope.synth.flows import modules as flows
 from zoetrope.synth.flows import switching
@@ -119,7 +119,7 @@ def kept(tmp_path_factory):
     """Results of this module's own, none at its first test; builds are shared."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("results")
-        patch.setattr(cache, "folder", lambda: folder)
+        patch.setattr(cache, "results", lambda: folder)
         patch.delenv("PDK_ROOT", raising=False)
         yield
 
@@ -257,7 +257,7 @@ def test_netlist_with_a_loop_is_an_error(inverted, library, tensors):
 def test_full_rate_only_and_the_same_again(inverted, library, tensors):
     netlist, counts = inverted
     assert (counts["tests"], counts["compared"]) == (["rows"], N)
-    arguments = (netlist, library, INVERTED, INVERTED.config(), clips.arrays(tensors), "tb_inverted", ["rows"])
+    arguments = (netlist, library, INVERTED, INVERTED.config(), tensor_files.arrays(tensors), "tb_inverted", ["rows"])
     assert json.dumps(switching._alone(switching._run, *arguments), sort_keys=True) == json.dumps(
         counts, sort_keys=True
     )

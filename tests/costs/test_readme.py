@@ -1,67 +1,66 @@
-"""The README says what the tools say: it is rendered from the committed costs, and the costs are measured again."""
+"""The README and the pages of docs say what the tools say: their tables are rendered from the committed costs."""
 
 import pytest
 
-from zoetrope.golden.simcore.chip.simcore import Geometry
-from zoetrope.hw.catalogue import BLOCKS
-from zoetrope.sim.host.simcore import settings_of
+from zoetrope.hw import catalogue
+from zoetrope.hw.errors import UserError
 from zoetrope.sim.input import clips
-from zoetrope.sim.studies import head
-from zoetrope.synth.costs import lanes, runs
-from zoetrope.synth.report import readme
+from zoetrope.synth.report import markdown, readme
+from zoetrope.synth.results import rows
 
-COSTS = readme.expected()
-EXPECTED = {row["block"]: row for row in COSTS["blocks"]}
+COSTS = rows.committed()
 
 
-def test_readme_is_rendered_from_the_committed_costs():
-    text = readme.README.read_text()
-    assert readme.render(text, COSTS) == text, "`make readme` renders it"
+@pytest.fixture(scope="module")
+def tensors():
+    return clips.load()
 
 
-def test_every_block_has_a_row():
-    assert list(EXPECTED) == list(BLOCKS)
+def test_pages_are_rendered_from_the_committed_costs(tensors):
+    for page in readme.pages():
+        assert readme.rendered(page, COSTS, tensors) == page.read_text(), f"`make readme` renders {page.name}"
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_gate_counts_are_the_committed_ones(block):
-    """To the last gate, with the pinned tools. `make readme` writes a new row where a change is meant."""
-    (result,) = runs.measure_all([(BLOCKS[block], BLOCKS[block].default)], technologies=("generic",))
-    assert result["generic"] == EXPECTED[block]["generic"]
-    assert result["tools"] == EXPECTED[block]["tools"]
+def test_links_of_a_page_below_the_root_lead_up():
+    page = "<!-- operators -->\n<!-- /operators -->\n"
+    assert "](hw/arith/exp.py)" in readme.render(page, COSTS, None)
+    assert "](../../hw/arith/exp.py)" in readme.render(page, COSTS, None, up=2)
 
 
-@pytest.mark.parametrize("row", COSTS["operators"], ids=lambda row: row["block"])
-def test_deepest_operators_close_the_target(row):
-    """120 MHz on ECP5 speed grade 6 as committed, by the very gates that are built now."""
-    assert row["ecp5"]["fmax_mhz"] >= 120
-    pair = (BLOCKS[row["block"]], readme.DEEPEST)
-    (result,) = runs.measure_all([pair], technologies=("generic",))
-    assert result["generic"] == row["generic"]
+def test_headlines_have_a_row_a_machine():
+    lines = readme.headlines(COSTS).splitlines()
+    header, names = (
+        lines[0].split(" | "),
+        [line.split(" | ")[0].strip("| ") for line in lines[2:] if line.startswith("|")],
+    )
+    assert names == [name.upper() for name in catalogue.MACHINES]
+    simcore = dict(zip(header, lines[2].split(" | ")))
+    machine = next(m for m in COSTS["machines"] if m["block"] == "simcore")
+    assert simcore["logic"] == f"{machine['ge'] / 1e6:.2f} MGE" and simcore["the paper's"] == "3.89 MGE"
+    assert simcore["memory"] == "1,000 KiB" and simcore["ratio |"] == "≥ 3.77 |"
+    assert "2.4% of the chip" in lines[3], "ORBIS prints a share"
 
 
-def test_every_operator_has_a_deepest_row():
-    assert [row["block"] for row in COSTS["operators"]] == [block.name for block in readme.arithmetic()]
+def test_tables_of_a_room():
+    text = readme.table("blocks simcore.computing_engine", COSTS, None)
+    rooms = {block.key for block in catalogue.BLOCKS.values() if block.room == "simcore.computing_engine"}
+    assert text.count("\n| [`") == len(rooms) and all(f"[`{name}`]" in text for name in rooms)
+    assert readme.table("blocks simcore", COSTS, None).count("\n| [`") > len(rooms)
 
 
-@pytest.mark.parametrize("lane", lanes.LANES, ids=lambda lane: lane.name)
-def test_gates_of_lanes_are_the_committed_ones(lane):
-    row = next(row for row in COSTS["lanes"] if row["name"] == lane.name)
-    assert lanes.area(lane) == row["area"]
+def test_numbers_say_what_they_are():
+    """A preset that is not called default is named; where there is no Fmax it says why."""
+    text = readme.table("blocks", COSTS, None)
+    row = next(line for line in text.splitlines() if line.startswith("| [`simcore`]"))
+    assert ", preset tiny |" in row and "| not routed |" in row
+    assert "| no register path |" in next(line for line in text.splitlines() if line.startswith("| [`lut_multiplier`]"))
 
 
-def test_lanes_meet_what_the_machine_was_planned_with():
-    """An FP16 lane of at most 4,200 GE; the best mixed lane, tables included, at most two thirds of it."""
-    fp16, *mixed = (row["area"]["lane"] + row["area"]["table_ge"] for row in COSTS["lanes"])
-    assert fp16 <= 4200
-    assert min(mixed) <= 2 / 3 * fp16
-
-
-def test_cycles_of_the_head_are_the_committed_ones():
-    """All features, in RTL. `zoetrope readme --head` writes new ones where a change is meant."""
-    found = COSTS["head"]
-    g, preset = found["geometry"], found["preset"]
-    geometry = Geometry(g["frames"], g["height"], g["width"])
-    matrices = [x[: g["frames"]].reshape(g["tokens"], -1) for _, x in clips.load().items()]
-    rtl, _ = head.run("all", preset, matrices, geometry, settings_of(BLOCKS["simcore"].config(preset)))
-    assert rtl.counters == found["runs"]["all"]["counters"]
+def test_tables_that_do_not_exist_are_named():
+    page = "<!-- costz -->\n<!-- /costz -->\n"
+    with pytest.raises(UserError, match="there is no table 'costz'"):
+        readme.render(page, COSTS, None)
+    with pytest.raises(UserError, match="there is no room 'simcor'"):
+        readme.table("blocks simcor", COSTS, None)
+    with pytest.raises(UserError, match="no place for the table machines"):
+        markdown.placed("text", "machines", "table")

@@ -59,6 +59,15 @@ def test_a_window_of_cycles_is_read_back(capsys):
     assert f"waves: gtkwave {report.folder.name}" in capsys.readouterr().err.replace("build/sim/", "")
 
 
+def test_the_environment_may_name_the_window(monkeypatch):
+    """cocotb's own reading of the variable would refuse it."""
+    monkeypatch.setenv("WAVES", "5:9")
+    report = simulate(ADDER, bench="tb_harness_parts", stall="none")
+    assert (report.folder / "dump.fst").exists()
+    monkeypatch.setenv("WAVES", "0")
+    assert not (simulate(ADDER, bench="tb_harness_parts", stall="none").folder / "dump.fst").exists()
+
+
 def test_the_view_names_signals_of_the_trace_and_fields_of_words():
     folder = simulate(ADDER, bench="tb_harness_parts", stall="none", waves=True).folder
     view = (folder / "waves.gtkw").read_text()

@@ -19,12 +19,12 @@ TOPS = ("golden", "hw", "sim", "synth", "command")
 FLOORS = {
     "golden": ["base", "arith memory tree axi board", "pe", "softmax", "simcore orbis svg vida", "baselines", "method"],
     "hw": ["base", "arith", "memory tree", "axi", "pe softmax", "simcore orbis svg vida", "board", "verilog"],
-    "sim": ["base", "input", "model run", "stimulus", "host", "inside", "studies", "benches"],
+    "sim": ["base", "input model", "run", "stimulus", "host", "inside", "studies", "benches"],
     "synth": ["results", "technologies", "papers", "flows", "costs", "boards", "report"],
 }
 
-#: Within SIMCORE: the engines stand beside each other, the chip on top.
-ENGINES = ["quantization_engine sparsification_engine computing_engine", "chip"]
+#: Within SIMCORE: what is in no folder is the ground, the engines stand beside each other, the chip on top.
+ENGINES = ["base", "quantization_engine sparsification_engine computing_engine", "chip"]
 
 #: What each top folder imports of the others.
 BELOW = {
@@ -104,10 +104,11 @@ def test_machines_do_not_import_each_other():
 def test_engines_of_simcore_stand_beside_each_other(top):
     floor = {name: level for level, names in enumerate(ENGINES) for name in names.split()}
     for path in (ROOT / top / "simcore").rglob("*.py"):
-        own = path.parent.name
+        own = path.parent.name if path.parent.name in floor else "base"
         for name in imports(path)[0]:
             other = name.split(".")[2] if name.startswith(f"{top}.simcore.") else own
-            if own in floor and other != own:
+            other = other if other in floor else "base"
+            if other != own:
                 assert floor[other] < floor[own], f"{path.relative_to(ROOT)} imports {name}"
 
 
@@ -183,6 +184,14 @@ def test_no_folder_is_too_full():
         count = Counter(path.parent for path in files(top) if path.name not in ("__init__.py", "blocks.py"))
         for where, number in count.items():
             assert number <= FULLEST_FOLDER, f"{where.relative_to(ROOT)} has {number} files"
+
+
+@pytest.mark.parametrize("top", TOPS)
+def test_no_check_is_an_assert(top):
+    """``PYTHONOPTIMIZE=1`` would leave it out."""
+    for path in files(top):
+        found = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+        assert not found, f"{path.relative_to(ROOT)}, lines {found}"
 
 
 def test_nothing_names_a_machine():

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from zoetrope.golden.memory.words import words
+
 
 def row_writer(results: np.ndarray, elements: int) -> np.ndarray:
     """Words (rows, ceil(d / elements), elements) of rows (rows, d) of binary16 codes, the first channel lowest.
@@ -15,8 +17,4 @@ def row_writer(results: np.ndarray, elements: int) -> np.ndarray:
         )
     if elements < 1:
         raise ValueError(f"elements must be at least 1, not {elements!r}")
-    rows, channels = results.shape
-    words = max(1, -(-channels // elements))
-    padded = np.zeros((rows, words * elements), np.uint16)
-    padded[:, :channels] = results
-    return padded.reshape(rows, words, elements)
+    return words(results, elements)

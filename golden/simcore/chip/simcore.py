@@ -90,7 +90,9 @@ import numpy as np
 from zoetrope.golden.arith.float_convert import float_convert
 from zoetrope.golden.formats import FP16, FP32, fp32, is_finite
 from zoetrope.golden.pe.array_product import fp_fp, fp_int
+from zoetrope.golden.simcore.chip.tile_schedule import order_of
 from zoetrope.golden.simcore.computing_engine.scale_unit import fold_key_scales, scale_unit
+from zoetrope.golden.simcore.geometry import Geometry, key_tiles, whole
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_p
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
 from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, inverse, reduction_tree
@@ -99,85 +101,6 @@ from zoetrope.golden.simcore.sparsification_engine.reorder_recover_unit import r
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, sparsify
 from zoetrope.golden.softmax.sfu import tile as tile_softmax
 from zoetrope.golden.softmax.tile_merge_unit import finish, merge, start
-
-
-def _whole(name, value, least):
-    if isinstance(value, bool) or int(value) != value or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What the tokens are. ``ValueError`` for sizes below 1 (``text``: below 0) and what is no whole number."""
-
-    frames: int = field(metadata={"doc": "frames F"})
-    height: int = field(metadata={"doc": "rows of tokens in a frame, H"})
-    width: int = field(metadata={"doc": "tokens in a row of a frame, W"})
-    text: int = field(default=0, metadata={"doc": "text tokens C"})
-    text_first: bool = field(default=True, metadata={"doc": "text tokens stand before the frames, else after"})
-
-    def __post_init__(self):
-        for name, least in (("frames", 1), ("height", 1), ("width", 1), ("text", 0)):
-            _whole(name, getattr(self, name), least)
-
-    @property
-    def rows(self) -> int:
-        """Tokens of a frame, N."""
-        return self.height * self.width
-
-    @property
-    def tokens(self) -> int:
-        """All tokens, T."""
-        return self.frames * self.rows + self.text
-
-    @property
-    def video(self) -> slice:
-        """Where the video tokens stand."""
-        start = self.text if self.text_first else 0
-        return slice(start, start + self.frames * self.rows)
-
-    @property
-    def tiles(self) -> list[slice]:
-        """The tokens of each frame, and the text, in the order of the tokens: query tiles before rows are skipped."""
-        frames = [slice(start, start + self.rows) for start in range(self.video.start, self.video.stop, self.rows)]
-        if not self.text:
-            return frames
-        if self.text_first:
-            return [slice(0, self.text), *frames]
-        return [*frames, slice(self.video.stop, self.tokens)]
-
-    @property
-    def text_tile(self) -> int | None:
-        """Which of ``tiles`` is text; None without text."""
-        return (0 if self.text_first else self.frames) if self.text else None
-
-
-class KeyTile(NamedTuple):
-    """``place``: its tokens; ``tile``: which of ``Geometry.tiles`` they are of."""
-
-    place: slice
-    tile: int
-
-
-def key_tiles(geometry: Geometry, keys: int | None = None) -> list[KeyTile]:
-    """The key tiles of at most ``keys`` tokens, in the order of the tokens; None: whole frames and the whole text."""
-    if keys is not None:
-        _whole("keys", keys, 1)
-    found = []
-    for tile, whole in enumerate(geometry.tiles):
-        starts = range(whole.start, whole.stop, keys or geometry.tokens)
-        found += [KeyTile(slice(start, min(start + starts.step, whole.stop)), tile) for start in starts]
-    return found
-
-
-def order_of(important: np.ndarray) -> np.ndarray:
-    """The order in which a query tile meets its key tiles, ``int64`` (J,), of the boolean ``important`` (J,)."""
-    important = np.asarray(important, bool)
-    taken = np.arange(len(important) + 1) * np.count_nonzero(important) // max(1, len(important))
-    turn = np.diff(taken) > 0
-    order = np.empty(len(important), np.int64)
-    order[turn], order[~turn] = np.flatnonzero(important), np.flatnonzero(~important)
-    return order
 
 
 @dataclass(frozen=True)
@@ -203,9 +126,9 @@ class Settings:
 
     def __post_init__(self):
         for name in ("window", "group", "rows", "running", *(["keys"] if self.keys is not None else [])):
-            _whole(name, getattr(self, name), 1)
+            whole(name, getattr(self, name), 1)
         for name in ("lanes", "distance_lanes"):
-            _whole(name, getattr(self, name), 1)
+            whole(name, getattr(self, name), 1)
             if getattr(self, name) & (getattr(self, name) - 1):
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
         for name in ("p_p", "p_a"):

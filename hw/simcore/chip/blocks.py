@@ -12,6 +12,31 @@ BLOCKS = (
         beside="simpicker.chip",
     ),
     Block(
+        "head_geometry",
+        "HeadGeometry",
+        Source("SIMPICKER", "V-A"),
+        "tokens, words and key tiles of a head, from its sizes, once",
+    ),
+    Block(
+        "tile_schedule",
+        "TileSchedule",
+        Source("SIMPICKER", "V-A"),
+        "which key tile meets which block of rows when, so that both arrays have work",
+    ),
+    Block(
+        "score_path",
+        "ScorePath",
+        Source("SIMPICKER", "V-A"),
+        "from scores to e, row maxima and sums, and masks of the columns of A",
+    ),
+    Block(
+        "simcore_core",
+        "SimcoreCore",
+        Source("SIMPICKER", "IV, V-A"),
+        "one head of attention, from commands to the memory of Q, K and V to rows of A",
+        golden="simcore.chip.simcore.simcore",
+    ),
+    Block(
         "prologue",
         "Prologue",
         Source("SIMPICKER", "V-A"),

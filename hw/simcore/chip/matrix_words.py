@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from zoetrope.hw.formats import FP16
+from zoetrope.hw.arith.tail import mask_tail
 from zoetrope.hw.stream import register
 
 
@@ -46,38 +46,29 @@ class MatrixWords(wiring.Component):
         left = Signal(words, name="words_left")
         in_token = Signal(range(c.max_words + 1), name="words_in_token")  # left
         take = Signal()
-        wrong = Signal(c.lanes)
+        last = Signal(name="last_of_token")
         o = self.o.payload
         m.d.comb += [
             self.busy.eq(left.any()),
             self.o.valid.eq(held.valid & self.busy),
             held.ready.eq(self.o.ready & self.busy),
             take.eq(self.o.valid & self.o.ready),
-            o.last.eq(in_token == 1),
+            last.eq(in_token == 1),
+            o.last.eq(last),
             o.video.eq(~before.any() & video.any()),
             o.video_token.eq(o.video & (video == self.counts.token)),
             o.video_end.eq(o.video & (video == 1)),
             o.end.eq(left == 1),
         ]
-        for k in range(c.lanes):
-            code = held.payload.data.word_select(k, FP16.width)
-            counts = Signal(name=f"counts_{k}")
-            tail = self.counts.tail
-            value = Signal(FP16.layout, name=f"value_{k}")
-            m.d.comb += [
-                # The first one always does, the last one only where all do.
-                counts.eq(~o.last | ~tail.any() | (tail > k if k < c.lanes - 1 else 0) if k else 1),
-                value.eq(code & counts.replicate(FP16.width)),
-                o.values[k].eq(value),
-                wrong[k].eq(value.exponent == FP16.exponent_max),
-            ]
+        values, wrong = mask_tail(m, held.payload.data, self.counts.tail, last, c.lanes, "word")
+        m.d.comb += o["values"].eq(values)
         with m.If(take):
-            m.d.sync += [left.eq(left - 1), in_token.eq(Mux(o.last, self.counts.token, in_token - 1))]
+            m.d.sync += [left.eq(left - 1), in_token.eq(Mux(last, self.counts.token, in_token - 1))]
             with m.If(before.any()):
                 m.d.sync += before.eq(before - 1)
             with m.Elif(o.video):
                 m.d.sync += video.eq(video - 1)
-            with m.If(wrong.any()):
+            with m.If(wrong):
                 m.d.sync += self.not_finite.eq(1)
         with m.If(self.start):
             m.d.sync += [

@@ -21,8 +21,7 @@ Rejected:
   that a memory port has, and T tokens of W words then take about 5 T W cycles in place of 4 T W. It would be faster with a
   sparsification unit that takes more than 4 cycles a word, as 4 candidates do from a window of 5 on: by T W at most.
 * V beside K: K alone has the port, so that what waits for it begins sooner. V comes while Q does, which is slower anyway.
-* Products of the sizes (tokens of a frame, words of a matrix) by a multiplier: they are made once a head, by one adder in
-  some 40 cycles.
+* Products of the sizes (tokens of a frame, words of a matrix) of its own: ``HeadGeometry`` makes them once for all parts.
 * A queue between the two who take Q: the one that is slower on average sets the pace, and either of them has its own.
 """
 
@@ -38,7 +37,6 @@ from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.logic import exceeds
-from zoetrope.hw.simcore.chip.head_sizes import HeadSizes
 from zoetrope.hw.simcore.chip.matrix_words import MatrixWords, fork
 from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnit, PredictionUnitConfig
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
@@ -128,6 +126,18 @@ class PrologueConfig:
         )
 
     @property
+    def sizes_layout(self):
+        """What follows from the sizes of a job, as ``HeadGeometry`` has it; a size may be one above the largest."""
+        s = self.sparsification
+        frame = (s.max_height + 1) * (s.max_width + 1)
+        video = frame * self.prediction.max_tiles
+        words = self.max_words + 1
+        most = {"words": words, "frame_tokens": frame, "video_tokens": video, "frame_words": frame * words}
+        most |= {"text_words": self.max_tokens * words, "video_words": video * words}
+        most |= {"matrix_words": (video + self.max_tokens) * words}
+        return data.StructLayout({name: range(value + 1) for name, value in most.items()})
+
+    @property
     def command_layout(self):
         """Of the AXI reader: ``address`` of the first byte, ``length`` in elements."""
         return data.StructLayout({"address": self.address_bits, "length": self.length_bits})
@@ -204,6 +214,7 @@ class Prologue(wiring.Component):
     Members
     -------
     i_job : In(stream of ``job_layout``), one a head; the next is taken when ``o_done`` has been
+    sizes : In, what follows from the sizes of the job; stable while it is under way
     o_command_q, o_command_previous, o_command_k, o_command_v : Out(streams of ``address``, ``length``), see ``AxiReader``
     i_q, i_previous, i_k, i_v : In(streams of ``data``, ``last``), what was read; ``last`` is not looked at
     o_measure_k, o_measure_v : Out(streams of the quantization unit's ``i_layout``), ``encode`` = 0
@@ -215,9 +226,9 @@ class Prologue(wiring.Component):
     not_finite_q, not_finite_k, not_finite_v : Out(1), since reset a NaN or an infinity was among the elements of Q, K or V
         that were read and count
 
-    Cycles, by the functions of ``sim.model.simcore``: ``setup_cycles`` from a job to its commands. With words that come as
+    Cycles, by the functions of ``sim.model.simcore``: 2 from a job to its commands. With words that come as
     fast as they are taken V alone takes ``measure_cycles``, K ``key_cycles`` and then Q ``query_cycles``: for 8 frames of
-    9 x 11 tokens, 12 of text and d = 64 in words of 4, 35 + 13,245 + 25,622. From one memory port of a word a cycle it takes
+    9 x 11 tokens, 12 of text and d = 64 in words of 4, 2 + 13,245 + 25,622. From one memory port of a word a cycle it takes
     a cycle for each word at least, nearly 4 T W: there 50,561 for 49,488 words, through four ``AxiReader`` with bursts of 16
     and a memory of 30 cycles.
     There is no ``latency`` or ``initiation_interval``: they depend on the job. Backpressure: yes.
@@ -235,6 +246,7 @@ class Prologue(wiring.Component):
         super().__init__(
             {
                 "i_job": In(stream.Signature(config.job_layout)),
+                "sizes": In(config.sizes_layout),
                 **{f"o_command_{name}": Out(stream.Signature(config.command_layout)) for name in matrices},
                 **{f"i_{name}": In(stream.Signature(config.data_layout)) for name in matrices},
                 "o_measure_k": Out(stream.Signature(config.measure_layout)),
@@ -258,7 +270,6 @@ class Prologue(wiring.Component):
         m = Module()
         c = self.config
         u = SimpleNamespace(
-            sizes=HeadSizes(config=c),
             prediction=PredictionUnit(config=c.prediction),
             sparsification=SparsificationUnit(config=c.sparsification),
             q=MatrixWords(config=c),
@@ -280,24 +291,21 @@ class Prologue(wiring.Component):
     def _send(self, m, u, job, start):
         """Commands to the readers and jobs to the units, each as soon as it is taken. Returns whether all were."""
         c = self.config
-        words = Signal(range(c.max_words + 1), name="token_words")
+        sizes, words = self.sizes, self.sizes.words
         total = Signal(range(c.max_matrix_words + 1), name="matrix_words")
         previous = Signal.like(total, name="previous_words")
         lead = Signal.like(total, name="lead_words")  # those of the text before the video tokens
         video = Signal(c.address_bits, name="video_address")
         wants_q = Signal()
         m.d.comb += [
-            words.eq((job.channels + (c.lanes - 1)) >> c.tail_bits),
-            *(getattr(u.sizes, name).eq(job[name]) for name in ("height", "width", "frames", "text")),
-            u.sizes.words.eq(words),
-            total.eq(u.sizes.video_words + u.sizes.text_words),
-            previous.eq(u.sizes.video_words - u.sizes.frame_words),
-            lead.eq(Mux(job.text_first, u.sizes.text_words, 0)),
+            total.eq(sizes.matrix_words),
+            previous.eq(sizes.video_words - sizes.frame_words),
+            lead.eq(Mux(job.text_first, sizes.text_words, 0)),
             video.eq(job.q + (lead << exact_log2(c.word_bytes))),
             wants_q.eq(job.sparsify | job.predict),
         ]
         plans = {
-            "q": (wants_q, video, u.sizes.video_words, 0, 1),
+            "q": (wants_q, video, self.sizes.video_words, 0, 1),
             "previous": (job.sparsify & previous.any(), video, previous, 0, 1),
             "k": (job.predict, job.k, total, lead, 1),
             "v": (job.quantize_v, job.v, total, lead, ~u.k.busy),
@@ -312,7 +320,7 @@ class Prologue(wiring.Component):
                 reader.start.eq(start),
                 reader.counts.token.eq(words),
                 reader.counts.before.eq(before),
-                reader.counts.video.eq(u.sizes.video_words),
+                reader.counts.video.eq(self.sizes.video_words),
                 reader.counts.total.eq(Mux(wanted, count, 0)),
                 reader.counts.tail.eq(job.channels[: c.tail_bits]),
             ]
@@ -325,7 +333,7 @@ class Prologue(wiring.Component):
                 for name in ("threshold", "frames", "height", "width", "window", "group")
             ),
             clip.payload.words.eq(words),
-            head.payload.rows.eq(u.sizes.frame_tokens),
+            head.payload.rows.eq(self.sizes.frame_tokens),
             *(head.payload[name].eq(job[name]) for name in ("channels", "factor", "scale", "p")),
             # No frame is ragged, and what the map says of text is not asked here.
             head.payload.last_factor_k.eq(job.factor),
@@ -400,7 +408,7 @@ class Prologue(wiring.Component):
             ended.eq(sent & ~busy & (map_ended | ~job.predict) & (~entries.any() | table_error)),
         ]
         with m.If(start):
-            m.d.sync += [map_ended.eq(0), map_error.eq(0), entries.eq(Mux(job.sparsify, u.sizes.video_tokens, 0))]
+            m.d.sync += [map_ended.eq(0), map_error.eq(0), entries.eq(Mux(job.sparsify, self.sizes.video_tokens, 0))]
         with m.Else():
             with m.If(found.valid):
                 m.d.sync += [map_ended.eq(1), map_error.eq(found.payload.error)]
@@ -414,20 +422,20 @@ class Prologue(wiring.Component):
         ended, map_error, table_error = ends
         new, done = self.i_job.payload, self.o_done.payload
         asked = Signal(name="anything_asked")
+        checking = Signal(name="checking")
         wrong = Signal(name="sizes_refused")
-        tokens = Signal(len(u.sizes.video_tokens) + 1, name="head_tokens")
+        tokens = Signal(len(self.sizes.video_tokens) + 1, name="head_tokens")
         m.d.comb += [
             asked.eq(new.sparsify | new.predict | new.quantize_v),
-            tokens.eq(u.sizes.video_tokens + job.text),
+            tokens.eq(self.sizes.video_tokens + job.text),
             wrong.eq(
-                ~u.sizes.video_tokens.any()
+                ~self.sizes.video_tokens.any()
                 | ~job.channels.any()
                 | exceeds(job.channels, c.max_channels)
                 | exceeds(tokens, c.max_tokens)
-                | (job.predict & exceeds(u.sizes.frame_tokens, c.prediction.max_rows))
+                | (job.predict & exceeds(self.sizes.frame_tokens, c.prediction.max_rows))
             ),
-            u.sizes.start.eq(self.i_job.valid & self.i_job.ready & asked),
-            start.eq(u.sizes.done & ~wrong),
+            start.eq(checking & ~wrong),
         ]
         with m.FSM():
             with m.State("WAIT"):
@@ -436,11 +444,11 @@ class Prologue(wiring.Component):
                     m.d.sync += [job.eq(new), done.eq(0)]
                     m.next = "DONE"
                     with m.If(asked):
-                        m.next = "SIZES"
-            with m.State("SIZES"):
-                with m.If(start):
-                    m.next = "RUN"
-                with m.Elif(u.sizes.done):
+                        m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.comb += checking.eq(1)
+                m.next = "RUN"
+                with m.If(wrong):
                     m.d.sync += [done.refused.eq(1), done.map_error.eq(job.predict), done.table_error.eq(job.sparsify)]
                     m.next = "DONE"
             with m.State("RUN"):

@@ -14,23 +14,154 @@ Rejected: e straight from the SFU into column importance, without the queue: whi
 the scores of the next wait, and with them the array (blocked in 11 % of the cycles, where it is none now).
 """
 
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.utils import ceil_log2, exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
+from zoetrope.hw.memory.ports import Reading, read_port, serve
 from zoetrope.hw.memory.sram import Sram, SramConfig
-from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
-from zoetrope.hw.simcore.chip.simcore_config import Reading, SimcoreConfig, depth, read_port
-from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportance
-from zoetrope.hw.softmax.sfu import Sfu
+from zoetrope.hw.memory.wide_store import wide_store
+from zoetrope.hw.memory.word_fifo import StreamFifo, WordFifoConfig
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore import layouts
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
+from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportance, ColumnImportanceConfig
+from zoetrope.hw.softmax.sfu import Sfu, SfuConfig
 
 SOURCES = ("fp16", "lut", "map")
+
+
+@dataclass(frozen=True)
+class ScorePathConfig:
+    engine: ComputingEngineConfig = field(
+        default=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=8, columns=1, lanes=4, words=32, add_stages=2, ragged=True),
+            lut=LutPEConfig(
+                rows=8, columns=1, lanes=4, words=32, add_stages=2, copy_width=64, slices="generator", ragged=True
+            ),
+            max_channels=64,
+            max_tokens=128,
+            load_lanes=16,
+        ),
+        metadata={"doc": "the two arrays, whose scores come and whose operands e is"},
+    )
+    slices: int = field(default=4, metadata={"doc": "G, most slices of a block; a power of two"})
+    tiles: int = field(default=4, metadata={"doc": "W, key tiles that have a place; a power of two"})
+    sfu: SfuConfig = field(
+        default=SfuConfig(lanes=4, max_row=128, tiles=True), metadata={"doc": "the SFU: it is in here"}
+    )
+    v_lanes: int = field(default=8, metadata={"doc": "channels of V a cycle in column importance; a power of two"})
+    p_bits: int = field(default=12, metadata={"doc": "fraction bits of p_a"})
+
+    def __post_init__(self):
+        checks.power_of_two(self, "slices", "tiles", least=2)
+        checks.power_of_two(self, "v_lanes", most=self.load_lanes, why="a word of V is read in parts")
+        lanes = self.sfu.lanes
+        if (
+            not self.sfu.tiles
+            or self.load_lanes % lanes
+            or any(array.outputs % lanes for array in self.arrays.values())
+        ):
+            raise ValueError(
+                f"sfu must have tiles, and lanes that divide load_lanes and the outputs of both arrays, not {self.sfu}"
+            )
+        if self.sfu.max_row < self.keys:
+            raise ValueError(f"max_row of sfu must be at least {self.keys}, a key tile, not {self.sfu.max_row}")
+        if self.rows & (self.rows - 1):
+            raise ValueError(f"rows of engine must be a power of two, not {self.rows}")
+        _ = self.importance
+
+    @property
+    def arrays(self):
+        return {"fp16": self.engine.fp16, "lut": self.engine.lut}
+
+    @property
+    def rows(self):
+        """t, most rows of a slice."""
+        return self.engine.fp16.rows
+
+    @property
+    def keys(self):
+        """Most tokens of a key tile."""
+        return self.engine.max_tokens
+
+    @property
+    def load_lanes(self):
+        return self.engine.load_lanes
+
+    @property
+    def max_channels(self):
+        return self.engine.max_channels
+
+    @property
+    def channel_words(self):
+        """Words of operands of the widest token."""
+        return -(-self.max_channels // self.load_lanes)
+
+    @property
+    def key_words(self):
+        """Words of operands of a row of the largest key tile."""
+        return -(-self.keys // self.load_lanes)
+
+    @property
+    def importance(self):
+        return ColumnImportanceConfig(
+            lanes=self.sfu.lanes,
+            max_columns=self.keys,
+            max_rows=self.rows,
+            v_lanes=self.v_lanes,
+            max_channels=self.max_channels,
+            p_bits=self.p_bits,
+        )
+
+    @property
+    def head_layout(self):
+        """What stays the same during a head; ``codes_v``: columns of A may be the LUT array's."""
+        sizes = {"channels": range(self.max_channels + 1), "codes_v": 1}
+        return data.StructLayout({**sizes, "p_a": self.p_bits + 1, "score_scale": FP32.width})
+
+    @property
+    def tile_layout(self):
+        """What is to be known of the task in a place: the tokens of its key tile, the rows of its slices."""
+        return layouts.tile_and_rows(self.keys, self.rows, self.slices)
+
+    @property
+    def slice_layout(self):
+        return layouts.slice_layout(self.slices, self.tiles)
+
+    @property
+    def e_address(self):
+        return layouts.e_address(self.key_words, self.rows, self.slices, self.tiles)
+
+    @property
+    def v_address(self):
+        return layouts.v_address(self.channel_words, self.keys, self.tiles)
+
+    @property
+    def sums_address(self):
+        """Of m and l of a row."""
+        return data.StructLayout({"row": layouts.up_to(self.rows), "slice": self.slice_layout})
+
+    @property
+    def order_layout(self):
+        """What is to be known of a row that is in the SFU."""
+        row = {"slice": self.slice_layout, "row": layouts.up_to(self.rows)}
+        return data.StructLayout(row | {"first": 1, "last": 1, "map": 1})
+
+    @property
+    def job_layout(self):
+        """Of column importance."""
+        sizes = {"tokens": range(self.keys + 1), "rows": range(self.rows + 1)}
+        return data.StructLayout({"slice": self.slice_layout, **sizes})
 
 
 class ScorePath(wiring.Component):
@@ -38,12 +169,12 @@ class ScorePath(wiring.Component):
 
     Parameters
     ----------
-    config : SimcoreConfig
+    config : ScorePathConfig
 
     Members
     -------
-    head : In, geometry, switches, p_a and the scale of the scores
-    tasks : In, the task in each place
+    head : In, ``channels``, ``codes_v``, ``p_a`` and the scale of the scores; stable while there are scores
+    tasks : In, of the task in each place ``tokens`` and ``rows`` of each slice; stable until ``begun``
     begun : In(1 a place), a new task takes the place
     i_fp16, i_lut : In(streams of the arrays' results of kind S)
     i_scores, o_probabilities : In, Out(streams of the SFU), for the prediction unit
@@ -57,41 +188,34 @@ class ScorePath(wiring.Component):
     Cycles: ``tokens / sfu_lanes`` a row, one row after the other. The map of A of a slice is there ``tile_cycles`` of
     ``ColumnImportance`` and the sort behind its last row. Memory: of each slice and place t rows of keys x 16 bits of e (two
     read ports), of m and l, and a mask (three); a queue of the e of G slices.
+    Golden: ``golden.simcore.chip.score_path.score_path``.
     """
 
-    def __init__(self, *, config: SimcoreConfig):
+    def __init__(self, *, config):
         self.config = config
-        engine = config.engine
-        e_port = In(read_port(config.e_address, config.load_lanes * FP16.width))
-        mask_port = In(read_port(config.slice_layout, config.max_channels))
+        c = config
+        e_port = In(read_port(c.e_address, c.load_lanes * FP16.width))
+        mask_port = In(read_port(c.slice_layout, c.max_channels))
         super().__init__(
             {
-                "head": In(config.head_layout),
-                "tasks": In(data.ArrayLayout(config.task_layout, config.tiles)),
-                "begun": In(config.tiles),
-                "i_fp16": In(stream.Signature(engine.array("fp16").o_layout)),
-                "i_lut": In(stream.Signature(engine.array("lut").o_layout)),
-                "i_scores": In(stream.Signature(config.sfu.i_layout)),
-                "o_probabilities": Out(stream.Signature(config.sfu.o_layout)),
-                "values_ready": In(config.tiles),
-                "v": Out(read_port(config.v_address, config.load_lanes * FP16.width)),
-                "ready": Out(1 << config.slice_layout.size),
+                "head": In(c.head_layout),
+                "tasks": In(data.ArrayLayout(c.tile_layout, c.tiles)),
+                "begun": In(c.tiles),
+                "i_fp16": In(stream.Signature(c.engine.array("fp16").o_layout)),
+                "i_lut": In(stream.Signature(c.engine.array("lut").o_layout)),
+                "i_scores": In(stream.Signature(c.sfu.i_layout)),
+                "o_probabilities": Out(stream.Signature(c.sfu.o_layout)),
+                "values_ready": In(c.tiles),
+                "v": Out(read_port(c.v_address, c.load_lanes * FP16.width)),
+                "ready": Out(1 << c.slice_layout.size),
                 "e_fp16": e_port,
                 "e_lut": e_port,
                 "mask_fp16": mask_port,
                 "mask_lut": mask_port,
                 "mask_merge": mask_port,
-                "sums": In(read_port(sums_address(config), 64)),
+                "sums": In(read_port(c.sums_address, 64)),
                 "busy": Out(1),
             }
-        )
-
-    @property
-    def order_layout(self):
-        """What is to be known of a row that is in the SFU."""
-        c = self.config
-        return data.StructLayout(
-            {"slice": c.slice_layout, "row": range(max(2, c.rows)), "first": 1, "last": 1, "map": 1}
         )
 
     def elaborate(self, platform):
@@ -99,15 +223,18 @@ class ScorePath(wiring.Component):
         c = self.config
         sfu = Sfu(config=c.sfu)
         importance = ColumnImportance(config=c.importance)
-        order = SyncFIFO(width=self.order_layout.size, depth=4 * c.sfu.rows)
+        order = SyncFIFO(width=c.order_layout.size, depth=4 * c.sfu.rows)
         m.submodules.sfu = emit_once(sfu)
         m.submodules.importance = emit_once(importance)
         m.submodules.order = order
         self._choose(m, sfu, order)
-        jobs, plain = self._results(m, sfu, order, importance)
-        found = self._importance(m, importance, jobs, plain)
-        slices = len(self.ready) // c.tiles
-        clear = Cat(self.begun[place].replicate(slices) for place in range(c.tiles))
+        result = self._results(m, sfu, order)
+        self._keep(m, result)
+        jobs = self._tell(m, result, importance)
+        self._feed(m, result, importance)
+        slices = self._bring_values(m, importance, jobs)
+        found = self._masks(m, importance, slices, result)
+        clear = Cat(self.begun[place].replicate(len(self.ready) // c.tiles) for place in range(c.tiles))
         m.d.sync += self.ready.eq((self.ready & ~clear) | found)
         return m
 
@@ -124,7 +251,7 @@ class ScorePath(wiring.Component):
         m.d.comb += chosen.eq(
             Mux(locked, source, Mux(arrays.bit_select(prefer, 1), prefer, Mux(arrays.any(), other, 2)))
         )
-        entry = Signal(self.order_layout)
+        entry = Signal(self.config.order_layout)
         row_end = Signal()
         job_end = Signal()
         go = Signal()
@@ -179,74 +306,86 @@ class ScorePath(wiring.Component):
     def _words(self, m, name, result, taken):
         """A word of an array's results in parts of the SFU's lanes: those that hold scores of the row."""
         c = self.config
-        outputs = getattr(c.engine, name).outputs
-        parts = outputs // c.sfu_lanes
-        task = Signal(c.task_layout, name=f"{name}_task")
+        lanes = c.sfu.lanes
+        parts = c.arrays[name].outputs // lanes
+        task = Signal(c.tile_layout, name=f"{name}_task")
         part = Signal(range(max(2, parts)), name=f"{name}_part")
-        done = Signal(range(c.keys + c.sfu_lanes + 1), name=f"{name}_done")  # scores of the row before this part
+        done = Signal(range(c.keys + lanes + 1), name=f"{name}_done")  # scores of the row before this part
         left = Signal(range(c.keys + 1), name=f"{name}_left")
         row_end = Signal(name=f"{name}_row_end")
         end = Signal(name=f"{name}_end")
-        values = Value.cast(result["values"]).word_select(part, c.sfu_lanes * FP32.width)
+        values = Value.cast(result["values"]).word_select(part, lanes * FP32.width)
         rows = Signal(range(c.rows + 1), name=f"{name}_rows")
         m.d.comb += [
             task.eq(self.tasks[result.tile]),
             left.eq(task.tokens - done),
-            row_end.eq(left <= c.sfu_lanes),
+            row_end.eq(left <= lanes),
             end.eq(row_end | (part == parts - 1)),
             rows.eq(task.rows[result.slice]),
         ]
         with m.If(taken):
-            m.d.sync += [part.eq(Mux(end, 0, part + 1)), done.eq(Mux(row_end, 0, done + c.sfu_lanes))]
-        count = Mux(row_end, left, c.sfu_lanes)
+            m.d.sync += [part.eq(Mux(end, 0, part + 1)), done.eq(Mux(row_end, 0, done + lanes))]
+        count = Mux(row_end, left, lanes)
         return SimpleNamespace(values=values, count=count, row_end=row_end, end=end, rows=rows)
 
-    def _results(self, m, sfu, order, importance):
-        """Rows that leave the SFU to where they belong.
-
-        Returns the queue of column importance's jobs, and a stream of slices that are ready without it.
-        """
+    def _results(self, m, sfu, order):
+        """The word that leaves the SFU: of a row of the map, which goes on, or of a tile's; ``taken`` with ``room``."""
         c, head = self.config, self.head
-        row = data.View(self.order_layout, order.r_data)
-        result = sfu.o.payload
-        parts = c.load_lanes // c.sfu_lanes
-        part_bits = ceil_log2(parts)
-        width = c.sfu_lanes * FP16.width
-        e = Sram(config=SramConfig(depth=depth(c.e_address), width=parts * width, granularity=width, read_ports=2))
-        sums = Sram(config=SramConfig(depth=depth(sums_address(c)), width=64))
-        m.submodules.e = emit_once(e)
-        m.submodules.sums = emit_once(sums)
-        word = Signal(range(max(2, c.key_words * parts)), name="e_word")
-        address = Signal(c.e_address, name="e_write")
-        taken = Signal(name="result_taken")
-        of_tile = Signal(name="of_tile")
-        wanted = Signal(name="importance_wanted")
-        task = Signal(c.task_layout, name="result_task")
-        job = Signal(self.job_layout, name="importance_job")
-        # A slice's job is known with its first word: to column importance, and to who brings it V.
-        jobs = [SyncFIFO(width=self.job_layout.size, depth=2 * c.slices) for _ in range(2)]
-        m.submodules.jobs, m.submodules.v_jobs = jobs
-        known = data.View(self.job_layout, jobs[0].r_data)
-        told = Signal(name="importance_told")
-        tell = Signal(name="importance_tell")
-        told_now = Signal(name="importance_told_now")
-        # Its rows wait in a queue: while scores of a slice are summed and multiplied by V, those of others go on.
-        feed_layout = importance.i.payload.shape()
-        depth_of_feed = c.block_rows * -(-c.keys // c.sfu_lanes)
-        feed = WordFifo(config=WordFifoConfig(depth=depth_of_feed, width=feed_layout.size))
-        m.submodules.feed = emit_once(feed)
-        level = Signal(range(depth_of_feed + 2), name="feed_level")
-        fed = Signal(feed_layout, name="fed")
-        room = Signal(name="importance_room")
+        row = data.View(c.order_layout, order.r_data)
+        r = SimpleNamespace(
+            row=row,
+            payload=sfu.o.payload,
+            task=Signal(c.tile_layout, name="result_task"),
+            of_tile=Signal(name="of_tile"),
+            wanted=Signal(name="importance_wanted"),  # column importance takes it, too
+            room=Signal(name="importance_room"),
+            taken=Signal(name="result_taken"),
+        )
         m.d.comb += [
-            of_tile.eq(sfu.o.valid & order.r_rdy & ~row.map),
-            wanted.eq(of_tile & head.codes_v),
-            task.eq(self.tasks[row.slice.place]),
-            job.slice.eq(row.slice),
-            job.tokens.eq(task.tokens),
-            job.rows.eq(task.rows[row.slice.slice]),
-            tell.eq(wanted & row.first & (word == 0) & ~told),
-            told_now.eq(tell & jobs[0].w_rdy & jobs[1].w_rdy),
+            r.of_tile.eq(sfu.o.valid & order.r_rdy & ~row.map),
+            r.wanted.eq(r.of_tile & head.codes_v),
+            r.task.eq(self.tasks[row.slice.place]),
+            self.o_probabilities.payload.eq(r.payload),
+            self.o_probabilities.valid.eq(sfu.o.valid & order.r_rdy & row.map),
+            sfu.o.ready.eq(order.r_rdy & Mux(row.map, self.o_probabilities.ready, r.room)),
+            r.taken.eq(r.of_tile & r.room),
+            order.r_en.eq(sfu.o.valid & sfu.o.ready & r.payload.last),
+        ]
+        return r
+
+    def _keep(self, m, r):
+        """e, m and l into their memories."""
+        c = self.config
+        address = Signal(c.e_address, name="e_write")
+        m.d.comb += [address.row.eq(r.row.row), address.slice.eq(r.row.slice)]
+        parts, ports = c.load_lanes // c.sfu.lanes, [self.e_fp16, self.e_lut]
+        wide_store(m, "e", ports, address, r.payload.results, r.taken, r.payload.last, words=c.key_words, parts=parts)
+        sums = Sram(config=SramConfig(depth=1 << c.sums_address.size, width=64))
+        m.submodules.sums = emit_once(sums)
+        m.d.comb += [
+            sums.w_en.eq(r.taken & r.payload.last),
+            sums.w_addr.eq(Cat(r.row.row, r.row.slice)),
+            sums.w_data.eq(Cat(r.payload.maximum, r.payload.reciprocal)),
+        ]
+        serve(m, sums, [self.sums])
+
+    def _tell(self, m, r, importance):
+        """A slice's job, known with its first word, to column importance, and to who brings it V: that queue is returned."""
+        c, head = self.config, self.head
+        job = Signal(c.job_layout, name="importance_job")
+        jobs = [SyncFIFO(width=c.job_layout.size, depth=2 * c.slices) for _ in range(2)]
+        m.submodules.jobs, m.submodules.v_jobs = jobs
+        known = data.View(c.job_layout, jobs[0].r_data)
+        begins = Signal(init=1, name="slice_begins")
+        told = Signal(name="importance_told")
+        told_now = Signal(name="importance_told_now")
+        r.tell = Signal(name="importance_tell")
+        m.d.comb += [
+            job.slice.eq(r.row.slice),
+            job.tokens.eq(r.task.tokens),
+            job.rows.eq(r.task.rows[r.row.slice.slice]),
+            r.tell.eq(r.wanted & begins & ~told),
+            told_now.eq(r.tell & jobs[0].w_rdy & jobs[1].w_rdy),
             *(queue.w_data.eq(job) for queue in jobs),
             *(queue.w_en.eq(told_now) for queue in jobs),
             importance.i_job.payload.rows.eq(known.rows),
@@ -257,57 +396,38 @@ class ScorePath(wiring.Component):
             importance.i_job.payload.last.eq(1),
             importance.i_job.valid.eq(jobs[0].r_rdy),
             jobs[0].r_en.eq(importance.i_job.ready),
-            room.eq(~head.codes_v | ((level != depth_of_feed) & ~tell)),
-            fed["values"].eq(result.results),
-            fed.last.eq(row.last),
-            feed.w_data.eq(fed),
-            feed.w_en.eq(taken & head.codes_v),
+        ]
+        with m.If(told_now):
+            m.d.sync += told.eq(1)
+        with m.If(r.taken):
+            m.d.sync += [told.eq(0), begins.eq(r.payload.last & r.row.last)]
+        return jobs[1]
+
+    def _feed(self, m, r, importance):
+        """Rows wait in a queue: while scores of a slice are summed and multiplied by V, those of others go on."""
+        c, head = self.config, self.head
+        layout = importance.i.payload.shape()
+        depth = c.slices * c.rows * -(-c.keys // c.sfu.lanes)
+        feed = StreamFifo(config=WordFifoConfig(depth=depth, width=layout.size))
+        m.submodules.feed = emit_once(feed)
+        word = Signal(layout, name="fed")
+        m.d.comb += [
+            word["values"].eq(r.payload.results),
+            word.last.eq(r.row.last),
+            feed.i.payload.eq(word),
+            feed.i.valid.eq(r.wanted & ~r.tell),
+            r.room.eq(~head.codes_v | (feed.i.ready & ~r.tell)),
             importance.i.payload.eq(feed.o.payload),
             importance.i.valid.eq(feed.o.valid),
             feed.o.ready.eq(importance.i.ready),
-            self.o_probabilities.payload.eq(result),
-            self.o_probabilities.valid.eq(sfu.o.valid & order.r_rdy & row.map),
-            sfu.o.ready.eq(order.r_rdy & Mux(row.map, self.o_probabilities.ready, room)),
-            taken.eq(of_tile & room),
-            order.r_en.eq(sfu.o.valid & sfu.o.ready & result.last),
         ]
-        m.d.sync += level.eq(level + feed.w_en - (feed.o.valid & feed.o.ready))
-        with m.If(told_now):
-            m.d.sync += told.eq(1)
-        with m.If(taken):
-            m.d.sync += [told.eq(0), word.eq(Mux(result.last, 0, word + 1))]
-        m.d.comb += [
-            address.word.eq(word >> part_bits),
-            address.row.eq(row.row),
-            address.slice.eq(row.slice),
-            e.w_en.eq(taken << (word[:part_bits] if part_bits else Const(0, 1))),
-            e.w_addr.eq(address),
-            e.w_data.eq(Value.cast(result.results).replicate(parts)),
-            sums.w_en.eq(taken & result.last),
-            sums.w_addr.eq(Cat(row.row, row.slice)),
-            sums.w_data.eq(Cat(result.maximum, result.reciprocal)),
-            sums.r_en[0].eq(self.sums.en),
-            sums.r_addr[0].eq(self.sums.addr),
-            self.sums.data.eq(sums.r_data[0]),
-        ]
-        for k, port in enumerate((self.e_fp16, self.e_lut)):
-            m.d.comb += [e.r_en[k].eq(port.en), e.r_addr[k].eq(port.addr), port.data.eq(e.r_data[k])]
-        plain = SimpleNamespace(valid=Signal(name="plain"), slice=Signal(c.slice_layout, name="plain_slice"))
-        m.d.comb += [plain.valid.eq(taken & result.last & row.last & ~head.codes_v), plain.slice.eq(row.slice)]
-        return jobs[1], plain
 
-    @property
-    def job_layout(self):
-        c = self.config
-        return data.StructLayout({"slice": c.slice_layout, "tokens": range(c.keys + 1), "rows": range(c.rows + 1)})
-
-    def _importance(self, m, importance, jobs, plain):
-        """V to column importance, job by job; its masks, or masks of ones, into their memory. Returns whose come now."""
+    def _bring_values(self, m, importance, jobs):
+        """V to column importance, job by job. Returns a queue of the slices whose masks are to come."""
         c, head = self.config, self.head
-        slice_bits = c.slice_layout.size
-        m.submodules.waiting = waiting = SyncFIFO(width=slice_bits, depth=2 * c.slices)
-        job = data.View(self.job_layout, jobs.r_data)
-        parts = c.load_lanes // c.importance_lanes
+        m.submodules.waiting = waiting = SyncFIFO(width=c.slice_layout.size, depth=2 * c.slices)
+        job = data.View(c.job_layout, jobs.r_data)
+        parts = c.load_lanes // c.v_lanes
         part_bits = ceil_log2(parts)
         words = Signal(range(c.channel_words * parts + 1), name="v_words")
         word = Signal(range(max(2, c.channel_words * parts)), name="v_word")
@@ -316,21 +436,21 @@ class ScorePath(wiring.Component):
         v = Reading(m, self.v, "v")
         part = Signal(max(1, part_bits), name="v_part", reset_less=True)
         start = Signal(name="v_start")
+        step = Signal(name="v_step")
         m.d.comb += [
-            words.eq((head.channels + c.importance_lanes - 1) >> ceil_log2(c.importance_lanes)),
+            words.eq((head.channels + c.v_lanes - 1) >> exact_log2(c.v_lanes)),
             word_end.eq(word + 1 == words),
             start.eq(jobs.r_rdy & self.values_ready.bit_select(job.slice.place, 1) & waiting.w_rdy),
+            step.eq(start & v.ready),
             v.fetch.eq(start),
             self.v.addr.word.eq(word >> part_bits),
             self.v.addr.token.eq(token),
             self.v.addr.place.eq(job.slice.place),
             importance.i_v.valid.eq(v.valid),
-            importance.i_v.payload.eq(self.v.data.word_select(part, c.importance_lanes * FP16.width)),
+            importance.i_v.payload.eq(self.v.data.word_select(part, c.v_lanes * FP16.width)),
             v.take.eq(importance.i_v.ready),
             waiting.w_data.eq(job.slice),
         ]
-        step = Signal(name="v_step")
-        m.d.comb += step.eq(start & v.ready)
         with m.If(step):
             m.d.sync += [part.eq(word[:part_bits] if part_bits else 0), word.eq(Mux(word_end, 0, word + 1))]
             with m.If(word_end):
@@ -338,33 +458,51 @@ class ScorePath(wiring.Component):
                 with m.If(token + 1 == job.tokens):
                     m.d.sync += token.eq(0)
                     m.d.comb += [jobs.r_en.eq(1), waiting.w_en.eq(1)]
+        return waiting
 
-        masks = Sram(config=SramConfig(depth=1 << slice_bits, width=c.max_channels, read_ports=3))
+    def _masks(self, m, importance, waiting, r):
+        """Masks of column importance, or of ones without it, into their memory. Returns whose comes now, a bit each."""
+        c, head = self.config, self.head
+        masks = Sram(config=SramConfig(depth=1 << c.slice_layout.size, width=c.max_channels, read_ports=3))
         m.submodules.masks = emit_once(masks)
-        found = importance.o.payload
+        plain = Signal(name="plain")
         beyond = Signal(c.max_channels, name="beyond")
-        written = Signal(slice_bits, name="mask_slice")
+        slice_ = Signal(c.slice_layout, name="mask_slice")
         write = Signal(name="mask_write")
         m.d.comb += [
+            plain.eq(r.taken & r.payload.last & r.row.last & ~head.codes_v),
             *(beyond[k].eq(head.channels <= k) for k in range(c.max_channels)),
             importance.o.ready.eq(waiting.r_rdy),
             waiting.r_en.eq(importance.o.valid),
-            write.eq(plain.valid | (importance.o.valid & waiting.r_rdy)),
-            written.eq(Mux(plain.valid, Value.cast(plain.slice), waiting.r_data)),
+            write.eq(plain | (importance.o.valid & waiting.r_rdy)),
+            slice_.eq(Mux(plain, Value.cast(r.row.slice), waiting.r_data)),
             masks.w_en.eq(write),
-            masks.w_addr.eq(written),
-            masks.w_data.eq(found.taken | beyond | plain.valid.replicate(c.max_channels)),
+            masks.w_addr.eq(slice_),
+            masks.w_data.eq(importance.o.payload.taken | beyond | plain.replicate(c.max_channels)),
         ]
-        for k, port in enumerate((self.mask_fp16, self.mask_lut, self.mask_merge)):
-            m.d.comb += [masks.r_en[k].eq(port.en), masks.r_addr[k].eq(port.addr), port.data.eq(masks.r_data[k])]
-        return write << written
-
-
-def sums_address(config):
-    """Of m and l of a row."""
-    return data.StructLayout({"row": range(max(2, config.rows)), "slice": config.slice_layout})
+        serve(m, masks, [self.mask_fp16, self.mask_lut, self.mask_merge])
+        return write << Value.cast(slice_)
 
 
 def _inverse(n):
     """1 / n of a power of two, in FP32."""
-    return (127 - ceil_log2(n)) << 23
+    return (127 - exact_log2(n)) << 23
+
+
+#: Config of each preset; the first is the default.
+PRESETS = {
+    "default": ScorePathConfig(),
+    "tiny": ScorePathConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
+            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+            max_channels=9,
+            max_tokens=6,
+            load_lanes=4,
+        ),
+        slices=2,
+        tiles=2,
+        sfu=SfuConfig(lanes=2, max_row=6, tiles=True),
+        v_lanes=2,
+    ),
+}

@@ -17,9 +17,8 @@ nothing else here relies on, in place of words; the writer stopped as the reader
 from types import SimpleNamespace
 
 from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
-from amaranth.utils import ceil_log2
 
 from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiter
 from zoetrope.hw.axi.axi_reader import AxiReader
@@ -31,9 +30,11 @@ from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP32
 from zoetrope.hw.pe.fp16_pe import FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore.chip.head_geometry import HeadGeometry
 from zoetrope.hw.simcore.chip.row_writer import RowWriter
 from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreConfig
 from zoetrope.hw.simcore.chip.simcore_core import CORE_COUNTERS, SimcoreCore
+from zoetrope.hw.simcore.chip.simcore_core import PRESETS as CORES
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS, REGISTERS, VERSION, Cause
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
 from zoetrope.hw.stream import connect
@@ -75,7 +76,7 @@ class Simcore(wiring.Component):
     #: The description of the registers that software sees.
     register_map = REGISTERS
 
-    def __init__(self, *, config: SimcoreConfig):
+    def __init__(self, *, config):
         self.config = config
         self._registers = RegistersConfig(registers=REGISTERS)
         super().__init__(
@@ -107,7 +108,7 @@ class Simcore(wiring.Component):
             ClockSignal("readers").eq(ClockSignal("sync")),
             ResetSignal("readers").eq(ResetSignal("sync") | forget),
         ]
-        core = SimcoreCore(config=c)
+        core = SimcoreCore(config=c.core)
         m.submodules.core = DomainRenamer("core")(emit_once(core))
         bus = self._bus(m, core, restart, stopping, forget)
         self._control(m, registers, core, bus, restart, stopping)
@@ -140,11 +141,11 @@ class Simcore(wiring.Component):
             connect(m, reader.o_ar, arbiter.i_ar[k])
             connect(m, arbiter.o_r[k], reader.i_r)
             connect_unless(m, restart, getattr(core, f"o_command_{name}"), reader.i_command)
-            data = getattr(core, f"i_data_{name}")
+            words = getattr(core, f"i_data_{name}")
             m.d.comb += [
-                data.payload.eq(reader.o_data.payload),
-                data.valid.eq(reader.o_data.valid & ~restart),
-                reader.o_data.ready.eq(data.ready | restart),
+                words.payload.eq(reader.o_data.payload),
+                words.valid.eq(reader.o_data.valid & ~restart),
+                reader.o_data.ready.eq(words.ready | restart),
                 reader.o_status.ready.eq(1),
             ]
             under_way.append(self._under_way(m, name, reader.i_command, reader.o_status, forget))
@@ -154,11 +155,25 @@ class Simcore(wiring.Component):
         connect_read(m, self, "m_axi", ar, arbiter.i_r)
         connect_write(m, self, "m_axi", writer.o_aw, writer.o_w, writer.i_b)
 
-        # Rows of results while tiles are computed, rows of recovery after them; the rest of a packet that nobody ends.
+        self._write(m, core, writer, rows, restart)
+        under_way.append(self._under_way(m, "writer", writer.i_command, writer.o_status))
+        m.d.comb += [bus.reads_pending.eq(reads_pending), bus.writes_pending.eq(under_way[-1])]
+        m.d.comb += [
+            core.quiet.eq(bus.quiet),
+            bus.read_error.eq(Cat(*read_errors).any()),
+            bus.write_error.eq(_failed(writer.o_status)),
+            bus.word_read.eq(arbiter.i_r.valid & arbiter.i_r.ready),
+            bus.word_written.eq(writer.o_w.valid & writer.o_w.ready),
+        ]
+        self._settle(m, bus, Cat(*under_way, *showing, rows.pending).any())
+        return bus
+
+    def _write(self, m, core, writer, rows, restart):
+        """Rows of results while tiles are computed, rows of recovery after them; the rest of a packet that nobody ends."""
         connect_unless(m, restart, core.o_place, rows.i_place)
         connect_unless(m, restart, core.o_results, rows.i)
         command, packet = writer.i_command, writer.i_data
-        owed = Signal(range(c.axi.commands + 2))
+        owed = Signal(range(self.config.axi.commands + 2))
         finishing = Signal()
         m.d.comb += [
             rows.channels.eq(core.head.channels),
@@ -188,17 +203,6 @@ class Simcore(wiring.Component):
             core.i_write_status.payload.eq(writer.o_status.payload),
             writer.o_status.ready.eq(1),
         ]
-        under_way.append(self._under_way(m, "writer", command, writer.o_status))
-        m.d.comb += [bus.reads_pending.eq(reads_pending), bus.writes_pending.eq(under_way[-1])]
-        m.d.comb += [
-            core.quiet.eq(bus.quiet),
-            bus.read_error.eq(Cat(*read_errors).any()),
-            bus.write_error.eq(_failed(writer.o_status)),
-            bus.word_read.eq(arbiter.i_r.valid & arbiter.i_r.ready),
-            bus.word_written.eq(writer.o_w.valid & writer.o_w.ready),
-        ]
-        self._settle(m, bus, Cat(*under_way, *showing, rows.pending).any())
-        return bus
 
     def _settle(self, m, bus, anything):
         """The bus is quiet when nothing has been under way for a while."""
@@ -262,19 +266,16 @@ class Simcore(wiring.Component):
         return stop
 
     def _control(self, m, registers, core, bus, restart, stopping):
-        c = self.config
-        head = Signal(c.head_layout)
+        head, geometry = self._head(m, core)
         busy = Signal()
         cause = Signal(8)
         found = Signal(8)  # on the bus
-        m.d.comb += core.head.eq(head)
         refusals = [
             (Cause.GEOMETRY, self._wrong_sizes(registers)),
             *self._wrong_numbers(registers),
             (Cause.ADDRESS, self._wrong_addresses(registers)),
         ]
-        geometry = self._geometry(m, head)
-        beyond = self._beyond(m, head, geometry)
+        beyond = self._beyond(m, head, geometry.o)
         start = registers.control_start
         done = Signal()
         error = Signal()
@@ -291,7 +292,7 @@ class Simcore(wiring.Component):
         for number, condition in reversed(refusals):
             with m.If(condition):
                 m.d.comb += refused.eq(number)
-        checking = Signal(2)
+        checking = Signal()
         with m.FSM(name="head"):
             with m.State("IDLE"):
                 with m.If(start):
@@ -300,10 +301,9 @@ class Simcore(wiring.Component):
                     m.d.sync += [busy.eq(1), cause.eq(refused), found.eq(Cause.NONE), checking.eq(0)]
                     m.next = "CHECK"
             with m.State("CHECK"):
-                # Products of sizes settle behind registers meanwhile.
-                m.d.sync += checking.eq(checking + 1)
-                with m.If(checking == 3):
-                    m.d.sync += [head[name].eq(geometry[name]) for name in ("frame_tokens", "words")]
+                m.d.comb += geometry.start.eq(~checking)
+                m.d.sync += checking.eq(1)
+                with m.If(geometry.done):
                     m.next = "RUN"
                     with m.If(cause.any() | beyond.any()):
                         m.next = "END"
@@ -339,6 +339,18 @@ class Simcore(wiring.Component):
         with m.Elif(bus.write_error & ~found.any()):
             m.d.sync += found.eq(Cause.WRITE)
         self._count(m, registers, core, bus, busy, start)
+
+    def _head(self, m, core):
+        """What the registers say of a head, to be written when it begins; and its geometry, which follows from that."""
+        geometry = HeadGeometry(config=self.config.geometry)
+        m.submodules.geometry = emit_once(geometry)
+        computed = geometry.o.shape().members
+        given = {name: shape for name, shape in self.config.head_layout.members.items() if name not in computed}
+        head = Signal(data.StructLayout(given))
+        m.d.comb += [geometry.i[name].eq(head[name]) for name in geometry.i.shape().members]
+        m.d.comb += [core.head[name].eq(head[name]) for name in given]
+        m.d.comb += [core.head[name].eq(geometry.o[name]) for name in computed]
+        return head, geometry
 
     def _tell(self, m, registers, bus):
         """What the registers say of the bus and of the machine, and the interrupt."""
@@ -402,34 +414,16 @@ class Simcore(wiring.Component):
                 wrong.append(value > most)
         return Cat(*wrong).any()
 
-    def _geometry(self, m, head):
-        """Sizes that follow from the head's, each behind a register; the last one has settled 3 cycles later."""
-        c = self.config
-        most = {"frame_tokens": c.max_frame_tokens, "video": c.max_frames * c.max_frame_tokens}
-        geometry = {
-            "frame_tokens": Signal(range(most["frame_tokens"] + 1), name="frame_tokens"),
-            "video": Signal(range(most["video"] + 1), name="video_tokens"),
-            "words": Signal(range(c.max_words + 1), name="token_words"),
-            "total": Signal(range((most["video"] + c.max_text) * c.max_words + 1), name="matrix_words"),
-        }
-        m.d.sync += [
-            geometry["frame_tokens"].eq(head.height * head.width),
-            geometry["video"].eq(geometry["frame_tokens"] * head.frames),
-            geometry["words"].eq((head.channels + c.lanes - 1) >> ceil_log2(c.lanes)),
-            geometry["total"].eq((geometry["video"] + head.text) * geometry["words"]),
-        ]
-        return geometry
-
     def _beyond(self, m, head, geometry):
         """The cause, if there are more tokens than this machine takes, or a matrix ends beyond the address space."""
         c = self.config
         ends = []
         for name in _MATRICES:
-            end = Signal(max(len(geometry["total"]), c.address_bits - c.word_shift) + 1, name=f"{name}_end")
-            m.d.comb += end.eq(head[name][c.word_shift :] + geometry["total"])
+            end = Signal(max(len(geometry.matrix_words), c.address_bits - c.word_shift) + 1, name=f"{name}_end")
+            m.d.comb += end.eq(head[name][c.word_shift :] + geometry.matrix_words)
             ends.append(end > 1 << (c.address_bits - c.word_shift))
         beyond = Signal(8)
-        with m.If(geometry["video"] > c.max_tokens):
+        with m.If(geometry.video_tokens > c.max_tokens):
             m.d.comb += beyond.eq(Cause.GEOMETRY)
         with m.Elif(Cat(*ends).any()):
             m.d.comb += beyond.eq(Cause.ADDRESS)
@@ -492,58 +486,10 @@ def _failed(status):
     return status.valid & status.ready & (status.payload.cause != BusCause.OKAY)
 
 
-#: The SIMCORE that fits an ECP5 85F beside the link: words of two elements, one lane in most units.
-_SIMCORE_BOARD = SimcoreConfig(
-    engine=ComputingEngineConfig(
-        fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
-        lut=LutPEConfig(rows=2, columns=1, lanes=2, words=4, copy_width=8, slices="generator", ragged=True),
-        max_channels=8,
-        max_tokens=6,
-        load_lanes=2,
-    ),
-    slices=2,
-    tiles=2,
-    max_frames=4,
-    max_height=4,
-    max_width=4,
-    max_tokens=64,
-    max_text=8,
-    data_bits=32,
-    address_bits=16,
-    burst=4,
-    outstanding=2,
-    sfu_lanes=1,
-    merge_lanes=1,
-    importance_lanes=2,
-    candidates=1,
-    slots=64,
-)
-
 #: Config of each preset; the first is the default.
 PRESETS = {
-    "tiny": SimcoreConfig(
-        engine=ComputingEngineConfig(
-            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
-            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
-            max_channels=16,
-            max_tokens=6,
-            load_lanes=8,
-        ),
-        slices=2,
-        tiles=2,
-        max_frames=4,
-        max_height=4,
-        max_width=4,
-        max_tokens=64,
-        max_text=8,
-        data_bits=64,
-        burst=4,
-        sfu_lanes=2,
-        merge_lanes=2,
-        importance_lanes=4,
-        slots=64,
-    ),
-    "board": _SIMCORE_BOARD,
+    "tiny": SimcoreConfig.of(CORES["tiny"], burst=4),
+    "board": SimcoreConfig.of(CORES["board"], burst=4, outstanding=2),
     "small": SimcoreConfig(),
     "paper": SimcoreConfig(
         engine=ComputingEngineConfig(

@@ -1,24 +1,29 @@
-"""The sizes of a SIMCORE, and the layouts of what its parts tell each other (SIMPICKER IV, V-A)."""
+"""The sizes of a SIMCORE, and the configs of its parts that follow from them (SIMPICKER IV, V-A)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
-from amaranth import Cat, Module, Signal
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.lib import data
+from amaranth.utils import ceil_log2, exact_log2
 
+from zoetrope.hw import checks
 from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiterConfig
 from zoetrope.hw.formats import FP16
 from zoetrope.hw.pe.fp16_pe import FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPEConfig
+from zoetrope.hw.simcore.chip.head_geometry import HeadGeometryConfig
 from zoetrope.hw.simcore.chip.prologue import PrologueConfig
 from zoetrope.hw.simcore.chip.row_writer import RowWriterConfig
+from zoetrope.hw.simcore.chip.score_path import ScorePathConfig
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
+from zoetrope.hw.simcore.chip.tile_schedule import TileScheduleConfig
+from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeederConfig
 from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMergeConfig
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
-from zoetrope.hw.simcore.computing_engine.scale_unit import ScaleUnitConfig
-from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportanceConfig
+from zoetrope.hw.simcore.computing_engine.key_stream import KeyStreamConfig
+from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcherConfig
+from zoetrope.hw.simcore.computing_engine.value_buffer import ValueBufferConfig
 from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnitConfig
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
 from zoetrope.hw.simcore.sparsification_engine.recovery import RecoveryConfig
@@ -29,14 +34,11 @@ from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnitConfig
 #: Readers of the bus.
 READERS = ("q", "k_fp16", "k_lut", "v")
 
-_PARTS = (
-    *("sfu", "merge", "importance", "prediction", "sparsification", "quantization", "fold", "prologue"),
-    *("recovery", "columns", "writer", "arbiter"),
-)
-
 
 @dataclass(frozen=True)
-class SimcoreConfig:
+class SimcoreCoreConfig:
+    """Of the core: its sizes, and as properties the configs of its parts."""
+
     engine: ComputingEngineConfig = field(
         default=ComputingEngineConfig(
             fp16=FP16PEConfig(rows=8, columns=1, lanes=4, words=32, add_stages=2, ragged=True),
@@ -61,10 +63,6 @@ class SimcoreConfig:
     max_text: int = field(default=256, metadata={"doc": "most text tokens"})
     data_bits: int = field(default=128, metadata={"doc": "of the AXI4 bus"})
     address_bits: int = field(default=32, metadata={"doc": "of the AXI4 bus"})
-    burst: int = field(default=16, metadata={"doc": "words of the longest burst"})
-    outstanding: int = field(
-        default=4, metadata={"doc": "bursts of each reader, and of the writer, that are not ended"}
-    )
     sfu_lanes: int = field(default=4, metadata={"doc": "scores a cycle of the SFU; a power of two"})
     merge_lanes: int = field(default=4, metadata={"doc": "channels a cycle of the tile merge unit; a power of two"})
     importance_lanes: int = field(
@@ -73,18 +71,17 @@ class SimcoreConfig:
     candidates: int = field(default=4, metadata={"doc": "lane groups of the sparsification unit"})
     slots: int = field(default=256, metadata={"doc": "tokens in the line store of the sparsification unit"})
 
+    _PARTS: ClassVar = (
+        *("sfu", "merge", "prediction", "sparsification", "quantization", "prologue"),
+        *("recovery", "columns", "geometry", "fetcher", "schedule", "values", "scores"),
+    )
+
     def __post_init__(self):
-        for name in ("slices", "tiles"):
-            value = getattr(self, name)
-            if value < 2 or value & (value - 1):
-                raise ValueError(f"{name} must be a power of two of at least 2, not {value!r}")
+        checks.power_of_two(self, "slices", "tiles", least=2)
         # A size that a register says or takes fits into it.
-        most = {name: 0xFFFF for name in ("max_frames", "max_height", "max_width", "max_text")} | {"max_window": 0xFF}
-        for name in (*most, "max_tokens"):
-            value = getattr(self, name)
-            if not 1 <= value <= most.get(name, value):
-                upper = f" and at most {most[name]}" if name in most else ""
-                raise ValueError(f"{name} must be at least 1{upper}, not {value!r}")
+        checks.between(self, 1, 0xFFFF, "max_frames", "max_height", "max_width", "max_text")
+        checks.between(self, 1, 0xFF, "max_window")
+        checks.at_least(self, 1, "max_tokens")
         self._check_engine()
         self._check_part("axi")
         engine = self.engine
@@ -108,7 +105,7 @@ class SimcoreConfig:
                 raise ValueError(
                     f"{name} must divide the outputs of both arrays, {outputs[0]} and {outputs[1]}, not {value}"
                 )
-        for name in _PARTS:
+        for name in self._PARTS:
             self._check_part(name)
         if self.slots < self.line_slots:
             raise ValueError(
@@ -150,11 +147,6 @@ class SimcoreConfig:
         return self.engine.fp16.rows
 
     @property
-    def block_rows(self):
-        """Rows of a block."""
-        return self.slices * self.rows
-
-    @property
     def lanes(self):
         """B, elements of an AXI word."""
         return self.data_bits // FP16.width
@@ -179,31 +171,13 @@ class SimcoreConfig:
         return -(-self.max_channels // self.lanes)
 
     @property
-    def channel_words(self):
-        """Words of L channels of the widest token."""
-        return -(-self.max_channels // self.load_lanes)
-
-    @property
-    def key_words(self):
-        """Words of L tokens of the largest key tile."""
-        return -(-self.keys // self.load_lanes)
-
-    @property
     def max_frame_tokens(self):
         return self.max_height * self.max_width
 
     @property
-    def max_part(self):
-        """Most tokens of a frame, or of the text."""
-        return max(self.max_frame_tokens, self.max_text)
-
-    # Parts.
-
-    @property
     def axi(self):
-        return AxiConfig(
-            data_bits=self.data_bits, address_bits=self.address_bits, burst=self.burst, outstanding=self.outstanding
-        )
+        """The bus, as far as the core sees it: layouts of commands and words."""
+        return AxiConfig(data_bits=self.data_bits, address_bits=self.address_bits)
 
     @property
     def sfu(self):
@@ -211,17 +185,8 @@ class SimcoreConfig:
 
     @property
     def merge(self):
-        return TileMergeUnitConfig(lanes=self.merge_lanes, rows=2 * self.block_rows, max_channels=self.max_channels)
-
-    @property
-    def importance(self):
-        return ColumnImportanceConfig(
-            lanes=self.sfu_lanes,
-            max_columns=self.keys,
-            max_rows=self.rows,
-            v_lanes=self.importance_lanes,
-            max_channels=self.max_channels,
-            p_bits=P_BITS,
+        return TileMergeUnitConfig(
+            lanes=self.merge_lanes, rows=2 * self.slices * self.rows, max_channels=self.max_channels
         )
 
     @property
@@ -265,20 +230,6 @@ class SimcoreConfig:
         return QuantizationUnitConfig(lanes=self.lanes, max_channels=self.max_channels)
 
     @property
-    def fold(self):
-        """Q times K's scales."""
-        return ScaleUnitConfig(lanes=self.lanes, max_channels=self.max_channels)
-
-    @property
-    def arbiter(self):
-        return AxiReadArbiterConfig(
-            readers=len(READERS),
-            outstanding=len(READERS) * self.outstanding,
-            data_bits=self.data_bits,
-            address_bits=self.address_bits,
-        )
-
-    @property
     def prologue(self):
         return PrologueConfig(
             lanes=self.lanes,
@@ -310,47 +261,104 @@ class SimcoreConfig:
         )
 
     @property
-    def writer(self):
-        return RowWriterConfig(
-            lanes=self.merge_lanes,
-            elements=self.lanes,
-            rows=2 * self.block_rows,
-            max_channels=self.max_channels,
+    def matrix_words(self):
+        """Most words of a matrix in memory."""
+        return (self.max_tokens + self.max_text) * self.max_words
+
+    @property
+    def operands(self):
+        """Sizes of words of memory and of operands, and of a key tile."""
+        return {
+            "lanes": self.lanes,
+            "load_lanes": self.load_lanes,
+            "max_channels": self.max_channels,
+            "max_tokens": self.keys,
+        }
+
+    @property
+    def values(self):
+        return ValueBufferConfig(
+            **self.operands,
+            tiles=self.tiles,
+            matrix_words=self.matrix_words,
             address_bits=self.address_bits,
             length_bits=self.axi.length_bits,
         )
 
-    # Layouts.
+    @property
+    def fetcher(self):
+        return RowFetcherConfig(
+            lanes=self.lanes,
+            load_lanes=self.load_lanes,
+            max_channels=self.max_channels,
+            rows=self.rows,
+            slices=self.slices,
+            max_frames=self.max_frames,
+            max_frame_tokens=self.max_frame_tokens,
+            max_text=self.max_text,
+            max_tokens=self.max_tokens,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )
+
+    def feeder(self, array):
+        """Of array ``fp16`` or ``lut``."""
+        return ArrayFeederConfig(
+            array=self.engine.array(array),
+            lanes=self.lanes,
+            slices=self.slices,
+            tiles=self.tiles,
+            matrix_words=self.matrix_words,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )
+
+    def key_stream(self, array):
+        """Of array ``fp16`` or ``lut``."""
+        return KeyStreamConfig(**self.operands, codes=array == "lut")
+
+    @property
+    def geometry(self):
+        names = ("max_frames", "max_height", "max_width", "max_text", "max_channels", "lanes", "keys")
+        return HeadGeometryConfig(**{name: getattr(self, name) for name in names})
+
+    @property
+    def schedule(self):
+        return TileScheduleConfig(
+            keys=self.keys,
+            rows=self.rows,
+            slices=self.slices,
+            tiles=self.tiles,
+            max_frames=self.max_frames,
+            max_frame_tokens=self.max_frame_tokens,
+            max_text=self.max_text,
+            matrix_words=self.matrix_words,
+        )
+
+    @property
+    def scores(self):
+        return ScorePathConfig(
+            engine=self.engine,
+            slices=self.slices,
+            tiles=self.tiles,
+            sfu=self.sfu,
+            v_lanes=self.importance_lanes,
+            p_bits=P_BITS,
+        )
 
     @property
     def word_shift(self):
         """Bits of an address within an AXI word."""
-        return ceil_log2(self.data_bits // 8)
-
-    @property
-    def row_shift(self):
-        """Bits of a row of a slice."""
-        return ceil_log2(self.rows)
-
-    @property
-    def slice_shift(self):
-        """Bits of a slice of a block."""
-        return ceil_log2(self.slices)
+        return exact_log2(self.data_bits // 8)
 
     @property
     def head_layout(self):
-        """What stays the same during a head: geometry, switches, addresses, and what the parts make of them."""
-        address = self.address_bits
+        """What stays the same during a head: sizes, switches, addresses, and the geometry that follows from the sizes."""
         return data.StructLayout(
             {
-                "frames": range(self.max_frames + 1),
-                "height": range(self.max_height + 1),
-                "width": range(self.max_width + 1),
-                "frame_tokens": range(self.max_frame_tokens + 1),
-                "text": range(self.max_text + 1),
+                **self.geometry.i_layout.members,
+                **self.geometry.o_layout.members,
                 "text_first": 1,
-                "channels": range(self.max_channels + 1),
-                "words": range(self.max_words + 1),
                 "sparsify": 1,
                 "compact": 1,
                 "codes_k": 1,
@@ -362,114 +370,53 @@ class SimcoreConfig:
                 "threshold": 32,
                 "frame_inverse": 32,
                 "score_scale": 32,
-                **{name: address for name in ("q", "k", "v", "a")},
+                **{name: self.address_bits for name in ("q", "k", "v", "a")},
             }
         )
 
-    @property
-    def offset_shape(self):
-        """Of a number of AXI words, from the first of a matrix."""
-        return range((self.max_tokens + self.max_text) * self.max_words + 1)
+
+@dataclass(frozen=True)
+class SimcoreConfig(SimcoreCoreConfig):
+    """Of the machine: the core's sizes, and what its masters have on the bus at one time."""
+
+    burst: int = field(default=16, metadata={"doc": "words of the longest burst"})
+    outstanding: int = field(
+        default=4, metadata={"doc": "bursts of each reader, and of the writer, that are not ended"}
+    )
+
+    _PARTS: ClassVar = (*SimcoreCoreConfig._PARTS, "writer", "arbiter")
+
+    @classmethod
+    def of(cls, core, **bus):
+        """The machine around a ``core``."""
+        return cls(**{part.name: getattr(core, part.name) for part in fields(SimcoreCoreConfig)}, **bus)
 
     @property
-    def block_layout(self):
-        """Kept rows of one query tile, of frame ``tile`` or of the text, ``rows`` in each slice. ``end``: no more."""
-        return data.StructLayout(
-            {
-                "tile": range(max(2, self.max_frames)),
-                "text": 1,
-                "bank": 1,
-                "slices": range(self.slices + 1),
-                "rows": data.ArrayLayout(range(self.rows + 1), self.slices),
-                "end": 1,
-            }
+    def core(self):
+        return SimcoreCoreConfig(**{part.name: getattr(self, part.name) for part in fields(SimcoreCoreConfig)})
+
+    @property
+    def axi(self):
+        return AxiConfig(
+            data_bits=self.data_bits, address_bits=self.address_bits, burst=self.burst, outstanding=self.outstanding
         )
 
     @property
-    def task_layout(self):
-        """A block and a key tile that it meets: its ``tokens``, from word ``offset`` of K and V on, in ``place`` on chip."""
-        return data.StructLayout(
-            {
-                "place": range(self.tiles),
-                "tokens": range(self.keys + 1),
-                "offset": self.offset_shape,
-                "important": 1,
-                "bank": 1,
-                "slices": range(self.slices + 1),
-                "rows": data.ArrayLayout(range(self.rows + 1), self.slices),
-                "first": 1,
-                "last": 1,
-            }
+    def arbiter(self):
+        return AxiReadArbiterConfig(
+            readers=len(READERS),
+            outstanding=len(READERS) * self.outstanding,
+            data_bits=self.data_bits,
+            address_bits=self.address_bits,
         )
 
     @property
-    def row_layout(self):
-        """The number of a row of Q on chip, and in the tile merge unit."""
-        return data.StructLayout({"row": range(max(2, self.rows)), "slice": range(max(2, self.slices)), "bank": 1})
-
-    @property
-    def q_address(self):
-        """Of a word of L channels of Q."""
-        return data.StructLayout({"word": range(max(2, self.channel_words)), "row": self.row_layout})
-
-    @property
-    def v_address(self):
-        """Of a word of L channels of V."""
-        token, word = range(max(2, self.keys)), range(max(2, self.channel_words))
-        return data.StructLayout({"word": word, "token": token, "place": range(self.tiles)})
-
-    @property
-    def slice_layout(self):
-        """A slice that meets a key tile."""
-        return data.StructLayout({"slice": range(max(2, self.slices)), "place": range(self.tiles)})
-
-    @property
-    def e_address(self):
-        """Of a word of L tokens of e = exp(s - m)."""
-        row = range(max(2, self.rows))
-        return data.StructLayout({"word": range(max(2, self.key_words)), "row": row, "slice": self.slice_layout})
-
-
-def depth(layout):
-    """Words of a memory that a layout addresses."""
-    return 1 << layout.size
-
-
-def counted(m, values, channels, last, lanes, name):
-    """``values`` of a token's word with +0 behind its last channel, and whether one of the others is NaN or infinite.
-
-    ``last``: it is the token's last word.
-    """
-    kept = Signal(data.ArrayLayout(FP16.layout, lanes), name=f"{name}_counted")
-    wrong = Signal(name=f"{name}_not_finite")
-    tail = Signal(range(lanes), name=f"{name}_tail")
-    m.d.comb += tail.eq(channels[: ceil_log2(lanes)] if lanes > 1 else 0)
-    bad = []
-    for k in range(lanes):
-        counts = ~last | (tail == 0) | ((tail > k) if k < lanes - 1 else 0)
-        m.d.comb += kept[k].eq(values[k].as_value() & counts.replicate(FP16.width))
-        bad.append(kept[k].exponent.all())
-    m.d.comb += wrong.eq(Cat(*bad).any())
-    return kept, wrong
-
-
-class Reading:
-    """A memory's read port, walked: ``walk`` gives an address, ``o`` the words, in order and as fast as they are taken.
-
-    ``valid``: there is a word; ``take``: drive it with the ready of what takes it; ``fetch``: an address is read now.
-    """
-
-    def __init__(self, m: Module, port, name):
-        self.valid = Signal(name=f"{name}_valid")
-        self.take = Signal(name=f"{name}_take")
-        self.ready = Signal(name=f"{name}_ready")
-        self.fetch = Signal(name=f"{name}_fetch")
-        self.data = port.data
-        m.d.comb += [self.ready.eq(~self.valid | self.take), port.en.eq(self.fetch & self.ready)]
-        with m.If(self.ready):
-            m.d.sync += self.valid.eq(self.fetch)
-
-
-def read_port(address, width):
-    """The signature of a memory's read port, seen from who reads: ``data`` in the cycle after ``en``, and held."""
-    return wiring.Signature({"en": Out(1), "addr": Out(address), "data": In(width)})
+    def writer(self):
+        return RowWriterConfig(
+            lanes=self.merge_lanes,
+            elements=self.lanes,
+            rows=2 * self.slices * self.rows,
+            max_channels=self.max_channels,
+            address_bits=self.address_bits,
+            length_bits=self.axi.length_bits,
+        )

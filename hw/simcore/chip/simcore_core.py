@@ -24,22 +24,26 @@ from types import SimpleNamespace
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from zoetrope.hw.axi.channels import STATUS_LAYOUT
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
-from zoetrope.hw.simcore.chip.array_feeder import ArrayFeeder, ArrayFeederConfig
-from zoetrope.hw.simcore.chip.key_stream import KeyStream, KeyStreamConfig
+from zoetrope.hw.memory.ports import join_ports
+from zoetrope.hw.memory.word_fifo import StreamFifo, WordFifoConfig
+from zoetrope.hw.pe.fp16_pe import FP16PEConfig
+from zoetrope.hw.pe.lut_pe import LutPEConfig
 from zoetrope.hw.simcore.chip.prologue import Prologue
-from zoetrope.hw.simcore.chip.row_fetcher import RowFetcher
 from zoetrope.hw.simcore.chip.score_path import ScorePath
-from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreConfig
+from zoetrope.hw.simcore.chip.simcore_config import READERS, SimcoreCoreConfig
 from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.hw.simcore.chip.tile_schedule import TileSchedule
-from zoetrope.hw.simcore.chip.value_buffer import ValueBuffer
+from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeeder
 from zoetrope.hw.simcore.computing_engine.column_merge import ColumnMerge
-from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngine
+from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngine, ComputingEngineConfig
+from zoetrope.hw.simcore.computing_engine.key_stream import KeyStream
+from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcher
 from zoetrope.hw.simcore.computing_engine.tile_array import ACTIVITIES, Kind
+from zoetrope.hw.simcore.computing_engine.value_buffer import ValueBuffer
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit
 from zoetrope.hw.simcore.sparsification_engine.recovery import Recovery
 from zoetrope.hw.softmax.tile_merge_unit import TileMergeUnit
@@ -65,7 +69,7 @@ class SimcoreCore(wiring.Component):
 
     Parameters
     ----------
-    config : SimcoreConfig
+    config : SimcoreCoreConfig
 
     Members
     -------
@@ -79,9 +83,12 @@ class SimcoreCore(wiring.Component):
     done : Out(1), the head is complete
     cause : Out, of the first error, else ``Cause.NONE``
     counters : those of ``CORE_COUNTERS``, and ``fp16_busy`` and so on, Out(32)
+
+    There is no ``latency`` or ``initiation_interval``: the counters say what a head took.
+    Golden: ``golden.simcore.chip.simcore.simcore``.
     """
 
-    def __init__(self, *, config: SimcoreConfig):
+    def __init__(self, *, config):
         self.config = config
         c = config
         members = {"go": In(1), "head": In(c.head_layout)}
@@ -89,7 +96,7 @@ class SimcoreCore(wiring.Component):
             members[f"o_command_{name}"] = Out(stream.Signature(c.axi.command_layout))
             members[f"i_data_{name}"] = In(stream.Signature(c.axi.data_layout))
         members |= {
-            "o_place": Out(stream.Signature(c.writer.place_layout)),
+            "o_place": Out(stream.Signature(c.fetcher.place_layout)),
             "o_results": Out(stream.Signature(c.merge.o_layout)),
             "quiet": In(1),
             "o_write_command": Out(stream.Signature(c.axi.command_layout)),
@@ -108,14 +115,14 @@ class SimcoreCore(wiring.Component):
         m = Module()
         c = self.config
         prologue = Prologue(config=c.prologue)
-        fetcher = RowFetcher(config=c)
-        schedule = TileSchedule(config=c)
-        values = ValueBuffer(config=c)
-        scores = ScorePath(config=c)
+        fetcher = RowFetcher(config=c.fetcher)
+        schedule = TileSchedule(config=c.schedule)
+        values = ValueBuffer(config=c.values)
+        scores = ScorePath(config=c.scores)
         engine = ComputingEngine(config=c.engine)
         recovery = Recovery(config=c.recovery)
-        feeders = {name: ArrayFeeder(config=ArrayFeederConfig(machine=c, name=name)) for name in ARRAYS}
-        keys = {name: KeyStream(config=KeyStreamConfig(machine=c, codes=name == "lut")) for name in ARRAYS}
+        feeders = {name: ArrayFeeder(config=c.feeder(name)) for name in ARRAYS}
+        keys = {name: KeyStream(config=c.key_stream(name)) for name in ARRAYS}
         quantize = {name: QuantizationUnit(config=c.quantization) for name in "kv"}
         parts = {"prologue": prologue, "fetcher": fetcher, "schedule": schedule, "values": values, "scores": scores}
         parts |= {"engine": engine, "recovery": recovery}
@@ -125,7 +132,7 @@ class SimcoreCore(wiring.Component):
         for name, part in parts.items():
             m.submodules[name] = emit_once(part)
         for part in (fetcher, schedule, values, scores, *feeders.values(), *keys.values()):
-            m.d.comb += part.head.eq(self.head)
+            m.d.comb += [part.head[name].eq(self.head[name]) for name in part.config.head_layout.members]
 
         self._merging = Signal(name="merging")  # rows whose results have not left
         phase = self._phases(m, prologue, schedule, recovery)
@@ -143,16 +150,16 @@ class SimcoreCore(wiring.Component):
         for part in (values, scores):
             m.d.comb += part.begun.eq(schedule.begun)
         m.d.comb += [scores.tasks.eq(schedule.tasks), scores.values_ready.eq(values.ready)]
-        _port(m, scores.v, values.v_importance)
+        join_ports(m, scores.v, values.v_importance)
         for name, feeder in feeders.items():
             connect(m, getattr(schedule, f"o_scores_{name}"), feeder.i_scores)
             connect(m, getattr(schedule, f"o_products_{name}"), feeder.i_products)
             connect(m, keys[name].o, feeder.i_k)
             m.d.comb += [feeder.values_ready.eq(values.ready), feeder.slices_ready.eq(scores.ready)]
-            _port(m, feeder.q, getattr(fetcher, f"q_{name}"))
-            _port(m, feeder.e, getattr(scores, f"e_{name}"))
-            _port(m, feeder.v, getattr(values, f"v_{name}"))
-            _port(m, feeder.mask, getattr(scores, f"mask_{name}"))
+            join_ports(m, feeder.q, getattr(fetcher, f"q_{name}"))
+            join_ports(m, feeder.e, getattr(scores, f"e_{name}"))
+            join_ports(m, feeder.v, getattr(values, f"v_{name}"))
+            join_ports(m, feeder.mask, getattr(scores, f"mask_{name}"))
             connect(m, feeder.o_job, getattr(engine, f"i_job_{name}"))
             connect(m, feeder.o_x, getattr(engine, f"i_x_{name}"))
             connect(m, feeder.o_w, getattr(engine, f"i_w_{name}"))
@@ -188,11 +195,12 @@ class SimcoreCore(wiring.Component):
             prologue.i_job.valid.eq(phase.prologue & ~given),
             prologue.o_done.ready.eq(1),
         ]
+        m.d.comb += [prologue.sizes[name].eq(head[name]) for name in c.prologue.sizes_layout.members]
         video = Signal(c.address_bits)  # the row of A of the first video token
-        m.d.comb += video.eq(head.a + Mux(head.text_first, (head.text * head.words) << c.word_shift, 0))
+        m.d.comb += video.eq(head.a + Mux(head.text_first, head.text_words << c.word_shift, 0))
         job = recovery.i_job.payload
         m.d.comb += [
-            job.tokens.eq(head.frames * head.frame_tokens),
+            job.tokens.eq(head.video_tokens),
             job.words.eq(head.words),
             job.channels.eq(head.channels),
             job.address.eq(video),
@@ -295,23 +303,17 @@ class SimcoreCore(wiring.Component):
         layout = o.payload["values"].shape()
         # An array may be this far ahead of the other: as long as that computes scores of a block, and no products.
         depth = 2 * c.slices * c.rows * c.engine.array(name).words
-        queue = WordFifo(config=WordFifoConfig(depth=depth, width=layout.size))
+        queue = StreamFifo(config=WordFifoConfig(depth=depth, width=layout.size))
         m.submodules[f"products_{name}"] = emit_once(queue)
-        level = Signal(range(depth + 2), name=f"products_{name}_level")
         of_scores = Signal(name=f"{name}_of_scores")
-        put = Signal(name=f"{name}_put")
-        take = Signal(name=f"{name}_take")
         m.d.comb += [
             of_scores.eq(o.payload.kind == Kind.S),
             to_scores.payload.eq(o.payload),
             to_scores.valid.eq(o.valid & of_scores),
-            put.eq(o.valid & ~of_scores & (level != depth)),
-            o.ready.eq(Mux(of_scores, to_scores.ready, level != depth)),
-            queue.w_en.eq(put),
-            queue.w_data.eq(o.payload["values"]),
-            take.eq(queue.o.valid & queue.o.ready),
+            queue.i.payload.eq(o.payload["values"]),
+            queue.i.valid.eq(o.valid & ~of_scores),
+            o.ready.eq(Mux(of_scores, to_scores.ready, queue.i.ready)),
         ]
-        m.d.sync += level.eq(level + put - take)
         return queue.o
 
     def _merge(self, m, schedule, scores, products, quantize, fetcher):
@@ -331,7 +333,7 @@ class SimcoreCore(wiring.Component):
         task = schedule.o_merging.payload
         number = Signal(range(c.slices + 1))
         row = Signal(range(c.rows + 1))
-        place = Signal(c.slice_layout)
+        place = Signal(c.scores.slice_layout)
         told_row = Signal()
         told_tile = Signal()
         done_row = Signal()
@@ -347,7 +349,7 @@ class SimcoreCore(wiring.Component):
             last.eq(row + 1 == task.rows[number]),
             columns.i_row.payload.mask.eq(scores.mask_merge.data),
             columns.i_row.payload.channels.eq(head.channels),
-            tile.row.eq(Cat(row[: c.row_shift], number[: c.slice_shift], task.bank)),
+            tile.row.eq(Cat(row[: exact_log2(c.rows)], number[: exact_log2(c.slices)], task.bank)),
             Value.cast(tile.maximum).eq(scores.sums.data[:32]),
             Value.cast(tile.total).eq(scores.sums.data[32:]),
             tile.first.eq(task.first),
@@ -380,7 +382,7 @@ class SimcoreCore(wiring.Component):
         left = Signal(2)
         bank = Signal(2)
         ended = Signal()
-        rows = Signal(range(2 * c.block_rows + 1), name="rows_on_their_way")
+        rows = Signal(range(2 * c.slices * c.rows + 1), name="rows_on_their_way")
         placed = Signal()
         m.d.comb += [
             ended.eq(merge.o.valid & merge.o.ready & merge.o.payload.last),
@@ -435,6 +437,51 @@ class SimcoreCore(wiring.Component):
                 m.d.comb += getattr(self, f"{name}_{activity}").eq(getattr(engine, f"{activity}_{name}"))
 
 
-def _port(m, reader, memory):
-    """Join a read port of a reader to that of a memory."""
-    m.d.comb += [memory.en.eq(reader.en), memory.addr.eq(reader.addr), reader.data.eq(memory.data)]
+#: Config of each preset; the first is the default. Those of ``hw.simcore.chip.simcore`` are made of these.
+PRESETS = {
+    "tiny": SimcoreCoreConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
+            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+            max_channels=16,
+            max_tokens=6,
+            load_lanes=8,
+        ),
+        slices=2,
+        tiles=2,
+        max_frames=4,
+        max_height=4,
+        max_width=4,
+        max_tokens=64,
+        max_text=8,
+        data_bits=64,
+        sfu_lanes=2,
+        merge_lanes=2,
+        importance_lanes=4,
+        slots=64,
+    ),
+    # It fits an ECP5 85F beside the link: words of two elements, one lane in most units.
+    "board": SimcoreCoreConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
+            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=4, copy_width=8, slices="generator", ragged=True),
+            max_channels=8,
+            max_tokens=6,
+            load_lanes=2,
+        ),
+        slices=2,
+        tiles=2,
+        max_frames=4,
+        max_height=4,
+        max_width=4,
+        max_tokens=64,
+        max_text=8,
+        data_bits=32,
+        address_bits=16,
+        sfu_lanes=1,
+        merge_lanes=1,
+        importance_lanes=2,
+        candidates=1,
+        slots=64,
+    ),
+}

@@ -18,6 +18,32 @@ BLOCKS = (
         netlist=True,
     ),
     Block(
+        "row_fetcher",
+        "RowFetcher",
+        Source("SIMPICKER", "V-A"),
+        "kept rows of Q in blocks on chip, as they are and folded with K's scales",
+    ),
+    Block(
+        "value_buffer",
+        "ValueBuffer",
+        Source("SIMPICKER", "V-A"),
+        "V of the key tiles in flight on chip, in FP16 and as codes",
+        golden="memory.words.words",
+    ),
+    Block(
+        "key_stream",
+        "KeyStream",
+        Source("SIMPICKER", "V-A"),
+        "K from memory in words of an array, in FP16 or as codes, a key tile ahead",
+        golden="memory.words.words",
+    ),
+    Block(
+        "array_feeder",
+        "ArrayFeeder",
+        Source("SIMPICKER", "V-A"),
+        "jobs of an array by slices and key tiles, and their operands from memory and buffers",
+    ),
+    Block(
         "computing_engine",
         "ComputingEngine",
         Source("SIMPICKER", "IV-A, IV-B, V-A"),

@@ -27,13 +27,13 @@ from dataclasses import dataclass, field
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.formats import FP16, FP32, INT8
+from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.logic import sticky
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.simcore.layouts import codes_layout, encode_layout
 from zoetrope.hw.simcore.quantization_engine.quantization_lane import (
     DIGITS,
     MAGNITUDE,
@@ -66,26 +66,11 @@ class QuantizationUnitConfig:
     @property
     def i_layout(self):
         """A word of a token; ``count`` of its lanes count in the token's ``last`` word."""
-        return data.StructLayout(
-            {
-                "x": data.ArrayLayout(FP16.layout, self.lanes),
-                "count": ceil_log2(self.lanes + 1),
-                "last": 1,
-                "end": 1,
-                "encode": 1,
-            }
-        )
+        return encode_layout(self.lanes)
 
     @property
     def o_layout(self):
-        return data.StructLayout(
-            {
-                "codes": data.ArrayLayout(INT8, self.lanes),
-                "count": ceil_log2(self.lanes + 1),
-                "last": 1,
-                "end": 1,
-            }
-        )
+        return codes_layout(self.lanes)
 
     @property
     def o_scale_layout(self):

@@ -144,10 +144,14 @@ def run(native, c, jobs, **options):
     for name, parts in expected.items():
         names = [job.name for job, part in zip(jobs, parts) for _ in part]
         wrong = np.flatnonzero((got[name] != np.concatenate(parts)).any(axis=1))
-        assert not len(wrong), f"{name}: {len(wrong)} of {len(names)} differ, first row {wrong[0]} of {names[wrong[0]]}"
+        if len(wrong):
+            raise AssertionError(
+                f"{name}: {len(wrong)} of {len(names)} differ, first row {wrong[0]} of {names[wrong[0]]}"
+            )
     words = statistics(got["o_stats"], c)
     wrong = wrong_statistics(words, jobs)
-    assert not wrong, "; ".join(wrong[:4])
+    if wrong:
+        raise AssertionError("; ".join(wrong[:4]))
     ends = np.cumsum(counts)
     return [{kind: value for kind, value, _ in words[end - n : end]} for n, end in zip(counts, ends)]
 

@@ -125,8 +125,8 @@ def array(name, **changes):
     [
         ({"slices": 3}, "slices must be a power of two of at least 2, not 3"),
         ({"tiles": 1}, "tiles must be a power of two of at least 2, not 1"),
-        ({"max_frames": 0}, "max_frames must be at least 1 and at most 65535, not 0"),
-        ({"max_window": 256}, "max_window must be at least 1 and at most 255, not 256"),
+        ({"max_frames": 0}, "max_frames must be 1 to 65535, not 0"),
+        ({"max_window": 256}, "max_window must be 1 to 255, not 256"),
         ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
         (
             array("fp16", rows=4),

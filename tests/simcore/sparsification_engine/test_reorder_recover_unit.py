@@ -49,7 +49,7 @@ from zoetrope.sim.packing import unpack
 from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.synth.flows import modules as flows
-from zoetrope.synth.papers import paper
+from zoetrope.synth.papers import figures
 
 
 def index_tables(tokens):
@@ -346,7 +346,7 @@ def test_the_papers_area_is_4096_bits_a_cycle():
         cost = cache.kept(functools.partial(flows.generic, text, "unit"), "generic", flows.scripts(), "unit", text)
         assert [memory["bits"] for memory in cost["memories"]] == [config.rank_memory.depth * config.rank_memory.width]
         ge[width] = cost["ge"]
-    row = paper.row("reorder_recover_unit")
+    row = figures.row("reorder_recover_unit")
     assert row.component == "Reorder and Recovery Unit"
     assert ge[1024] / row.ge == pytest.approx(0.4, abs=0.03)
     bit = (ge[1024] - ge[256]) / (1024 - 256)

@@ -13,8 +13,8 @@ from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import sq
 from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import Head as Prediction
 from zoetrope.sim.benches.simcore.quantization_engine.tb_prediction_unit import check_map, check_scores
 from zoetrope.sim.inside.bench import BenchError, bench_test
-from zoetrope.sim.model.simcore import Queries, key_cycles, measure_cycles, query_cycles, setup_cycles, tail_cycles
-from zoetrope.sim.packing import pack
+from zoetrope.sim.model.simcore import Queries, key_cycles, measure_cycles, query_cycles, tail_cycles
+from zoetrope.sim.packing import integer, pack
 
 ALL = {"sparsify": True, "predict": True, "quantize_v": True}
 NOTHING = dict.fromkeys(ALL, False)
@@ -50,6 +50,17 @@ class Head:
         values |= {"scale": fp32(np.array([1 / np.sqrt(self.channels)]))[0]}
         values |= {"p": proportion(self.p, c.prediction.p_bits), **self.asked, **ADDRESSES, **self.wrong}
         return pack(*([values[name]] for name, _ in c.job_layout), widths=[field.width for _, field in c.job_layout])
+
+    def sizes(self, c):
+        """What follows from the sizes, also from wrong ones."""
+        sizes = {name: getattr(self.geometry, name) for name in ("frames", "height", "width", "text")}
+        sizes |= {"channels": self.channels} | self.wrong
+        words = -(-sizes["channels"] // c.lanes)
+        frame = sizes["height"] * sizes["width"]
+        video, text = frame * sizes["frames"], sizes["text"]
+        values = {"words": words, "frame_tokens": frame, "video_tokens": video, "frame_words": frame * words}
+        values |= {"text_words": text * words, "video_words": video * words, "matrix_words": (video + text) * words}
+        return integer(c.sizes_layout, **values)
 
     def sent(self, c, reader):
         """What a reader delivers: behind the channels of a token whatever is there, here NaN."""
@@ -142,11 +153,12 @@ async def what_must_not_be(bench):
 
 @bench_test(stalls=("none",))
 async def reset_within_a_head(bench):
-    """A reset while sizes are made, while K, Q and V come leaves nothing of the head."""
+    """A reset while K, Q and V come leaves nothing of the head."""
     c, rng = bench.config, bench.rng
     geometry, d = Geometry(3, 2, 3, 2), min(c.max_channels, 2 * c.lanes)
     head = Head(c, similar(rng, geometry, d), geometry, tau=1.0)
     for cycles in (10, 60, 110, 160):
+        bench.set("sizes", head.sizes(c))
         bench.send("i_job", head.job(c))
         for reader in head.reads:
             bench.send(f"i_{reader}", head.sent(c, reader))
@@ -165,8 +177,7 @@ async def cycles(bench):
     head = Head(c, tensors, geometry, only)
     await check(bench, [head], at_once=True)
     begun = int(bench.transfers("o_command_v")[0])
-    stated = setup_cycles(geometry.width, geometry.frames, d, lanes=c.lanes)
-    bench.equal("cycles to the first command", begun - int(bench.transfers("i_job")[0]), stated)
+    bench.equal("cycles to the first command", begun - int(bench.transfers("i_job")[0]), 2)
     taken = int(bench.transfers("o_done")[0]) - begun
     bench.equal("cycles of V", taken, measure_cycles(geometry.tokens, d, lanes=c.lanes))
     bench.measure(interval="o_measure_v")
@@ -204,6 +215,7 @@ async def check(bench, heads, at_once=False):
 async def run(bench, head, at_once):
     c = bench.config
     refused = head.refused
+    bench.set("sizes", head.sizes(c))
     bench.send("i_job", head.job(c))
     expected = {} if refused else head.reads
     if expected and head.asked["predict"]:
