@@ -8,19 +8,23 @@ DOCS = tutorials.ROOT / "docs"
 #: Tutorials that change the project: they are followed in a copy of it.
 IN_A_COPY = ("add-a-block", "add-a-machine")
 
-PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if tutorials.steps(page.read_text()))
+PAGES = {
+    str(page.relative_to(tutorials.ROOT)): page
+    for page in [tutorials.ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    if tutorials.steps(page.read_text())
+}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_does_what_it_says(page, tmp_path):
-    path, folder = DOCS / page, tmp_path / "here"
+    path, folder = PAGES[page], tmp_path / "here"
     folder.mkdir()
     packages = tutorials.copy_of_the_tree(folder) if path.stem in IN_A_COPY else None
     assert tutorials.run(path, folder, packages)
 
 
 def test_every_tutorial_is_run():
-    assert {path.stem for path in (DOCS / "tutorials").glob("*.md")} <= {page.rpartition("/")[2][:-3] for page in PAGES}
+    assert {path.stem for path in (DOCS / "tutorials").glob("*.md")} <= {path.stem for path in PAGES.values()}
 
 
 def test_a_page_that_is_wrong_is_found(tmp_path):
