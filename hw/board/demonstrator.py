@@ -15,7 +15,7 @@ from amaranth import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zoetrope.hw import checks, emit
+from zoetrope.hw import cache, checks
 from zoetrope.hw.board.byte_adapter import ByteAdapter, ByteAdapterConfig
 from zoetrope.hw.board.link import HELLO, Link, LinkConfig, Status
 from zoetrope.hw.board.machine import Machine, MachineConfig
@@ -97,7 +97,7 @@ class DemonstratorConfig:
 def version_of(config):
     """The version word of a build: of its hardware's text, but for what differs from board to board, clock and baud rate."""
     content = replace(config, version=0, divisor=UartConfig().divisor, timeout=LinkConfig().timeout)
-    text = emit.rtlil(Demonstrator(config=content), "demonstrator")
+    text = cache.rtlil(Demonstrator(config=content), "demonstrator")
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
