@@ -29,7 +29,7 @@ endif
 STALE := $(shell test -e $(READY) && { { test ! -s $(READY) || test "$$(cat $(READY))" = "$$(pwd)"; } && $(RUN) -c "" 2>/dev/null || echo stale; })
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test synth lanes report bitstream verilog lint docs readme expected campaign clean distclean stale
+.PHONY: help setup sim test synth lanes report bitstream verilog lint docs expected campaign clean distclean stale
 
 help:  ## list every target
 	@printf 'Zoetrope: open RTL for attention in video diffusion transformers\n\n'
@@ -89,11 +89,10 @@ lint: $(READY)  ## ruff on the Python, verilator -Wall on the Verilog
 	@$(RUN) -m ruff format --check .
 	@$(ZOETROPE) verilog --lint $(NAMES)
 
-docs: $(READY)  ## the documentation as one site, build/site/index.html
-	@$(RUN) -m mkdocs build --strict
-
-readme: $(READY)  ## render the tables of the README and of docs/ from the committed costs
-	@$(ZOETROPE) readme
+docs: $(READY)  ## render the documentation from the committed costs and build it as one site, build/docs/index.html
+	@$(ZOETROPE) docs
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	@echo 'build/docs/index.html'
 
 expected: $(READY)  ## measure the costs of BLOCK=, or of all, and write the committed ones (synth/results)
 	@$(ZOETROPE) expected $(NAMES) $(call opt,JOBS,jobs)

@@ -88,8 +88,25 @@ def _heads(preset, count, faults):
     return {"heads": count, "ended": dict(sorted(causes.items())), "cycles": cycles}
 
 
+def lint():
+    """Verilator's warnings on the Verilog of every preset, each module looked at once: there must be none."""
+    code = cache.closure("zoetrope.hw.verilog.lint")
+    for block, preset in catalogue.select(None, "all"):
+        key = cache.digest(runs.design(block, preset), code)
+        yield Job(f"{block.name}.{preset}", key, partial(_lint, block, preset))
+
+
+def _lint(block, preset):
+    from zoetrope.hw.verilog.write import lint_all
+
+    (lines,) = lint_all([(block, preset)]).values()
+    if lines:
+        raise UserError(f"{len(lines)} warnings, the first: {lines[0]}")
+    return {"warnings": 0}
+
+
 #: Name to the function that yields its jobs.
-CAMPAIGNS = {"benches": benches, "netlists": netlists, "heads": heads}
+CAMPAIGNS = {"lint": lint, "benches": benches, "netlists": netlists, "heads": heads}
 
 
 def committed():

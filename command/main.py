@@ -35,7 +35,7 @@ COMMANDS = {
     "heads": ("sim.studies.simcore_heads", "random heads through SIMCORE by the thousand, each against the golden"),
     "campaign": ("command.campaign", "the long checks: run what is stale, and write its rows"),
     "expected": ("synth.costs.expectations", "measure and commit gate counts of presets"),
-    "readme": ("synth.report.readme", "measure and commit all costs, and render the README from them"),
+    "docs": ("command.docs", "render the tables and figures of the README and of the documentation"),
 }
 
 

@@ -69,9 +69,9 @@ def page(block, costs):
         part
         for part in (
             f"# {block.name}",
-            f"{block.summary[0].upper()}{block.summary[1:]}.",
+            f"{sentence(block.summary)}.",
             _facts(block, component, costs),
-            f"## What it does\n\n{docstrings.markdown(type(component).__doc__)}",
+            f"## What it does\n\n{docstrings.markdown(_described(type(component)).__doc__)}",
             f"## How it works\n\n{docstrings.markdown(sys.modules[block.module].__doc__)}",
             f"## Ports\n\n{_ports(component)}",
             f"## Parameters\n\n{_parameters(block)}",
@@ -79,6 +79,16 @@ def page(block, costs):
             f"## Try it\n\n{_commands(block)}",
         )
     )
+
+
+def sentence(text):
+    """``text`` with a capital letter, unless it begins with a symbol, as "e to the x"."""
+    return text if len(text.split()[0]) == 1 else f"{text[0].upper()}{text[1:]}"
+
+
+def _described(component):
+    """The class whose docstring says what the block does: of a stream around an operator, the operator."""
+    return getattr(component, "operator", None) or component
 
 
 def _facts(block, component, costs):
@@ -110,8 +120,8 @@ def _ports(component):
     ]
     cells += [(f"`{p.name}`", "in" if p.into else "out", p.width, "") for p in plain.values()]
     note = (
-        "A stream `x` is the three ports `x__payload`, `x__valid` and `x__ready`; a word passes in a cycle in which valid and "
-        "ready are both 1. Besides there are the clock `clk` and the synchronous reset `rst`, active high."
+        "A stream `x` is the three ports `x__payload`, `x__valid` and `x__ready`; a word passes in a cycle in which valid "
+        "and ready are both 1. Besides there are the clock `clk` and the synchronous reset `rst`, active high."
     )
     return f"{table(('port', 'kind', 'bits', 'fields, from bit 0'), cells)}\n\n{note}"
 
@@ -169,14 +179,14 @@ def index(costs):
     """The page with a table of all blocks, a table a room."""
     parts = [
         "# Blocks",
-        "Every block of the catalogue, room by room. Latency and II (initiation interval, cycles from one input to the next) "
-        "are measured by the block's bench and equal what the component says; `*` depends on the job. GE are gate "
+        "Every block of the catalogue, room by room. Latency and II (initiation interval, cycles from one input to the "
+        "next) are measured by the block's bench and equal what the component says; `*` depends on the job. GE are gate "
         "equivalents without memories, of the default preset, which is often small: a block's page says its size.",
     ]
     for room, title in catalogue.ROOMS.items():
         blocks = [block for block in catalogue.BLOCKS.values() if block.room == room]
         if blocks:
-            parts += [f"## {title[0].upper()}{title[1:]}", _room(blocks, costs)]
+            parts += [f"## {sentence(title)}", _room(blocks, costs)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A docstring of this project as Markdown: what stands indented behind ``::`` is code, sections are headings, names are code.
+"""A docstring of this project as Markdown: what stands indented behind ``::`` is code, and so are names.
 
 The docstrings have one style, so one small reader is enough: paragraphs, ``::`` blocks, lists with ``*``, sections that are
 underlined with dashes, and in them entries ``name : what it is``.
@@ -41,7 +41,9 @@ def _inline(text):
 
 
 def _plain(text):
-    return re.sub(r"(?<!\\)([<_|])", r"\\\1", text) if not text.lstrip().startswith("|") else text
+    mark = re.match(r"\s*\* ", text)  # of a list
+    kept = mark[0] if mark else ""
+    return kept + re.sub(r"([*_|])", r"\\\1", text[len(kept) :].replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def _indented(lines, k):

@@ -280,7 +280,7 @@ def orbis():
     )
     memory = d.box(510, 20, 250, 66, "memory\nSDPA outputs in, index pairs out", to="matching_engine", kind="memory")
     d.frame(20, 110, 740, 390, "matching engine", to="matching_engine")
-    quantize = d.box(40, 146, 230, 66, "quantization engine\n4 bits, a scale a channel", to="orbis.quantization_engine")
+    quantize = d.box(40, 146, 230, 66, "quantization engine\n4 bits, a scale a channel", to="quantization_engine")
     codes = d.box(300, 146, 160, 66, "codes\nkept on the chip", to="matching_engine", kind="memory")
     choose = d.box(490, 146, 250, 66, "dst chooser\nK tokens, drawn from a seed", to="dst_chooser")
     d.frame(40, 240, 700, 244, "DATM engine: until the loss stays the same", to="datm")

@@ -69,7 +69,7 @@ def on_page_content(html, page, config, files):
     """A figure stands in the page itself, so that its boxes lead to their blocks."""
 
     def link(to):
-        path, _, anchor = links.block_page(to).partition("#")
+        path, _, anchor = links.page_for(to).partition("#")
         file = files.get_file_from_path(path)
         if file is None:
             log.warning("%s: a box leads to %s, which is no page", page.file.src_uri, to)

@@ -47,9 +47,9 @@ def on_site(path):
     raise NoSuchPage(f"there is no {path}")
 
 
-def block_page(to):
-    """The page for the ``to`` of a box: a block's, or the page that it names."""
-    return page_of(catalogue.find(to)) if "." not in to.partition("#")[0] or to in catalogue.BLOCKS else to
+def page_for(to):
+    """The page, with its anchor, for the ``to`` of a box: a block's, or the page that it names."""
+    return to if ".md" in to else page_of(catalogue.find(to))
 
 
 def rewritten(markdown, page, home=None):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.chip.simcore import simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
 from zoetrope.golden.tree.min_tree import min_tree
 from zoetrope.hw.board.demonstrator import UNITS

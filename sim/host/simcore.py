@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoetrope.golden.formats import fp32
-from zoetrope.golden.simcore.chip.simcore import Geometry, Settings
+from zoetrope.golden.simcore.chip.simcore import Settings
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, inverse
 from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_threshold

@@ -29,7 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, Result, importance_of_keys, key_tiles
+from zoetrope.golden.simcore.chip.simcore import Result, importance_of_keys
+from zoetrope.golden.simcore.geometry import Geometry, key_tiles
 from zoetrope.sim.model.computing_engine import Array
 from zoetrope.sim.model.quantization_engine import sort_cycles
 

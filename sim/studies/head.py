@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from zoetrope.golden.reference import attention
-from zoetrope.golden.simcore.chip.simcore import Geometry, Result, Settings, simcore
+from zoetrope.golden.simcore.chip.simcore import Result, Settings, simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, SPATIAL, TEMPORAL
 from zoetrope.hw import catalogue
 from zoetrope.hw.arguments import Parser, answer, folder, picture

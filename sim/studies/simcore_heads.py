@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoetrope.golden.formats import FP16, is_finite
-from zoetrope.golden.simcore.chip.simcore import Geometry, Settings, simcore
+from zoetrope.golden.simcore.chip.simcore import Settings, simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw import catalogue
 from zoetrope.hw.arguments import Parser, answer
 from zoetrope.hw.axi.registers import describe

@@ -1,30 +1,23 @@
-"""Renders the tables of the README and of the pages of ``docs`` from the committed costs: ``zoetrope readme [--check]``.
+"""The tables of the README and of the pages of ``docs``, from the committed costs; ``zoetrope docs`` writes them.
 
 A table stands between the lines ``<!-- name -->`` and ``<!-- /name -->`` of a page; ``TABLES`` lists the names. Nothing is
-measured here: ``zoetrope expected`` does that. ``--check`` changes nothing, and fails where a page is not what the costs
-render to.
+measured here: ``zoetrope expected`` does that.
 """
 
 import re
-import sys
 from pathlib import Path
 
 from zoetrope.hw import catalogue
-from zoetrope.hw.arguments import Parser, repository
-from zoetrope.hw.errors import UserError, command_line
-from zoetrope.hw.files import write_if_changed
-from zoetrope.sim.input import clips
+from zoetrope.hw.errors import UserError
 from zoetrope.synth.boards import bitstream
-from zoetrope.synth.costs import composition, lane_plot, lanes
+from zoetrope.synth.costs import composition, lanes
 from zoetrope.synth.costs.expectations import DEEPEST
 from zoetrope.synth.report import side_by_side, study_tables
 from zoetrope.synth.report import tables as report
 from zoetrope.synth.report.markdown import made, markdown, placed
-from zoetrope.synth.results import rows
 
-#: The repository, whose pages are rendered, and the plot beside them.
+#: The repository, whose pages are rendered.
 ROOT = Path(__file__).resolve().parents[2]
-PLOT = ROOT / "docs" / "lanes.svg"
 
 
 def pages():
@@ -300,30 +293,3 @@ def render(text, costs, tensors, up=0):
 def rendered(page, costs, tensors):
     """``render`` of the file ``page``."""
     return render(page.read_text(), costs, tensors, len(page.relative_to(ROOT).parts) - 1)
-
-
-@command_line
-def main(arguments=None):
-    parser = Parser(
-        "readme",
-        "Render the tables of the README and of docs/ from the committed costs.",
-        "zoetrope readme",
-        "zoetrope readme --check",
-    )
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a page differs")
-    options = parser.parse_args(arguments)
-    repository()
-    costs, tensors, differ = rows.committed(), clips.load(), []
-    for page in pages():
-        after = rendered(page, costs, tensors)
-        if after != page.read_text():
-            differ.append(str(page.relative_to(ROOT)))
-            if not options.check:
-                write_if_changed(page, after)
-    if options.check:
-        for name in differ:
-            print(f"error: {name} is not what the committed costs say; `make readme` renders it", file=sys.stderr)
-        return 1 if differ else 0
-    lane_plot.write(costs["lanes"], PLOT)
-    print(f"{len(pages())} pages, {len(differ)} of them rendered anew{': ' if differ else ''}{', '.join(differ)}")
-    return 0

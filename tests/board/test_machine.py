@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from machine_parts import REGISTERS, Copier, CopierConfig
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.chip.simcore import simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.axi.registers import Registers, RegistersConfig, describe, register
 from zoetrope.hw.board.demonstrator import DemonstratorConfig, version_of

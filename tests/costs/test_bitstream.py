@@ -65,9 +65,7 @@ def test_a_clock_that_lost_its_constraint_is_told(tmp_path):
 
 @pytest.mark.parametrize("name", bitstream.recorded())
 def test_the_recorded_builds_are_of_this_design_and_meet_their_clocks(name):
-    """Where the demonstrator has changed: ``zoetrope bitstream --board NAME --record``, then ``make
-    readme``.
-    """
+    """Where the demonstrator has changed: ``zoetrope bitstream --board NAME --record``, then ``zoetrope docs``."""
     result = bitstream.recorded()[name]
     assert result["version"] == f"{version_of(find('demonstrator').config(result['preset'])):08x}"
     assert all(used <= has for used, has in result["usage"].values())

@@ -3,7 +3,7 @@
 from simcore_parts import FAULTS
 from tb_simcore_parts import copied
 
-from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.sim.benches.simcore.chip.tb_simcore import Head, check, fails, machine_of
 from zoetrope.sim.inside.bench import bench_test

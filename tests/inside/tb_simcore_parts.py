@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.sim.benches.simcore.chip import tb_simcore
 from zoetrope.sim.inside.bench import bench_test
 

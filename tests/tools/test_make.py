@@ -117,7 +117,7 @@ def test_help_lists_every_target_and_variable():
         assert f"  {variable}=" in shown, variable
 
 
-@pytest.mark.parametrize("target", ["sim", "synth", "lanes", "report", "bitstream", "verilog", "readme", "expected"])
+@pytest.mark.parametrize("target", ["sim", "synth", "lanes", "report", "bitstream", "verilog", "expected"])
 def test_targets_call_the_one_command(folder, target):
     from zoetrope.command.main import COMMANDS
 

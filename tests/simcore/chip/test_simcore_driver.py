@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from simcore_parts import Copier, CopierConfig
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, Settings
+from zoetrope.golden.simcore.chip.simcore import Settings
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw.axi.registers import describe
 from zoetrope.hw.catalogue import Block
 from zoetrope.hw.errors import UserError

@@ -6,12 +6,8 @@ import numpy as np
 import pytest
 from heads import codes, head, plain
 
-from zoetrope.golden.simcore.chip.simcore import (
-    FP16_ONLY,
-    Geometry,
-    Settings,
-    simcore,
-)
+from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Settings, simcore
+from zoetrope.golden.simcore.geometry import Geometry
 
 ALL = Settings(rows=4, tau=1.5)
 

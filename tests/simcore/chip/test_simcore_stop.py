@@ -8,7 +8,8 @@ import itertools
 import numpy as np
 import pytest
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.chip.simcore import simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw import catalogue
 from zoetrope.hw.errors import UserError
 from zoetrope.hw.simcore.chip.simcore import Simcore

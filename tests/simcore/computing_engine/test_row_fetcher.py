@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.simcore.chip.simcore import Settings, slices_of
 from zoetrope.golden.simcore.computing_engine.row_fetcher import row_fetcher
@@ -11,7 +12,6 @@ from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.chip.row_writer import RowWriterConfig
 from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcher, RowFetcherConfig
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("compact", [True, False])
@@ -49,7 +49,7 @@ def test_its_streams_join_its_neighbours():
 
 @pytest.mark.parametrize("preset", find("row_fetcher").presets)
 def test_rtl(preset):
-    assert simulate("row_fetcher", preset).vectors > 300
+    assert vectors("row_fetcher", preset) > 300
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 
 from zoetrope.golden.formats import FP16, fp16, fp32
 from zoetrope.golden.simcore.chip.prologue import prologue, reads, words
-from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse
 from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_threshold

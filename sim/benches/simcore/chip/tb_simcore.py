@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiSlave
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.chip.simcore import simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.sim.host.simcore import SWITCHES, SimcoreError, addresses, on_bus, settings_of, token_bytes
 from zoetrope.sim.inside.bench import BenchError, bench_test
