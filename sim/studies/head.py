@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One head of attention through SIMCORE's RTL: every bit of A against the golden, its error, cycles, and where they go.
 
 ``zoetrope head [--clip PATH | --tensors NPZ] [--frames N] [--preset NAME] [--p P] [--tau TAU] [--out

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model of the arrays' cycles against counting tile by tile."""
 
 import math

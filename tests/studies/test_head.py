@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``zoetrope head``: what it measures in RTL, refuses, prints and draws, on the tiny preset."""
 
 import io
