@@ -50,7 +50,8 @@ async def failing_slave(bench):
     for page in (0, 1, 2, 1, 3):
         for words in (1, 2 * c.burst):
             cases.append((f"{words} words of page {page}", BASE + 4096 * page, words * c.elements))
-            causes.append(4 if page == 1 else 0)
+            end = 4096 * page + words * c.word_bytes  # of wide words a burst from the page before reaches into it
+            causes.append(4 if page <= 1 and end > 4096 else 0)
     read = Read(c, bench.rng, cases, BASE)
     write = Write(c, bench.rng, cases, BASE)
     read.statuses[:] = write.statuses[:] = causes

@@ -190,7 +190,8 @@ async def not_finite_heads(bench, expected, more=()):
 
 async def failing_heads(bench, expected):
     c = bench.config
-    hole = range(1 << 17, (1 << 17) + (1 << 12))
+    start = 1 << min(17, c.address_bits - 1)
+    hole = range(start, start + (1 << 12))
     memory = Holed(bench, hole)
     machine = machine_of(bench, memory)
     head = Head(bench, expected, small(c), min(5, c.max_channels))
