@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``zoetrope blocks``: what there is, and what may be set of it."""
 
 from zoetrope.hw import catalogue

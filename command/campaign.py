@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The long checks, run where something changed and kept as rows: ``make campaign``.
 
 What takes longer than a suite should is run here, and its result is committed in ``synth/results/campaigns.json`` with the
@@ -7,7 +8,6 @@ nothing else.
 A row is written as soon as it is there, so a run that was interrupted goes on from what it has.
 """
 
-import inspect
 import json
 import os
 import sys
@@ -15,6 +15,7 @@ import time
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from zoetrope.hw import cache, catalogue
 from zoetrope.hw.arguments import Parser, repository
@@ -27,7 +28,7 @@ from zoetrope.synth.results.rows import FOLDER
 FILE = FOLDER / "campaigns.json"
 
 #: Random heads of a campaign by preset of SIMCORE: right ones, and as many of which every other one must fail.
-HEADS = {"tiny": 1000, "small": 60}
+HEADS = {"tiny": 1000}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def netlists():
     """The benches of the main blocks on their gates, as ``make sim NETLIST=1`` runs them."""
     from zoetrope.synth.flows import modules, netlist
 
-    flow = modules.scripts() + inspect.getsource(netlist)
+    flow = modules.flow_text() + cache.code(Path(netlist.__file__))
     for block in catalogue.BLOCKS.values():
         if block.netlist:
             yield _bench(block, block.default, flow, netlist=netlist.verilog)

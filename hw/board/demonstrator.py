@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes on a board: a UART, a link, and behind it the units that its host sends vectors to.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The selftest of a board: it gets what the benches of its units send, and every answer is compared with the goldens."""
 
 import functools

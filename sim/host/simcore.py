@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A driver of SIMCORE: arrays in, arrays and counters out, over any registers and any memory.
 
 ``Simcore`` is for transports whose methods return, ``AsyncSimcore`` for those whose methods are awaited; both do the same.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of a machine's two arrays for a head, from what the golden of the flow found. **A model**, not a measurement.
 
 It counts what the arrays multiply, and the sorts that small tiles wait for, and nothing else: no memory, no softmax, other

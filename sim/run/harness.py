@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the bench of a block in a simulator and reports what it compared and measured."""
 
 import contextlib

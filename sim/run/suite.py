@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several benches at once, each in a process of its own, and the file of their results."""
 
 import json

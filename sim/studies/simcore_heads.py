@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random heads, right and wrong ones, on a native SIMCORE: each against the golden, all of memory looked at.
 
 ``zoetrope heads [--preset tiny] [--heads 1000] [--seed 0] [--faults]`` goes on until a head is

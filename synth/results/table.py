@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results that are looked up by a digest instead of being made again: tables in files that a clone has, a line an entry.
 
 ``MODULES`` has the gates of each module by a digest of its RTLIL, the flow's script and Yosys' version; ``DESIGNS`` the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine behind the link, from the host's own code: its registers by name, its memory, its work, and what is refused."""
 
 import re

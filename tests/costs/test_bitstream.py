@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bitstreams up to synthesis, for the smallest board; placing and routing takes minutes: ``make bitstream`` does it."""
 
 import re

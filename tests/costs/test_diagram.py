@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drawings of the report: every block, its machine's own drawing, lines that are the hierarchy."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report: one page that needs nothing but itself, with every block and no number that no run has made."""
 
 import copy

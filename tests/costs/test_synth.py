@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``make synth``: known designs with known counts, in the pinned tools."""
 
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's bench on the machine that copies Q to A, and does something wrong: each of these tests must fail."""
 
 from simcore_parts import FAULTS

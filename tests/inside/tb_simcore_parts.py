@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's bench on the machine that copies Q to A."""
 
 import numpy as np

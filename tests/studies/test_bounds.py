@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every published error bound, tried where numbers are small, middling and large, and on the exact cases that break one.
 
 A bound that was only ever held against standard normal data may forget a subnormal unit, a product that is rounded, or

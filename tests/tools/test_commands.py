@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a user types: help with examples, one clear line for what is wrong, JSON and nothing else, from any folder."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lint of many files with each module looked at once: nothing is missed, nothing is made up; and every preset is clean."""
 
 import random

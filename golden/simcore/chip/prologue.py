@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is to be known of a head before the first tile of S (SIMPICKER V-A). Hardware: ``hw.simcore.chip.prologue``.
 
 Map of P and index table are ``golden.simcore.quantization_engine.prediction_unit``'s and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prologue of a head (SIMPICKER V-A): all that must be known of Q, K and V before the first tile of S.
 
 ::

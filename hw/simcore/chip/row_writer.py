@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Row writer (SIMPICKER V-A): finished rows of A, packed into words of a bus, each with the command that writes it.
 
 ::

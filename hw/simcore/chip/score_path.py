@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From scores to e, row maxima and sums, and the map of A (SIMPICKER V-A): between the two products.
 
 ::

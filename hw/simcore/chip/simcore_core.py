@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One head of attention, from commands to the memory of Q, K and V to rows of A (SIMPICKER IV, V-A).
 
 ::

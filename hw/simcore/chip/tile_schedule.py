@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which key tile meets which block of rows when (SIMPICKER V-A): so that both arrays have work at a time.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rows of Q that are kept, block by block on chip, as they are and folded with K's scales (SIMPICKER V-A).
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The values on chip: V of the key tiles in flight, in FP16 and as codes (SIMPICKER V-A).
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recovery (SIMPICKER IV-C, V-A): rows of A that repeat another row, copied from there, in memory.
 
 ::

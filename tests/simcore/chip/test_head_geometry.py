@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The geometry of a head: the golden against counting tokens one by one, benches, wrong configs."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The prologue: golden against the head's own and against a memory, benches, a long run, what is refused."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The score path: the golden's steps, benches, wrong configs."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The flow of a head: against the parts' goldens in plain loops, and against float64 written here from the definitions."""
 
 import itertools

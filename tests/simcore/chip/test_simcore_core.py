@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's core: benches; its parts' configs follow from its own."""
 
 import pytest

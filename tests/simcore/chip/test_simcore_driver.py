@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The driver of SIMCORE and its bench, on a machine of the same pins that copies Q to A: native and in cocotb."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The flow of a head at its limits: extreme values, and what is refused."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE stopped in mid-head: aborts at every kind of moment, the watchdog, a bus that stops answering; and the next head.
 
 A head is held to the golden behind each of them, on the same memory and without a reset.

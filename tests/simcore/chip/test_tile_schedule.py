@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's schedule of tasks: the golden against the definition, benches, each consumer slow in turn, wrong configs."""
 
 import numpy as np

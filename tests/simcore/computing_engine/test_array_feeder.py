@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The array feeder: the golden's jobs by hand, benches, its neighbours' streams, wrong configs."""
 
 from dataclasses import replace

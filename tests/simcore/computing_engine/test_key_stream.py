@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The key stream: benches, a key tile that waits, its neighbours' streams, wrong configs."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The row fetcher: the golden against the flow's slices and token by token, benches, neighbours, wrong configs."""
 
 import numpy as np

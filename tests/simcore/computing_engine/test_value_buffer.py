@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The value buffer: benches, its neighbours' streams, wrong configs."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the prologue: heads with and without text, whatever is asked for, what must not be, and cycles."""
 
 from dataclasses import replace

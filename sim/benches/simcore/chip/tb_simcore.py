@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of SIMCORE on its pins: heads of the clip and seeded ones, every switch, every error, by the driver.
 
 Memory and registers are cocotbext-axi's, under stalls each of their channels holds up at random. Behind every head all

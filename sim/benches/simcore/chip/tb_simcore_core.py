@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of SIMCORE's core: heads through it, with a memory behind its readers, the row writer's and recovery's streams."""
 
 from collections import Counter
