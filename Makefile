@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Every target sets up what it needs first: a local environment in .venv, from PyPI, once, and again when the packages change
 # or the folder was moved or copied.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the packages are: ``zoetrope.golden`` is the folder ``golden``, and so on. All else is in ``pyproject.toml``."""
 
 import tempfile

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m zoetrope.command``, where the script ``zoetrope`` is not on the path."""
 
 import sys

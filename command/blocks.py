@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``zoetrope blocks``: what there is, and what may be set of it."""
 
 from zoetrope.hw import catalogue
@@ -29,7 +30,7 @@ def main(arguments=None):
 
 def _blocks():
     blocks = list(catalogue.BLOCKS.values())
-    rows = [(block.name, ", ".join(block.presets), str(block.source), block.summary) for block in blocks]
+    rows = [(block.key, ", ".join(block.presets), str(block.source), block.summary) for block in blocks]
     print(table(("block", "presets", "source", "what it does"), rows))
     for line in catalogue.BLOCKS.broken:
         print(f"broken: {line}")

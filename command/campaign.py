@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The long checks, run where something changed and kept as rows: ``make campaign``.
 
 What takes longer than a suite should is run here, and its result is committed in ``synth/results/campaigns.json`` with the
@@ -7,7 +8,6 @@ nothing else.
 A row is written as soon as it is there, so a run that was interrupted goes on from what it has.
 """
 
-import inspect
 import json
 import os
 import sys
@@ -15,6 +15,7 @@ import time
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from zoetrope.hw import cache, catalogue
 from zoetrope.hw.arguments import Parser, repository
@@ -50,7 +51,7 @@ def netlists():
     """The benches of the main blocks on their gates, as ``make sim NETLIST=1`` runs them."""
     from zoetrope.synth.flows import modules, netlist
 
-    flow = modules.scripts() + inspect.getsource(netlist)
+    flow = modules.flow_text() + cache.code(Path(netlist.__file__))
     for block in catalogue.BLOCKS.values():
         if block.netlist:
             yield _bench(block, block.default, flow, netlist=netlist.verilog)
@@ -88,8 +89,25 @@ def _heads(preset, count, faults):
     return {"heads": count, "ended": dict(sorted(causes.items())), "cycles": cycles}
 
 
+def lint():
+    """Verilator's warnings on the Verilog of every preset, each module looked at once: there must be none."""
+    code = cache.closure("zoetrope.hw.verilog.lint")
+    for block, preset in catalogue.select(None, "all"):
+        key = cache.digest(runs.design(block, preset), code)
+        yield Job(f"{block.name}.{preset}", key, partial(_lint, block, preset))
+
+
+def _lint(block, preset):
+    from zoetrope.hw.verilog.write import lint_all
+
+    (lines,) = lint_all([(block, preset)]).values()
+    if lines:
+        raise UserError(f"{len(lines)} warnings, the first: {lines[0]}")
+    return {"warnings": 0}
+
+
 #: Name to the function that yields its jobs.
-CAMPAIGNS = {"benches": benches, "netlists": netlists, "heads": heads}
+CAMPAIGNS = {"lint": lint, "benches": benches, "netlists": netlists, "heads": heads}
 
 
 def committed():

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is rendered into the repository's own pages: ``zoetrope docs [--check]``.
 
 Tables between the markers of README and ``docs`` are made from the committed costs, figures from their drawings, the map of

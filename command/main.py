@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one command, ``zoetrope``: each subcommand is a module's ``main``, imported when it is asked for.
 
 So a subcommand needs only what it uses: ``zoetrope verilog`` runs without a simulator, ``zoetrope study`` without synthesis.

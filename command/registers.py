@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``zoetrope registers``: SIMCORE's register map."""
 
 from zoetrope.hw.arguments import Parser, answer

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``zoetrope sim``: run the benches of one block or of all, on the sample clip or your own input, and tabulate them."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Number formats, as codes: binary16, binary32, FP17, FP24 and FP29 (products) and sign-magnitude INT8.
 
 ==========  ====  ========  ========  ====  =========================================================================

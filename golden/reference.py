@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The float64 ideals: what each block approximates. Only for error bounds, never for comparison bit by bit."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options that several commands have, each written once, and answers as JSON.
 
 A command's ``main`` makes a ``Parser``, adds the shared options by its methods and its own ones by ``add_argument``::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one cache: what was made once is not made again until something that it depends on changes.
 
 A result is kept under a key of content: the text of all that it was made from, and the versions of the tools. Where it is

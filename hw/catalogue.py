@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The catalogue: every block of Zoetrope, kept room by room, for every command, page and test.
 
 Each room lists its own blocks in ``hw/<room>/blocks.py``. An entry is text: nothing of a block is imported until somebody

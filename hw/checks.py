@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of a config's fields, each one clear sentence: what the field must be, and what it is.
 
 Every function takes the config (anything with the fields as attributes) and the names of the fields, and raises a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Components to RTLIL and Verilog, each distinct component elaborated and emitted once.
 
 Amaranth emits one module per instance: a row of 8 multipliers becomes 8 equal modules, elaborated, written, compiled and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors that a user caused or can mend, and the way every command line shows them: one line, exit status 2.
 
 A command is a ``main`` under ``command_line`` whose options are those of an ``ArgumentParser`` of this module.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Number formats as Amaranth layouts: binary16, binary32, FP17, FP24, FP29 and sign-magnitude INT8.
 
 ==========  ====  ========  ========  ====  =========================================================================

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Configs of one's own: a preset of a block with other values of some parameters, as text from a command line.
 
 A parameter is named by its path in the nested configs, ``engine.fp16.rows``, or by the end of that path where only one

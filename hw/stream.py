@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams and fixed-latency datapaths: pipeline cuts under a shared advance, and a stream around such a datapath."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tools that a command runs: called by its own interpreter, and ended when it is.
 
 A script of an environment begins with the path of its interpreter: it is wrong once the environment has moved, and is not

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `python -m sim` was is `zoetrope sim` now."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fields of payloads to packed rows: least significant field first, as ``data.StructLayout`` places them."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Payloads and port values: arrays of the golden, rows of packed little-endian bytes, integers."""
 
 import numpy as np

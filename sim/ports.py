@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The streams and plain ports of a component, found in its signature, under the names they have in the Verilog."""
 
 import itertools

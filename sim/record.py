@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What passes between the harness and the process inside the simulator, and back."""
 
 from dataclasses import dataclass

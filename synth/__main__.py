@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `python -m synth` was is `zoetrope synth` now."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages of the blocks, made from the catalogue: what a block is, its ports, parameters, presets, costs and files."""
 
 import dataclasses

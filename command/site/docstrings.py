@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A docstring of this project as Markdown: what stands indented behind ``::`` is code, and so are names.
 
 The docstrings have one style, so one small reader is enough: paragraphs, ``::`` blocks, lists with ``*``, sections that are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boxes, frames and arrows as an SVG: what the figures of the documentation are drawn with.
 
 A box may lead somewhere: ``to`` is the key of a block of the catalogue, or a page of ``docs`` with an anchor. ``svg`` asks

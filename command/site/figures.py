@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The figures of the documentation: how a head flows, the rooms, and the papers' figures drawn anew from their text.
 
 Each is a function of ``FIGURES`` that returns a ``Drawing``. A box leads to its block of the catalogue, or to the part of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What mkdocs asks of this project while it builds the site: the pages that are made, links, and figures with links.
 
 ``mkdocs.yml`` names this file. Nothing that is made here is written into the repository.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a link of a page leads on the site.
 
 Pages of ``docs`` are read in two places: in the repository, where a link leads to a file, and on the site. There a link to a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The largest magnitude of each channel of a matrix: the first pass of every quantization (SIMPICKER IV-C, ORBIS 3.2)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """e to the power of x, in the order of the hardware, ``hw.arith.exp``: integers from the significand to the last rounding.
 
 With S the significand of x (a subnormal has no leading one), E its exponent and F its fraction bits::

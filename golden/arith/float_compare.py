@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparison in the total order of ``golden.formats``. Hardware: ``hw.arith.float_compare``."""
 
 import numpy as np

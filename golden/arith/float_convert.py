@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conversion to floating point, rounded once to nearest even. Hardware: ``hw.arith.float_convert``."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floating-point multiplication: exact, or rounded once to nearest even. Hardware: ``hw.arith.float_multiply``."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reciprocal, correctly rounded. Hardware: ``hw.arith.reciprocal``."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an AXI4 master makes of a command: why it is refused, its bursts, its words."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an on-chip memory answers as an AXI4 slave: bursts to words, strobes to bytes, addresses that it does not have.
 
 A memory is a ``uint8`` array of whole words, byte 0 at address 0.

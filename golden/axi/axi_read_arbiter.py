@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The order in which AXI4 readers that share a bus get it, and whose the words are that come back."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an AXI4 master leaves in a memory."""
 
 import numpy as np

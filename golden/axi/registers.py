@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a register file answers: a model in software of ``hw.axi.registers``."""
 
 #: Responses of the bus.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bipartite Soft Matching: the baseline that distribution-aware matching is compared with (ORBIS 2, 4).
 
 Tokens are split into dst and src by position alone, each src is paired with its nearest dst, once, and the k closest pairs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a host's request makes of a machine's registers and memory: accesses in order, and the answer.
 
 A request is bytes. The first four are an address, low byte first; behind it a write has what is written, a read has how many

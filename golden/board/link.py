@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The link's frames: a command and its payload over a line that may lose, add and change bytes.
 
 ====================  =====  =====================================================

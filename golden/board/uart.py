@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bytes as bits of a serial line, 8N1. Hardware: ``hw.board.uart``."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The index table of a clip: one entry a token, its own index or its root's. Hardware: ``hw.memory.index_buffer``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operands of an outer product, read by k from matrices that arrive in another order.
 
 Hardware: ``hw.memory.transpose_buffer``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows in words of a memory or a bus: of ``hw.simcore.computing_engine`` the key stream and the value buffer."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What speculation is worth, in ``float64``: the softmax mass that important tiles hold, and the error of the output.
 
 Dense attention is ``A = softmax(Q K^T / sqrt(d)) V`` of the FP16 operands. With speculation, in tiles of N x N, an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All that speculation prepares for a head, from Q, K and V of any size (SIMPICKER III-B): maps, codes and scales.
 
 Bit by bit what the prediction unit, the quantization unit and the scale unit write. What it is worth:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What skipping similar tokens costs: rows removed from Q, and the error of the attention output (SIMPICKER III-C, VI-B).
 
 Only rows of Q are left out; K and V stay whole. A kept token's row of A is therefore that of dense attention, and a removed

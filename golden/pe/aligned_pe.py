@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The aligned-integer PE: a row's operands share an exponent, sums are integers. Hardware: ``hw.pe.aligned_pe``."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sums of the FP16 and the LUT array over finite matrices: ``fp16_pe`` and ``lut_pe`` to the bit, 100 times as fast.
 
 The exact product of two binary16 has 22 significant bits and lies between 2**-48 and 2**32, and that of a binary16 and an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Element-wise operations on FP16. Hardware: ``hw.pe.ewu``."""
 
 import numpy as np

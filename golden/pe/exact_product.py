@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FP16 x INT8 without rounding: 11 + 7 bits of significand. Hardware: ``exact`` of ``hw.pe.plain_pe``, ``split_pe``."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exact sums in fixed point, rounded to FP32 once. Hardware: ``hw.pe.fixed_accumulator``.
 
 Every product of a binary16 and an INT8, exact or rounded to 11 bits, is a multiple of 2**-24 below 2**23: 65,536 of them

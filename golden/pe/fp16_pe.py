@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The FP16 PE (SIMPICKER IV-B): outer products of FP16 and FP16, summed over k in FP32. Hardware: ``hw.pe.fp16_pe``."""
 
 import numpy as np

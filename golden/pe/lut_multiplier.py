@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LUT multiplier (SIMPICKER IV-B): FP16 x INT8 by one look-up and one exponent add.
 
 Hardware: ``hw.pe.lut_multiplier``, with its table in ``hw.pe.local_table`` and ``hw.pe.lut_buffer``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LUT PE (SIMPICKER IV-B, Fig. 5): outer products of FP16 and INT8, summed over k in FP32 or exactly.
 
 Hardware: ``hw.pe.lut_pe``; ``hw.pe.plain_pe`` and ``hw.pe.split_pe``, whose multipliers round the same

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a head is cut into: frames and text, and their key tiles."""
 
 from __future__ import annotations

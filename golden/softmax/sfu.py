@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Softmax of rows as the special function unit computes it, in its order. Hardware: ``hw.softmax.sfu``."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Softmax over key tiles, merged from what each gave, in the hardware's order. Hardware: ``hw.softmax.tile_merge_unit``.
 
 Every operation is on FP32 codes and rounded once, to nearest even; for each row, tile by tile::

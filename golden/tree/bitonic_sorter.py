@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batcher's bitonic sorting network on rows of (key, index) entries, comparator by comparator as the hardware has it.
 
 The order is by key, and of equal keys the lower index first, in a descending sort too: with indices that differ, the result

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The least of many keys and where it stands. Hardware: ``hw.tree.min_tree``."""
 
 import numpy as np

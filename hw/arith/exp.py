@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """e to the power of x: fixed-point multiplication by log2(e), a table, interpolation.
 
 ``o = e**i = 2**n * 2**f``, with ``n + f = i * log2(e)``, n an integer and 0 <= f < 1::

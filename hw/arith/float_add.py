@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floating-point addition, rounded once to nearest even.
 
 ``o = a + b``::

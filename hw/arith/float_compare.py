@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparison in the total order of ``hw.formats``: which of two values is the less, the lesser, the greater.
 
 ``less = a < b``, ``equal = a == b``, ``min``, ``max``::

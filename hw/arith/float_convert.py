@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conversion to floating point: from another floating-point format or from integers, rounded once to nearest even.
 
 ``o = i``, in another format::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floating-point multiplication, exact or rounded once to nearest even.
 
 ``o = a * b``. Exact, into a format that holds every product::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What several operators share: tables of coefficients, products that a register may divide, rounding and packing."""
 
 from amaranth import Cat, Const, Signal

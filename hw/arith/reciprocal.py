@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reciprocal, correctly rounded: table, interpolation, and one test that decides between two neighbours.
 
 ``o = 1 / i``, with the significand of ``i`` split into a segment and a position ``u`` in it::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tail of a row: elements of its last word that do not count are +0, NaN and infinities of the others are found."""
 
 from amaranth import Cat, Const, Signal

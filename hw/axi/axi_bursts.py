@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands to AXI4 bursts: an address and a length become INCR bursts that end where their multiples do.
 
 ::

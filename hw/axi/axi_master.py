@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AXI4 master of both directions under the standard pin names: a reader and a writer that know nothing of each other."""
 
 from amaranth import Module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """On-chip memory as an AXI4 slave, with a second side for a host that moves bytes.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several AXI4 readers on one bus: their bursts in turn, the words back to whose burst they belong.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AXI4 master that reads: a command becomes bursts, and these a stream of words.
 
 ::

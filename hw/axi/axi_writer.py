@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AXI4 master that writes: a command and a packet of words become bursts, and their responses one status.
 
 ::

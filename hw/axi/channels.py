@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The channels of AXI4 and AXI4-Lite as streams, and the same under the standard pin names.
 
 Inside, a channel is an ``amaranth.lib.stream`` of what varies on it: so the benches hold it to the rules of a stream, which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AXI4-Lite register files, each rendered from one description: the hardware, its documentation, what a driver needs.
 
 ::

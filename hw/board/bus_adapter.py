@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine's registers and memory behind a stream of bytes: AXI4-Lite for the one, an on-chip memory's bytes for the other.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any component with streams behind a stream of bytes: requests of whole records in, the words of its results out.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes on a board: a UART, a link, and behind it the units that its host sends vectors to.
 
 ::
@@ -15,17 +16,16 @@ from amaranth import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from zoetrope.hw import checks, emit
+from zoetrope.hw import cache, checks
 from zoetrope.hw.board.byte_adapter import ByteAdapter, ByteAdapterConfig
 from zoetrope.hw.board.link import HELLO, Link, LinkConfig, Status
 from zoetrope.hw.board.machine import Machine, MachineConfig
 from zoetrope.hw.board.uart import Uart, UartConfig
 from zoetrope.hw.emit import emit_once
-from zoetrope.hw.pe.fp16_pe import FP16PEConfig
 from zoetrope.hw.pe.lut_pe import LutPE, LutPEConfig
 from zoetrope.hw.pe.plain_pe import PlainPE, PlainPEConfig
-from zoetrope.hw.simcore.chip.simcore import Simcore, SimcoreConfig
-from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
+from zoetrope.hw.simcore.chip.simcore import PRESETS as MACHINES
+from zoetrope.hw.simcore.chip.simcore import Simcore
 from zoetrope.hw.stream import connect
 from zoetrope.hw.tree.min_tree import MinTreeConfig, MinTreeStream
 
@@ -98,7 +98,7 @@ class DemonstratorConfig:
 def version_of(config):
     """The version word of a build: of its hardware's text, but for what differs from board to board, clock and baud rate."""
     content = replace(config, version=0, divisor=UartConfig().divisor, timeout=LinkConfig().timeout)
-    text = emit.rtlil(Demonstrator(config=content), "demonstrator")
+    text = cache.rtlil(Demonstrator(config=content), "demonstrator")
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
@@ -282,38 +282,11 @@ def _machine_codes():
     return range(FIRST_MACHINE, FIRST_MACHINE + 4)
 
 
-#: The SIMCORE that fits an ECP5 85F beside the link: words of two elements, one lane in most units.
-_SIMCORE_BOARD = SimcoreConfig(
-    engine=ComputingEngineConfig(
-        fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=4, ragged=True),
-        lut=LutPEConfig(rows=2, columns=1, lanes=2, words=4, copy_width=8, slices="generator", ragged=True),
-        max_channels=8,
-        max_tokens=6,
-        load_lanes=2,
-    ),
-    slices=2,
-    tiles=2,
-    max_frames=4,
-    max_height=4,
-    max_width=4,
-    max_tokens=64,
-    max_text=8,
-    data_bits=32,
-    address_bits=16,
-    burst=4,
-    outstanding=2,
-    sfu_lanes=1,
-    merge_lanes=1,
-    importance_lanes=2,
-    candidates=1,
-    slots=64,
-)
-
 #: Config of each preset; the first is the default.
 PRESETS = {
     "default": DemonstratorConfig(divisor=8, timeout=4000),
     "smallest": DemonstratorConfig(units=("min_tree",), min_tree=MinTreeConfig(stages=4), divisor=8, timeout=4000),
     "simcore": DemonstratorConfig(
-        units=("min_tree",), machine=MachineConfig(Simcore, _SIMCORE_BOARD, depth=4096), divisor=8, timeout=4000
+        units=("min_tree",), machine=MachineConfig(Simcore, MACHINES["board"], depth=4096), divisor=8, timeout=4000
     ),
 }

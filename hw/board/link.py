@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A framed command protocol between streams of bytes: a request comes whole and right or not at all, and is answered.
 
 ::

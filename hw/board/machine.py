@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine with registers and a memory of its own, behind a stream of bytes.
 
 ::

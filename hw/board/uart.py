@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A UART of 8 data bits, no parity, one stop bit (8N1): bytes as streams on one side, two pins on the other.
 
 ::

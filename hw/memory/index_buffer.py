@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Index buffer (SIMPICKER IV-C): for each token of a clip the index of the token whose results it takes.
 
 ``table[i] = i`` for a token that is kept, ``table[i] = table[match]`` for one that repeats another: what it repeats has an

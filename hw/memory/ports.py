@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read ports of memories: their signature, joining them, and a memory that is walked as a stream.
 
 A read port gives its word in the cycle after ``en``, and holds it until the next. Who walks through a memory at one word a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one boundary behind which every memory larger than a register file sits.
 
 An FPGA flow infers block or distributed RAM from it, an ASIC flow replaces the module by a macro of the same name and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A table read through a memory's read port as a stream, entry after entry: from the index buffer to who traverses it."""
 
 from dataclasses import dataclass, field

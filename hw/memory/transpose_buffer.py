@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The operand buffer of an array: a matrix arrives row by row or column by column, and is read by k, ping-pong.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Narrow words into a wide memory: a bus brings B elements a cycle, and who computes reads L of them at a time.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """First-in first-out queues of words in an SRAM: for a writer that knows of its own whether there is room, and as a stream.
 
 ``amaranth.lib.fifo`` has its memory inside, where no flow could put a macro in its place; for queues of a few narrow words

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FP32 accumulation over k for D x lanes outputs: one memory of running sums and one adder a lane, II = 1.
 
 Every D-th word belongs to the same outputs, so an adder of any depth is kept busy by the D - 1 words between; where D is

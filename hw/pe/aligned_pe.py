@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Aligned integers: a row's operands are brought to one exponent, and its sums are integer multiply-accumulates.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Element-wise unit (SIMPICKER IV-B): one operation on a vector of FP16 numbers, for quantization and sparsification.
 
 ``o[k] = op(a[k], b[k], scalar)``, a lane::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exact sums over k in fixed point: integers, whose order does not matter; converted to FP32 once, at the end.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The FP16 PE and arrays of it (SIMPICKER IV-B): 8 FP16 multipliers that share one FP16 operand, FP32 sums over k.
 
 ``o[r][d * outputs + j] = sum over k of x[k][r] * w[k][d * outputs + j]``: the ports and the engine of the LUT PE, with FP16

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The local table of a LUT multiplier (SIMPICKER IV-B, Fig. 5): one slice being read while the next is copied in.
 
 ::

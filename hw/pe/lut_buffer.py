@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LUT buffer (SIMPICKER IV-B): the shared 128 KiB product table, read slice by slice.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LUT multiplier (SIMPICKER IV-B, Fig. 5): FP16 x INT8 by one look-up and one exponent add.
 
 ``product = x * w``, with x FP16, w sign-magnitude INT8, and w = +-odd * 2**t (reading ``odd16``)::

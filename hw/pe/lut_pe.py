@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LUT PE and arrays of it (SIMPICKER IV-B, Fig. 5): 8 LUT multipliers that share one FP16 operand.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The FP16 operand of a mixed multiplier, taken apart once for all multipliers that share it."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Outer products: one FP16 operand a row meets D words of weights a column, sums over k in every PE, FP32 out.
 
 ::

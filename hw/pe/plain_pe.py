@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The control: the outer-product PE on plain 11 x 7 multipliers. Same ports, same golden as the LUT PE, no table."""
 
 from dataclasses import dataclass

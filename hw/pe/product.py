@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Products on their way to the sums: what a multiplier knows of one, and the two forms in which it hands it on.
 
 A multiplier for FP32 sums hands on a ``Float`` (FP17, FP24), normalised; one for fixed-point sums a ``Scaled``, an integer

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The two readings of SIMPICKER's 128 KB product table (Section IV-B), and the generator that writes it.
 
 The paper says that the products of 7-bit magnitudes and 10-bit fractions "only occupy 128KB" and gives no entry format.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mixed multipliers that make the exact product of significands first: plain (11 x 7) and split (two multiples, one add).
 
 What the two have in common, and what becomes of the 18 bits: rounded to the LUT multiplier's 11, normalised exactly, or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The generated LUT: slices of the product table from a few adders, in place of the 128 KiB LUT buffer.
 
 ::

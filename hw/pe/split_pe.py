@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The split LUT: the outer-product PE whose multipliers look up multiples of the operand by digits of the weight, and add.
 
 ::

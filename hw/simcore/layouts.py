@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the parts of a SIMCORE name to each other what a head is cut into (SIMPICKER V-A).
 
 Kept rows of a query tile stand in *slices* of t rows, and G of these are a *block*; two blocks are on chip, in two *banks*.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A row of words between two passes over it: written in order, read in order, each word's place free again at once."""
 
 from dataclasses import dataclass, field

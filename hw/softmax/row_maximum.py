@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The greatest score of a row that comes a word a cycle: a tree of comparators over the word, then a running maximum."""
 
 from amaranth import Const, Mux, Signal

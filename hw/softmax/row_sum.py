@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sum of a row that comes a word a cycle, by one tree of adders, one ring of running sums, and one tree in time."""
 
 from dataclasses import dataclass, field

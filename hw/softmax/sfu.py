@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Special function unit (SIMPICKER IV-A, V-A): the softmax of rows of scores, streaming, ``lanes`` elements a cycle.
 
 ``o = exp(x - max x) / sum exp(x - max x)``, with x = scale * score, a row::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tile merge unit (SIMPICKER V-A): the softmax of a row of which one tile of keys at a time was computed.
 
 A row of 35,100 scores does not fit the paper's global buffer, so its softmax and its product with V are made in tiles of

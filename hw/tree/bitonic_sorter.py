@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bitonic sorting network (ORBIS 3.3, top-k; SIMPICKER IV-C, sort-and-select): a row of entries sorted, a row a cycle.
 
 Columns of compare-exchange, for 8 lanes (K. Batcher, 1968)::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Minimum tree: the least of ``leaves`` keys and its index, in ``log2 leaves`` levels of two-way comparisons.
 
 The comparison tree of SIMPICKER's sparsification engine (IV-C) and the min tree of ORBIS's matcher (3.3) are this one::

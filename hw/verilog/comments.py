@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person who opens a written Verilog file sees first: where it is from, its parameters, and what its ports are."""
 
 import json

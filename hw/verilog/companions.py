@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is written beside the Verilog of a block: a template to instantiate it, a FuseSoC core, registers in C and SystemRDL.
 
 From SystemRDL others make what there is none of here: IP-XACT, UVM, documentation, by PeakRDL for one.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Verilog as Yosys writes it, taken apart: modules, their ports, what they instantiate, and how often.
 
 Not a parser of Verilog. What Yosys writes has one declaration a line and one port of an instance a line, and an escaped name

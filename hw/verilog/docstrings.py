@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Docstrings of classes, whether or not Python keeps them: under ``PYTHONOPTIMIZE=2`` they are read from the source."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Verilator's ``-Wall`` on the Verilog of blocks, each distinct module looked at once.
 
 Most modules of a machine are in many files, those of its presets and of its parts, and Verilator looks at a module once for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The memories of a design, for whoever maps them to macros: which module each is in, its size and ports, and how often."""
 
 import re

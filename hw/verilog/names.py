@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names in the written Verilog: two files never clash in a design, and no name needs a backslash.
 
 Every module but the top is named after it, ``<top>__<part>``: what two machines have in common is in both files, and is not

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a user of a block's Verilog has to know, as a dict that is JSON: it stands beside the Verilog as ``<block>.json``."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A block under the names and the reset of an AXI system: a module around it.
 
 ``aclk`` and ``aresetn`` in place of ``clk`` and ``rst``. The block's reset rises at once when ``aresetn`` falls, and falls

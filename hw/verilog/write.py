@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Verilog of every block of the catalogue with all that is needed to use it elsewhere, and lint.
 
 Writes ``<block>.v`` for the default preset and ``<block>.<preset>.v`` for the others, and beside each, under the same name:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board with the demonstrator, from Python::
 
     board = Board("/dev/ttyUSB0")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``zoetrope board``: check a board that runs the demonstrator against the goldens.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Registers by name over any transport: a simulated AXI4-Lite master, a UART, a memory map.
 
 A transport has ``read(address)`` and ``write(address, value)`` of 32-bit words, and raises if the bus answered an error.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bytes as levels of a serial line, sampled by the receiver's clock."""
 
 import numpy as np

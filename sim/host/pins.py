@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pins of a simulated board in place of a serial port: bytes to levels on ``rx``, levels of ``tx`` to bytes."""
 
 import numpy as np

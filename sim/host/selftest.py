@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The selftest of a board: it gets what the benches of its units send, and every answer is compared with the goldens."""
 
 import functools
@@ -6,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.chip.simcore import simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
 from zoetrope.golden.tree.min_tree import min_tree
 from zoetrope.hw.board.demonstrator import UNITS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A driver of SIMCORE: arrays in, arrays and counters out, over any registers and any memory.
 
 ``Simcore`` is for transports whose methods return, ``AsyncSimcore`` for those whose methods are awaited; both do the same.
@@ -16,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoetrope.golden.formats import fp32
-from zoetrope.golden.simcore.chip.simcore import Geometry, Settings
+from zoetrope.golden.simcore.chip.simcore import Settings
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes, inverse
 from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_threshold

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real input for the benches: Q, K and V of one attention head, made from a video or read from a user's file.
 
 ``from_clip`` turns pictures into tokens with the geometry of a video diffusion transformer and a stand-in for its

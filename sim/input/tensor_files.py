@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Q, K and V of one attention head, and the ``.npz`` that brings a user's own: what is in it, and what is refused.
 
 The file: arrays ``q``, ``k`` and ``v`` of one shape (frames, tokens, d), and if you like ``grid``, the three integers

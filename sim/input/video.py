@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Video files as frames of 8-bit Y, Cb, Cr 4:2:0: what a file says about itself, and what is said of one that is wrong.
 
 A file is somebody else's: its tags may be in no encoding, its pictures turned, its frames at any times and of several

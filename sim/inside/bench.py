@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a bench sees inside the simulator: streams to send to and collect from, comparison, measurement.
 
 A bench is a coroutine under ``bench_test``; it runs once per stall pattern::

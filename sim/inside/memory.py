@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read ports of memories in a bench: those of the block are read, and those that it reads are served."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of SIMCORE's computing engine (SIMPICKER IV-A, IV-B, V-A, Fig. 4(c)), where nothing waits outside of its units."""
 
 from collections.abc import Sequence

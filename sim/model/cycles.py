@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of a machine's two arrays for a head, from what the golden of the flow found. **A model**, not a measurement.
 
 It counts what the arrays multiply, and the sorts that small tiles wait for, and nothing else: no memory, no softmax, other
@@ -29,7 +30,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, Result, importance_of_keys, key_tiles
+from zoetrope.golden.simcore.chip.simcore import Result, importance_of_keys
+from zoetrope.golden.simcore.geometry import Geometry, key_tiles
 from zoetrope.sim.model.computing_engine import Array
 from zoetrope.sim.model.quantization_engine import sort_cycles
 

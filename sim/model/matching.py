@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of ORBIS's token matching (ORBIS 3.2, 3.3): of each unit, of each stage of the matching engine, of whole jobs.
 
 All of it is in clock cycles, without stalls from outside. M is the number of tokens, K that of dst, d that of channels.

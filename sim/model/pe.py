@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of outer products: when each operand meets its first word of weights, and the stalls that this takes.
 
 All of it is for operands and words that always wait and results that are always taken (SIMPICKER IV-B, Fig. 5). Cycles are

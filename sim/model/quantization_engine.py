@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of SIMCORE's quantization engine (SIMPICKER III-B, IV-C, Fig. 4(b)), where nothing waits outside of its units."""
 
 from typing import NamedTuple

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of SIMCORE's geometry and prologue (SIMPICKER V-A): what a head takes before the first tile, if nothing waits."""
 
 from typing import NamedTuple

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of the softmax: rows through the special function unit, slices through the tile merge unit (SIMPICKER IV-A, V-A).
 
 Numbers of stages are those of the units' configs (``hw.softmax``), under the same names.

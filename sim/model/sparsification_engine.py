@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cycles of SIMCORE's sparsification engine (SIMPICKER III-C, IV-C, Fig. 4(d)), where nothing waits outside of its units."""
 
 from types import SimpleNamespace

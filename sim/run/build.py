@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Simulator builds, cached by content: the same Verilog, flags and tool versions are compiled once (``hw.cache``).
 
 Only the ports of the top module are visible to cocotb. Its own runner makes every signal public (``--public-flat-rw``),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the bench of a block in a simulator and reports what it compared and measured."""
 
 import contextlib
@@ -141,17 +142,17 @@ def simulate(
     gates = " NETLIST=1" if callable(netlist) else ""
     rerun = "SEED={seed} WAVES={waves}"
     if config is None:
-        rerun = again or f"make sim BLOCK={block.name} PRESET={label}{gates} {rerun}"
+        rerun = again or f"make sim BLOCK={block.key} PRESET={label}{gates} {rerun}"
     config = block.config(preset) if config is None else config
     seed = _seed(seed, f"{block.name}/{label}")
-    waves = window(os.environ.get("WAVES") or (waves and ("1" if waves is True else waves)))
+    waves = window(os.environ.get("WAVES") if waves is None else int(waves) if isinstance(waves, bool) else waves)
     component = block.component(config=config)
     text = _verilog(component, block.name, netlist)
     clocked = "clk" in build.ports(text, block.name)
     built = build.for_cocotb(text, block.name, waves is not None, glue)
     chosen = _filter(testcase, stall)
     names = testcase if isinstance(testcase, str) else "-".join(testcase or ())
-    parts = [block.name, label, names, stall or "", "netlist" if netlist else ""]
+    parts = [block.key, label, names, stall or "", "netlist" if netlist else ""]
     with _folder(Path(out), "-".join(filter(None, parts))) as folder:
         rows = str(folder / "rows.jsonl")
         context = Context(block.component, config, seed, clocked, rows, _tensors(tensors, folder))
@@ -160,13 +161,13 @@ def simulate(
         if waves is not None:
             _view(folder, block.name, component, clocked)
         rows = _rows(folder)
-        report = Report(block.name, label, seed, rows, time.perf_counter() - start, folder)
+        report = Report(block.key, label, seed, rows, time.perf_counter() - start, folder)
         fault = _fault(rows, folder)
         if fault:
             origin = variables(_given(tensors) if given is None else given) if rerun.startswith("make") else ""
             rerun = rerun.format(seed=seed, waves=_around(rows)) + origin
             again = f"  again: {rerun}\n  log: {relative(folder / 'sim.log')}"
-            raise BenchFailed(f"{block.name}, {label}: {fault}\n{again}", report)
+            raise BenchFailed(f"{block.key}, {label}: {fault}\n{again}", report)
     return report
 
 

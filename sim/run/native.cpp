@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drives any verilated design from arrays. `ports.inc` has one PORT(member) for each port; nothing else is per design.
 //
 // All functions act on the design between two clock edges: inputs are set, the logic settles, outputs are read, then the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Verilog of a component as a shared library, driven from arrays: for exhaustive and long runs.
 
 No cocotb and no Python inside the loop: 10^5 to 10^6 cycles a second where a bench does 5 x 10^4. The glue

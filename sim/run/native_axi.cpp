@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Compiled behind `native.cpp`, into the same unit, where the design has AXI pins: a memory that answers an AXI4 master, and
 // an AXI4-Lite master with one access at a time. Both act once a cycle, between two clock edges, as all of `native.cpp`.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A memory and a register master on the AXI pins of a native design: whole runs of a machine, at the speed of its Verilog.
 
 ``AxiMemory`` answers the AXI4 master at ``m_axi_*`` out of a NumPy array, ``Lite`` reads and writes registers at

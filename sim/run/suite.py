@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several benches at once, each in a process of its own, and the file of their results."""
 
 import json
@@ -23,14 +24,14 @@ def run_all(runs, settings, jobs, told):
     ``told(result, done)`` is called as each ends.
     """
     seconds = _earlier_seconds(settings.get("out", RESULTS))
-    longest_first = sorted(runs, key=lambda run: -seconds.get((run[0].name, run[1]), float("inf")))
+    longest_first = sorted(runs, key=lambda run: -seconds.get((run[0].key, run[1]), float("inf")))
     results = {}
     with workers(jobs, "a bench's process") as pool:
         for future in as_completed([pool.submit(_run, *run, settings) for run in longest_first]):
             result = future.result()
             results[result["block"], result["preset"]] = result
             told(result, len(results))
-    return [results[block.name, preset] for block, preset in runs]
+    return [results[block.key, preset] for block, preset in runs]
 
 
 def _run(block, preset, settings):
@@ -41,11 +42,11 @@ def _run(block, preset, settings):
     except BenchFailed as failure:
         report, error = failure.report, str(failure)
     except UserError as failure:
-        error = f"{block.name}, {preset}: {failure}"
+        error = f"{block.key}, {preset}: {failure}"
     result = {name: getattr(report, name, None) for name in ("seed", *_MEASURED)}
     rows = [asdict(row) for row in report.rows] if report else []
     seconds = time.perf_counter() - start
-    return {"block": block.name, "preset": preset, **result, "seconds": seconds, "error": error, "rows": rows}
+    return {"block": block.key, "preset": preset, **result, "seconds": seconds, "error": error, "rows": rows}
 
 
 def write_results(results, tensors, out=RESULTS):

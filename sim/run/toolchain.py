@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finds what a simulation needs: Verilator, a C++ compiler, the Python library that cocotb embeds.
 
 Everything missing is one ``ToolError`` of one line that names what to install. Nothing here starts a simulation.

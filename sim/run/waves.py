@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waves of a run: which part of it, and a prepared view for GTKWave.
 
 A trace is an FST file of a window of cycles, of ``MOST_BYTES`` at most. The view has clock and reset, each stream as a

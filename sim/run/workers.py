@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that work for a command and end with it, however it ends.
 
 Each worker leads a group of its own, in which the simulators that it starts are, too, and watches a pipe that only the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Traffic of the AXI masters: commands of every awkward kind, and what they must make of them by the goldens.
 
 A bench and the native driver send all of it at once and compare every stream: commands, words and responses are known

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands all over the address space, and the bursts that the golden makes of them."""
 
 import numpy as np

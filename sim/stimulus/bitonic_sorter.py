@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows for a bitonic sorter: of every kind, random, of the clip, and bitonic ones."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floating-point operands for benches: the codes that an operator may get wrong, by name, and seeded random ones."""
 
 import itertools

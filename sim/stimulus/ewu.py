@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vectors for the element-wise unit."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Geometries of heads, at the edges of a machine's sizes and between them."""
 
 from zoetrope.golden.simcore.geometry import Geometry

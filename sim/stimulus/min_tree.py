@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys for a minimum tree."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the benches of the arithmetic operators share: rows in and out under cocotb, and millions of them without it."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tiles for the outer-product PEs: operands and weights, their payloads, and the golden that says what their sums are."""
 
 import functools

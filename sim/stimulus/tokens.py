@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens of Q, K and V as they travel between memory, the quantization unit and what is on chip."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Matrices for the transposing operand buffer."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far a dot product on each multiplier is from float64: on seeded normal data, and on Q K^T of the clip.
 
 ``zoetrope study accuracy [--clip PATH] [--tensors NPZ]`` prints the table. Quantization of K to INT8 is in

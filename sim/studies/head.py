@@ -1,13 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """One head of attention through SIMCORE's RTL: every bit of A against the golden, its error, cycles, and where they go.
 
-``zoetrope head [--clip PATH | --tensors NPZ] [--frames N] [--preset NAME] [--p P] [--tau TAU] [--out
-SVG]`` runs it
-with each of the paper's ablations, natively (``sim.run.native_axi``), and writes ``build/sim/head.json``. The picture
-has the
-importance map of P and the tokens that are skipped. Beside the measured cycles stand those of ``sim.model.cycles``, a
-model, of
-the same machine and of the paper's size, which is not simulated. Frames are few unless asked for: cycles go with the square
-of the tokens. ``make sim`` ends with it.
+``zoetrope head [--clip PATH | --tensors NPZ] [--frames N] [--preset NAME] [--p P] [--tau TAU] [--out SVG]`` runs it with
+each of the paper's ablations, natively (``sim.run.native_axi``), and writes ``build/sim/head.json``. The picture has the
+importance map of P and the tokens that are skipped. Beside the measured cycles stand those of ``sim.model.cycles``, a model,
+of this machine and of the paper's size, which is not simulated. Cycles go with the square of the tokens, so frames are few.
 """
 
 import json
@@ -25,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from zoetrope.golden.reference import attention
-from zoetrope.golden.simcore.chip.simcore import Geometry, Result, Settings, simcore
+from zoetrope.golden.simcore.chip.simcore import Result, Settings, simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, SPATIAL, TEMPORAL
 from zoetrope.hw import catalogue
 from zoetrope.hw.arguments import Parser, answer, folder, picture

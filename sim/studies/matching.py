@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How good token pairs are on the clip: DATM against Bipartite Soft Matching, output-guided against input-guided.
 
 ``zoetrope study matching [--clip PATH] [--tensors NPZ] [--frames N] [--ratio R] [--noise S]`` prints the

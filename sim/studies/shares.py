@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shares of what may be nothing, and how a table shows a figure that there is not."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random heads, right and wrong ones, on a native SIMCORE: each against the golden, all of memory looked at.
 
 ``zoetrope heads [--preset tiny] [--heads 1000] [--seed 0] [--faults]`` goes on until a head is
@@ -14,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from zoetrope.golden.formats import FP16, is_finite
-from zoetrope.golden.simcore.chip.simcore import Geometry, Settings, simcore
+from zoetrope.golden.simcore.chip.simcore import Settings, simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw import catalogue
 from zoetrope.hw.arguments import Parser, answer
 from zoetrope.hw.axi.registers import describe

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What skipping similar tokens saves and costs: rows removed and error of the attention output over thresholds tau.
 
 ``zoetrope study similarity [--clip PATH | --tensors NPZ] [--tau T ...] [--window W] [--group G] [--out SVG]``

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far the special function unit's softmax is from float64: on seeded normal scores, and on rows of Q K^T of the clip.
 
 ``zoetrope study softmax [--clip PATH] [--tensors NPZ]`` prints the table. Errors are in units in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What speculation on the tiles of attention saves and costs: products that go FP-INT, softmax mass held, output error.
 
 ``zoetrope study speculation [--clip PATH] [--tensors NPZ] [--p P ...] [--queries TILES]`` prints it beside

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demonstrator for a board, by open tools: ``zoetrope bitstream --board ulx3s_85f``.
 
 Pins and clocks are those of amaranth-boards; Yosys and nextpnr come from PyPI. Nothing is loaded: the file is named, and a

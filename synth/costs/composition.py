@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine as the sum of its modules: ``zoetrope compose [--block B] [--preset P] [--check] [--all]``.
 
 Each distinct module is synthesised once, its parts as black boxes, and its gate equivalents count as often as it is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What it takes to hide the matching of ORBIS under attention: `zoetrope matching-budget`.
 
 An instance of ORBIS is an array of 64 x 64 FP16 multiply-accumulates with a matching engine beside it; 38 of them equal the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Costs as they are committed (``synth.results``), measured anew: ``zoetrope expected [--block B] [--preset P]``.
 
 Without a name all are measured: of each block the whole result at its default preset, counts at every other one, the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A plot of the mixed lanes: area of a lane with its table against its error, every lane by its number, names beside it."""
 
 import dataclasses

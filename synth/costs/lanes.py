@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Five ways to multiply FP16 by INT8, and the FP16 lane that they are to replace, under one flow: `make lanes`.
 
 Each way is a PE of 8 lanes on the same engine with the same ports (``hw.pe.outer_product``), and stands in the PE's file:

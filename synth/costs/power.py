@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Power of a block from the switching of its own bench on its netlist: ``zoetrope power [--block B]
 --liberty PATH``.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs of the flows over blocks and presets, on all cores, each kept by its content (RTLIL, flow, tools, Liberty text).
 
 Results are JSON of fixed order without times or dates, equal byte for byte from run to run. A run that was interrupted, or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a design takes of an FPGA: counts for ECP5, iCE40 and Xilinx 7, and for ECP5 a routed clock frequency.
 
 Two methods, and every result says which (``method``):

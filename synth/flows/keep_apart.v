@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Takes memories of LIMIT bits or more out of the logic: each becomes a cell of the unknown type `$__apart`, whose read
 // data stays a source of the logic behind it and whose inputs stay sinks of the logic before it.
 (* techmap_celltype = "$mem_v2" *)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a Liberty file says of a cell's power: pins and their capacitance, energy a transition, leakage by state.
 
 Everything is in ps, fF, fJ and nW, whatever the file's units. Energy tables have no unit of their own in Liberty: it is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The generic-gate netlist of a component as Verilog that can be simulated: what ``flows.generic`` counts, to the gate.
 
 Every module is synthesised alone by the script of that flow and written out as NAND, MUX, flip-flops and so on; an ``Sram``

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A netlist of gates and flip-flops behind DPI calls, and how often each of its nets changes.
 //
 // The design (``synth.switching``) is a shell: its inputs and what its memories read come in, its outputs and what the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How often every net of a mapped netlist changes while the block's own bench runs on it.
 
 The bench is ``sim/tb_<block>.py``, as `make sim` runs it on RTL, in cocotb: it compares what the netlist returns with the

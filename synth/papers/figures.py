@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The papers' figures beside our blocks: which one a block stands beside is in its entry of the catalogue.
 
 A new paper is a module of this folder with ``FIGURES``, and a line in ``PAPERS``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ORBIS publishes of its areas and powers (28 nm), as data."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a paper publishes of a part: areas, powers and shares, as data without names of our blocks.
 
 Which block stands beside a figure is in the block's entry of the catalogue (``beside``): ``figures`` reads it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What SIMPICKER publishes of its chip, SIMCORE (32 nm): Table II, and what it adds up to."""
 
 from zoetrope.synth.papers.printed import Row, Total

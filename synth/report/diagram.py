@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The blocks of the catalogue as drawings, one a machine: grouped by room, a line from each block to its parts.
 
 Which block instantiates which is found from the modules: a component that a block's module imports, itself or by a module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plots of the mixed lanes for the report (``synth.report.page``): SVG in the colours of a page that is light or dark."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables as Markdown, and the places between markers that they stand in."""
 
 from zoetrope.hw.errors import UserError

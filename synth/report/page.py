@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report: what everything costs, beside the papers, on one HTML page that needs nothing but itself: `make report`.
 
 It is rendered from the committed costs (``synth.results``), and from what `make synth`, `make lanes` and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tables of the report (``synth.report.page``): results of the flows as rows of text, each with the command that
 makes it.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tables of the README and of the pages of ``docs``, from the committed costs; ``zoetrope docs`` writes them.
 
 A table stands between the lines ``<!-- name -->`` and ``<!-- /name -->`` of a page; ``TABLES`` lists the names. Nothing is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The papers' figures beside ours, row by row: SIMPICKER's Table II, what ORBIS says of its areas, and both across nodes.
 
 Ours and theirs are compared in GE. um2 of a standard-cell library are shown as they are, at the library's node, and at the

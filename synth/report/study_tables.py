@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables of what the studies measure on the sample clip, as Markdown for the README and the pages of ``docs``."""
 
 from zoetrope.golden.method.token_similarity import PAPER_TAU

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results of ``synth.costs.runs`` as tables: LUT PE against plain PE first, then every block beside the paper."""
 
 from zoetrope.hw.files import table

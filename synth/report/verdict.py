@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a reader of the report wants to know first: what is built, what it costs beside the papers, and what holds.
 
 Every sentence here is made from results: a claim of a paper is said to hold, to hold in part or not to hold by a rule that

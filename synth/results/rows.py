@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The committed costs: a file of rows for each machine and each room that machines share, and one for each study.
 
 ``synth/results/<room>.json`` (``pe``, ``simcore``, ...) has, each by ``<block>.<preset>``:

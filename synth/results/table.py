@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results that are looked up by a digest instead of being made again: tables in files that a clone has, a line an entry.
 
 ``MODULES`` has the gates of each module by a digest of its RTLIL, the flow's script and Yosys' version; ``DESIGNS`` the
@@ -37,7 +38,8 @@ class Table:
         return len(self._entries)
 
     def write(self, entries, only=False):
-        """Add ``entries``, a dict; with ``only`` leave out all others."""
+        """Add ``entries``, a dict, to what the file has by now; with ``only`` leave out all others."""
+        self.__dict__.pop("_entries", None)
         kept = entries if only else self._entries | entries
         lines = [json.dumps([digest, kept[digest]], sort_keys=True) for digest in sorted(kept)]
         files.write_if_changed(self.path, "".join(f"{line}\n" for line in lines))

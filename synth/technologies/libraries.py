@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The targets of synthesis: gate equivalents without a library, one FPGA, and any standard-cell library in Liberty format.
 
 A library brings um2 and picoseconds; what it does not say about itself (cells to avoid, what drives the inputs, how the

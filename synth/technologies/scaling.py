@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Factors between technology nodes, from two published sets that are always shown together: they do not agree.
 
 *DeepScaleTool* (S. Sarangi and B. Baas, ISCAS 2021, arXiv:2102.10195) has one number a node and quantity, from published

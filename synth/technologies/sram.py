@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The price of SRAM, apart from logic: area, energy a read and leakage of a macro, from published CACTI 7 results.
 
 ``sram.csv`` holds what CACTI says at 32 nm, the node of SIMPICKER's Table II; its head states the settings. CACTI is not

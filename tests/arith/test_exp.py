@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exponential: its published bounds against float64, its monotony, and the RTL against the golden."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparison: the golden against Python's floats, the RTL against the golden, millions of pairs."""
 
 import math

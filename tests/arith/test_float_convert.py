@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conversions: the golden against exact rationals, the RTL against the golden, exhaustively for 16-bit sources."""
 
 from fractions import Fraction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floating-point multiplication: the golden against exact rationals, the RTL against the golden, millions of pairs."""
 
 from fractions import Fraction

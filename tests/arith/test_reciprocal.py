@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reciprocal: the golden against exact rationals, the RTL against the golden for every significand."""
 
 from fractions import Fraction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tail of a row: every number of channels, and what is no number in each element."""
 
 from dataclasses import dataclass

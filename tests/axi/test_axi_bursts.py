@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands to bursts: golden word by word, benches, tens of thousands of commands through the RTL."""
 
 import numpy as np

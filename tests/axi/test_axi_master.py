@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The AXI4 master on its pins, against cocotbext-axi's memory; its constants."""
 
 import re

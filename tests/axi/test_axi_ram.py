@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The on-chip memory: golden by the rules of AXI, benches, and the masters of this library on it."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The AXI4 read arbiter: golden by hand, benches, readers of different speed on one memory through the RTL."""
 
 import numpy as np

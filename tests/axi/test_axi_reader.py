@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The AXI4 reader: benches, thousands of commands through the RTL under stalls of every stream."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The AXI4 writer: benches, thousands of commands through the RTL under stalls of every stream, the memory after them."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The register file: golden by hand, benches on streams and on pins, its documentation, the driver."""
 
 import json

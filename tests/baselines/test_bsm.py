@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bipartite Soft Matching against its definition, token by token in rational arithmetic, and the placements of dst."""
 
 from fractions import Fraction

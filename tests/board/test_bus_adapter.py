@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bus adapter: its golden by hand, its benches."""
 
 import re

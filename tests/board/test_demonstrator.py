@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demonstrator on its pins: the host's own code, what goes wrong on the line between, and what a user sees of it."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The link: frames against another implementation of the CRC, benches, and a million random bytes."""
 
 import binascii

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine behind the link, from the host's own code: its registers by name, its memory, its work, and what is refused."""
 
 import re
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from machine_parts import REGISTERS, Copier, CopierConfig
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.chip.simcore import simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.axi.registers import Registers, RegistersConfig, describe, register
 from zoetrope.hw.board.demonstrator import DemonstratorConfig, version_of

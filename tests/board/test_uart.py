@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The UART: benches at several divisors, every byte at the edges of its tolerance."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bitstreams up to synthesis, for the smallest board; placing and routing takes minutes: ``make bitstream`` does it."""
 
 import re
@@ -44,7 +45,7 @@ def test_two_builds_are_the_same(tmp_path, monkeypatch, capsys):
     tiny = DemonstratorConfig(
         units=("min_tree",), min_tree=MinTreeConfig(1, 2, stages=0), max_payload=16, max_answer=16
     )
-    block = replace(find("demonstrator"), presets={"smallest": tiny})
+    block = replace(find("demonstrator"), configs={"smallest": tiny})
     monkeypatch.setattr(bitstream.catalogue, "find", lambda name: block)
     assert bitstream.main(["--board", "icebreaker", "--twice", "--out", str(tmp_path)]) == 0
     told = capsys.readouterr().out

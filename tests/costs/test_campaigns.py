@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The long checks: their committed rows belong to what is here, and the command runs what is stale and nothing else."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums of modules against the same blocks flattened, and the sums that are committed.
 
 That these are of the hardware as it is, digests say (``test_results``).

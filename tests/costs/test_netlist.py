@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benches on synthesised gates: ``make sim NETLIST=1``."""
 
 import pytest

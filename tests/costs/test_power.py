@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``synth.costs.power``: energies that can be computed by hand, of a library of round numbers."""
 
 import json

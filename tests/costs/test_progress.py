@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What takes minutes says how far it is."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tables of README and docs: links, sizes and names; that pages have them as they are is a test of ``tests/docs``."""
 
 import pytest

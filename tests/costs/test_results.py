@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The committed costs are those of the hardware as it is; `zoetrope expected` writes them anew where a change is meant.
 
 With the same tools the same design has the same counts, so each row is held to the digest of its design, and each design to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Factors between nodes against what their publications print."""
 
 import itertools

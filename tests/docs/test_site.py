@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The documentation: pages are what they are rendered from, the site builds strictly, every link leads somewhere."""
 
 import html.parser

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every example of the documentation does what the page says, in a folder of its own."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benches of presets: that of the default one is run, those of the others where no committed campaign belongs to them."""
 
 import functools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Proofs of control by induction, with nothing but the Yosys that is installed: its SAT solver and ``tempinduct``.
 
 A property is an ``Assert`` of ``amaranth.hdl`` over the ports of a component, whose inputs are free in every cycle. It is

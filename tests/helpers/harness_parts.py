@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parts of the harness's own tests: a stream adder, right and broken in one way each, and a few shapes of port."""
 
 from dataclasses import dataclass

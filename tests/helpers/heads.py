@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Heads of seeded tensors for the tests of SIMCORE's flow, and the flow once more in plain loops."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine for the tests: it copies bytes within its memory, by registers, as a machine with AXI pins does its work."""
 
 from dataclasses import dataclass

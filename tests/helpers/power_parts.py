@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small components with known switching, for the tests of power; their benches are ``tb_inverted`` and ``tb_store``."""
 
 import numpy as np

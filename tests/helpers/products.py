@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of the PEs share: all products of an FP16 and an INT8 code, and tiles of many lengths and classes."""
 
 import functools

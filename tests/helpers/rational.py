@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rounding by exact rationals: the reference of goldens that round, independent of NumPy's arithmetic."""
 
 from fractions import Fraction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Index buffer, table reader and reorder and recover unit as one component, between the two passes of an attention."""
 
 from dataclasses import dataclass

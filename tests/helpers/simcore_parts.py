@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine with SIMCORE's pins and registers that copies Q to A: what a driver and a bench of SIMCORE are tested on."""
 
 from dataclasses import dataclass

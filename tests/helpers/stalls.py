@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Patterns of stalls for the native driver."""
 
 import numpy as np

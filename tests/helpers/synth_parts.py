@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small components with known hardware, for the tests of generation and synthesis."""
 
 from dataclasses import dataclass, field

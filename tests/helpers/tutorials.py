@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the examples of a page as a reader would: its fenced blocks in order, in a folder of their own.
 
 ======================== ============================================================================================

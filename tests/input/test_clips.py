@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clips and tensor files: geometry, bits that stay the same, and one clear line for everything that can be wrong."""
 
 import hashlib

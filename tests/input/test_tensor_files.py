@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An ``.npz`` is somebody else's: whatever is in it, it is taken as what it is, or refused in one line with a way out."""
 
 import io

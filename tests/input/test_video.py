@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Video files as people have them: what a file says about itself is heeded, and what it says wrongly does no harm."""
 
 import fractions

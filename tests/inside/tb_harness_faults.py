@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benches that are wrong themselves, each in the way its name says; the harness must fail them all."""
 
 import numpy as np

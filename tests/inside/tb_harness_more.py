@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benches of the right adder that use the rest of the bench's interface and hold."""
 
 import numpy as np

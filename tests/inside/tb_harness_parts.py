@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benches of the small components in ``harness_parts``; run inside the simulator."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the combinational ``Reverse``."""
 
 import numpy as np

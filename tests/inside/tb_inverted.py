@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of ``power_parts.Inverted``."""
 
 from power_parts import ROWS

@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's bench on the machine that copies Q to A, and does something wrong: each of these tests must fail."""
 
 from simcore_parts import FAULTS
 from tb_simcore_parts import copied
 
-from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.sim.benches.simcore.chip.tb_simcore import Head, check, fails, machine_of
 from zoetrope.sim.inside.bench import bench_test

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's bench on the machine that copies Q to A."""
 
 import numpy as np
 
-from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.sim.benches.simcore.chip import tb_simcore
 from zoetrope.sim.inside.bench import bench_test
 

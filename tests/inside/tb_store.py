@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of ``power_parts.Store``: a hundred words written, and read twice."""
 
 import numpy as np

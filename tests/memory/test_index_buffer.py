@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The index buffer: golden by hand, benches, every table of seven entries through the RTL."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The transposing operand buffer: its golden by hand, benches, sizes that no power of two divides, large matrices."""
 
 import numpy as np

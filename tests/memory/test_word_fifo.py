@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The queue between two streams: order and room, under every pattern of gaps and stalls."""
 
 import numpy as np

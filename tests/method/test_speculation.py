@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Speculation as a library and its quality, against float64 attention written here from the definitions."""
 
 import io

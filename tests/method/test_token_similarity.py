@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The quality measure of skipped tokens: against attention by definition, and the sweep over the clip."""
 
 import itertools

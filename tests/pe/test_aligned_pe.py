@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The aligned PE: its golden against exact sums, rationals and its own bound; its RTL; rows longer than it keeps."""
 
 from fractions import Fraction

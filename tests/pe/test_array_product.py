@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums over whole matrices against the PEs' goldens, code by code."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The element-wise unit: the golden against float64, every operand of abs, a million random vectors."""
 
 import numpy as np

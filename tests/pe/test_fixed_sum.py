@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exact sums: the golden against exact rationals, in any order, to the last operand that fits; the order of FP32 beside."""
 
 from fractions import Fraction

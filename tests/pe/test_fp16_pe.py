@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The FP16 PE: its golden against exact rationals, its RTL against the golden, alone and in arrays."""
 
 from fractions import Fraction

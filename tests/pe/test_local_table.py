@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The local table: RTL against the product table, for narrow and wide copies, one read port and eight."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LUT buffer: the table that it generates after reset, and how it is read."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LUT multiplier: its golden against independent arithmetic, exhaustively; its RTL against the golden."""
 
 from fractions import Fraction

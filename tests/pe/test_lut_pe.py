@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LUT PE: its golden against exact rationals, its RTL exhaustively, its stalls for many widths and depths."""
 
 from fractions import Fraction

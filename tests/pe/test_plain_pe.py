@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The plain PE: the control, bit for bit the LUT PE; and with exact products."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The slice generator: every entry of the product table, for both readings and widths from 1 to a whole slice."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The split PE: every product exact or rounded, for two ways to split a weight; its stalls."""
 
 import numpy as np

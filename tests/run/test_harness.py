@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The harness tested on small components: it passes the right ones and catches every seeded fault, in RTL and in benches."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The native memory and register master: answers, latency, errors, pauses, and every breach of the protocol found."""
 
 import numpy as np

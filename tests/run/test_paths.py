@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A clone and its environment may lie in any folder: names with blanks, quotes and letters beyond ASCII."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waves: a window of cycles in a small file, fields of payloads as rows, states by name; the file reads back right."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workers and programs end with the command that started them, however it ends, and leave nothing behind."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The special function unit: golden against float64 and by hand, benches, 17,550 elements through the RTL."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tile merge unit: golden number by number and against float64 attention, benches, a thousand slices through the RTL."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every published error bound, tried where numbers are small, middling and large, and on the exact cases that break one.
 
 A bound that was only ever held against standard normal data may forget a subnormal unit, a product that is rounded, or
@@ -14,7 +15,8 @@ from zoetrope.golden import reference
 from zoetrope.golden.formats import FP16, FP32, fp16, fp32, int8_encode, to_float64
 from zoetrope.golden.pe.aligned_pe import aligned_pe, error_bound
 from zoetrope.golden.pe.fp16_pe import fp16_pe
-from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Geometry, Settings, key_tiles, simcore
+from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Settings, simcore
+from zoetrope.golden.simcore.geometry import Geometry, key_tiles
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import channel_amax, dequantize, quantize
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_distance
 from zoetrope.golden.softmax import sfu, tile_merge_unit

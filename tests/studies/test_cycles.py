@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model of the arrays' cycles against counting tile by tile."""
 
 import math
@@ -6,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Geometry, Settings, simcore
+from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Settings, simcore
 from zoetrope.golden.simcore.computing_engine.computing_engine import Job, S
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw import catalogue
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
 from zoetrope.sim.host.simcore import settings_of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every study on tensors that are accepted and extreme: no warning, no traceback, and no figure that is no number."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``zoetrope head``: what it measures in RTL, refuses, prints and draws, on the tiny preset."""
 
 import io
@@ -11,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from zoetrope.command import sim as make_sim
-from zoetrope.golden.simcore.chip.simcore import Geometry, Settings
+from zoetrope.golden.simcore.chip.simcore import Settings
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw import catalogue
 from zoetrope.hw.errors import UserError
 from zoetrope.sim.input import clips

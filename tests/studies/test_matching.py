@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quality of token pairs on the clip: DATM below BSM in pair loss, and the measures themselves by hand."""
 
 import numpy as np

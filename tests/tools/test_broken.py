@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A block whose file is broken or missing is named in a line; every command goes on with the others, and exits with 1."""
 
 import sys

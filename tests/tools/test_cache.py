@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cache: a damaged entry is made again and said to be; one that cannot be kept is one clear line."""
 
 import os

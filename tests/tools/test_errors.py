@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Command lines: what argparse and the system have to say is one line, too."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams keep their promise for ever: proofs by induction, at full width, that ``valid`` and payload stay while stalled."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an engineer takes home: files that share a design and that others can read, a wrapper, a core, a C header."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The house rules: which room may import which, one name for one thing in all of them, and how long anything may be."""
 
 import ast
@@ -200,3 +201,12 @@ def test_nothing_names_a_machine():
     for path in (*texts, *(path for top in TOPS for path in files(top))):
         for word in ("/work/", "/root/", "/home/", *(["localhost"] if path in texts else [])):
             assert word not in path.read_text(), f"{path.relative_to(ROOT)} has {word}"
+
+
+def test_every_source_names_its_licence():
+    kinds = {".py", ".cpp", ".h", ".v", ".css", ".j2"}
+    for top in (*TOPS, "tests", "docs"):
+        for path in (ROOT / top).rglob("*"):
+            if path.suffix in kinds:
+                lines = path.read_text().splitlines()[:2]
+                assert any("SPDX-License-Identifier: Apache-2.0" in line for line in lines), path.relative_to(ROOT)

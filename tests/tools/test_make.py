@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Makefile: variables reach a command as they were typed, unknown ones are refused, an environment that moved is new.
 
 The environment is a script in place of Python that writes down how it was called; no package is installed.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Configs of one's own, written as text: paths, types, and what is said of what cannot be."""
 
 import enum

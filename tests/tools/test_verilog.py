@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``make verilog`` and the hardware part of ``make lint``."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wheel, installed in an environment of its own in another folder: what it holds, and that it works there."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bitonic sorter: golden against Python's stable sort, every row of zeros and ones through the RTL, wide rows seeded."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The minimum tree: golden by hand, benches, every row of small keys through the RTL."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Distribution-aware token matching (ORBIS 3.2, Algorithm 1) on 4-bit codes, in integers.
 
 Hardware: ``hw.orbis.matching.datm``.

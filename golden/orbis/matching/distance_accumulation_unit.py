@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weighted squared distances of 4-bit tokens. Hardware: ``hw.orbis.matching.distance_accumulation_unit``."""
 
 import numpy as np

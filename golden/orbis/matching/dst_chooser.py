@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The first dst tokens of a matching: K distinct tokens of M chosen at random from a seed, or a given list (ORBIS 3.2).
 
 Selection sampling (D. Knuth, TAOCP 2, algorithm S): the tokens are visited in order, and each is chosen with the exact

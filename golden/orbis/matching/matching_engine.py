@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token matching from FP16 tokens to index pairs (ORBIS 3.2, 3.3). Hardware: ``hw.orbis.matching.matching_engine``.
 
 A composition: codes and amax by ``golden.orbis.matching.quantization_engine``, weights and the loop by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """4-bit quantization of the tokens that are matched: channel-wise, symmetric, codes -7..7 (ORBIS 3.2, 3.3).
 
 For a matrix ``x`` of FP16 values, shape (tokens, channels), and every channel c on its own::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token reduction before attention and restoration after it, given pairs of src and dst tokens (ORBIS 2.1, 3.1).
 
 ``reduce`` keeps the dst tokens and every token that is not a reduced src; ``restore`` puts the rows of the shorter sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Top-k selection of a matching (ORBIS 3.2, 3.3): the k pairs of least distance, in order; of equal ones the lowest src."""
 
 from __future__ import annotations

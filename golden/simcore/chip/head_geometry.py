@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens, words and key tiles of a head. Hardware: ``hw.simcore.chip.head_geometry``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is to be known of a head before the first tile of S (SIMPICKER V-A). Hardware: ``hw.simcore.chip.prologue``.
 
 Map of P and index table are ``golden.simcore.quantization_engine.prediction_unit``'s and
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoetrope.golden.formats import FP16, is_finite
-from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.quantization_engine.prediction_unit import importance_of_p
 from zoetrope.golden.simcore.quantization_engine.reduction_tree import as_codes
 from zoetrope.golden.simcore.quantization_engine.sort_select import P_BITS

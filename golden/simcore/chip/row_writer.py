@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of A packed into words of a bus. Hardware: ``hw.simcore.chip.row_writer``."""
 
 import numpy as np

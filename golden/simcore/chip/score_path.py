@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From the scores of a slice and a key tile to e, and to the columns of A that are important. Hardware:
 ``hw.simcore.chip.score_path``."""
 

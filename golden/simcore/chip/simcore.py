@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One head of attention as SIMCORE computes it, from Q, K, V to A, in hardware order (SIMPICKER III, IV, V-A).
 
 Tokens are F frames of H x W (N = H W of each, row by row) and C text tokens before or after them: T in all, d channels. A

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which key tile meets which block of rows when. Hardware: ``hw.simcore.chip.tile_schedule``.
 
 The order of key tiles, and why, is described in ``golden.simcore.chip.simcore``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The jobs of one array, in order. Hardware: ``hw.simcore.computing_engine.array_feeder``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of A_g joined from the columns that either array computed. Hardware: ``hw.simcore.computing_engine.column_merge``.
 
 Each array sends its columns of a row one behind the other, in the order of channels; the row has them where the map of A

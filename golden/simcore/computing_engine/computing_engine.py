@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tiles of S = Q K^T and of A = P V on the two arrays of SIMPICKER's computing engine.
 
 Hardware: ``hw.simcore.computing_engine.computing_engine``; its cycles: ``sim.model.computing_engine``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rows of Q that are kept, in blocks of slices. Hardware: ``hw.simcore.computing_engine.row_fetcher``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scales of channels applied: K's to Q before the product, V's to its sums (SIMPICKER III-B).
 
 Hardware: ``hw.simcore.computing_engine.scale_unit``.

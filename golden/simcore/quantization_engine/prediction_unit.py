@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Importance of the tiles of P and of the columns of A (SIMPICKER III-B, IV-C, V-B), and what finding it costs.
 
 Hardware: ``hw.simcore.quantization_engine.prediction_unit``. ``importance_of_p`` and ``importance_of_a`` take arrays

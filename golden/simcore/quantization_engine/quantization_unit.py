@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Channel-wise symmetric INT8 quantization of K and V (SIMPICKER III-B, IV-C).
 
 Hardware: ``hw.simcore.quantization_engine.quantization_unit``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Column sums of every N consecutive rows of a matrix (SIMPICKER III-B, IV-C).
 
 Hardware: ``hw.simcore.quantization_engine.reduction_tree``.

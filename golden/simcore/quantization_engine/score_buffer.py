@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The score buffer: which tiles are important, a bit each (SIMPICKER IV-C).
 
 Hardware: ``hw.simcore.quantization_engine.score_buffer``.

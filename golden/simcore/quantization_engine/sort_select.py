@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Greedy choice of the largest scores of a row (SIMPICKER III-B, IV-C).
 
 Hardware: ``hw.simcore.quantization_engine.sort_select``.

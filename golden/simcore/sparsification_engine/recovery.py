@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recovery of A in memory: which rows are copied from where (SIMPICKER IV-C).
 
 Hardware: ``hw.simcore.sparsification_engine.recovery``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows moved by an index table: compaction, recovery, permutation (SIMPICKER IV-C). Hardware:
 ``hw.simcore.sparsification_engine.reorder_recover_unit``.
 

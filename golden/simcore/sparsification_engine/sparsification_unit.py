@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Similar tokens of a clip, in time and in space (SIMPICKER III-C, IV-C).
 
 Hardware: ``hw.simcore.sparsification_engine.sparsification_unit``.

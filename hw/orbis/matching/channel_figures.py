@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scale and weight of a channel from its amax (ORBIS 3.2): a seventh in FP32, and a square of few bits."""
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed

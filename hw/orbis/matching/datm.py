@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The DATM engine (ORBIS 3.2, 3.3): from 4-bit tokens in memory to index pairs, the whole loop, no software in it.
 
 ::

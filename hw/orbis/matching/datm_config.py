@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sizes of the matching engine, the widths that follow from them, and what it says of a run."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the stages of the DATM engine share: the job in work, where it is, and what it asks of the memories."""
 
 from amaranth import Array, Signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The control of the DATM engine, behind the last iteration: the least pairs and the dst are sent, then the statistics.
 
 Each function adds states to the engine's state machine. ``engine`` is a ``hw.orbis.matching.datm.Datm``: its ports, its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The control of the DATM engine, an iteration: pair, check, sums of groups, nearest members, exchange of dst.
 
 Each function adds states to the engine's state machine. ``engine`` is a ``hw.orbis.matching.datm.Datm``: its ports, its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The control of the DATM engine, before the first iteration: a job is taken, its sizes checked, its dst entered.
 
 Each function adds states to the engine's state machine. ``engine`` is a ``hw.orbis.matching.datm.Datm``: its ports, its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Distance accumulation unit (ORBIS 3.3): weighted squared distances of 4-bit tokens, exact integers.
 
 ``o[s][t] = sum over c of w[c] * (src[s][c] - dst[t][c])^2``, ``channel_lanes`` channels a cycle, folded until ``last``::

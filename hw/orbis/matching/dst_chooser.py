@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dst chooser (ORBIS 3.2, Dst-Src Init.): K distinct tokens of M, drawn from a seed in hardware, or a given list, checked.
 
 Drawn by selection sampling (D. Knuth, TAOCP 2, algorithm S): token after token is chosen with probability needed over

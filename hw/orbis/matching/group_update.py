@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dst update (ORBIS 3.2, 3.3): the sums of all groups, and in each the member nearest to its mean, without a division.
 
 Of a group of n members with sums S[c] of w[c] * q[i, c], the distance of member i to the mean, times n^2, less a term that

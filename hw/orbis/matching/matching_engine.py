@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The matching engine (ORBIS 3.2, 3.3): from an SDPA output in memory to index pairs in memory, no software in the loop.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dst-src pairing (ORBIS 3.3): distances of a src to all dst of a local memory, and the nearest of them::
 
     src words --> banks ------+

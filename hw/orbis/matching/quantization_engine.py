@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantization engine (ORBIS 3.2, 3.3): FP16 tokens to 4-bit codes, channel-wise and symmetric, with scales and weights.
 
 ::

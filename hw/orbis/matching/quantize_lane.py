@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A lane of the quantization engine (ORBIS 3.2): the 4-bit code of an FP16 value in units of its channel's amax / 7."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The order in which the passes of the matching engine visit tokens, and the addresses that they read."""
 
 from amaranth import Module, Mux, Signal

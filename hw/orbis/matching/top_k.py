@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Top-k unit (ORBIS 3.3): the k entries of least (key, index) of a stream of n, in order, for any k up to n.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The geometry of a head, computed once: tokens, words of memory and key tiles of all that it is cut into (SIMPICKER V-A).
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The words of a matrix on their way from a reader to the units: their places in it, and several takers of each word."""
 
 from amaranth import Cat, Module, Mux, Signal

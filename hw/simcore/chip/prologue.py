@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prologue of a head (SIMPICKER V-A): all that must be known of Q, K and V before the first tile of S.
 
 ::
@@ -37,9 +38,9 @@ from zoetrope.hw import checks
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16, FP32
 from zoetrope.hw.logic import exceeds
+from zoetrope.hw.simcore import layouts
 from zoetrope.hw.simcore.chip.matrix_words import MatrixWords, fork
 from zoetrope.hw.simcore.quantization_engine.prediction_unit import PredictionUnit, PredictionUnitConfig
-from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnitConfig
 from zoetrope.hw.simcore.sparsification_engine.sparsification_unit import SparsificationUnit, SparsificationUnitConfig
 from zoetrope.hw.softmax.sfu import SfuConfig
 from zoetrope.hw.stream import connect
@@ -140,17 +141,17 @@ class PrologueConfig:
     @property
     def command_layout(self):
         """Of the AXI reader: ``address`` of the first byte, ``length`` in elements."""
-        return data.StructLayout({"address": self.address_bits, "length": self.length_bits})
+        return layouts.command_layout(self.address_bits, self.length_bits)
 
     @property
     def data_layout(self):
         """Of the AXI reader: a word, the first element lowest."""
-        return data.StructLayout({"data": self.lanes * FP16.width, "last": 1})
+        return layouts.word_layout(self.lanes)
 
     @property
     def measure_layout(self):
         """Of the quantization units' input."""
-        return QuantizationUnitConfig(lanes=self.lanes, max_channels=self.max_channels).i_layout
+        return layouts.encode_layout(self.lanes)
 
     @property
     def done_layout(self):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Row writer (SIMPICKER V-A): finished rows of A, packed into words of a bus, each with the command that writes it.
 
 ::
@@ -33,6 +34,7 @@ from amaranth.utils import ceil_log2
 from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16
 from zoetrope.hw.memory.sram import Sram, SramConfig
+from zoetrope.hw.simcore import layouts
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,11 @@ class RowWriterConfig:
 
     @property
     def command_layout(self):
-        return data.StructLayout({"address": self.address_bits, "length": self.length_bits})
+        return layouts.command_layout(self.address_bits, self.length_bits)
 
     @property
     def data_layout(self):
-        return data.StructLayout({"data": self.elements * 16, "last": 1})
+        return layouts.word_layout(self.elements)
 
 
 class RowWriter(wiring.Component):

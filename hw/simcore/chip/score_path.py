@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From scores to e, row maxima and sums, and the map of A (SIMPICKER V-A): between the two products.
 
 ::
@@ -178,7 +179,8 @@ class ScorePath(wiring.Component):
     begun : In(1 a place), a new task takes the place
     i_fp16, i_lut : In(streams of the arrays' results of kind S)
     i_scores, o_probabilities : In, Out(streams of the SFU), for the prediction unit
-    values_ready : In(1 a place), v : Out(read port) of V, for column importance
+    values_ready : In(1 a place), the tile of V is there
+    v : Out(read port) of V, for column importance
     ready : Out(1 a slice and place), e, m, l and the mask of the slice are there
     e_fp16, e_lut : In(read ports) of e
     mask_fp16, mask_lut, mask_merge : In(read ports) of the masks; bits behind the last channel are 1

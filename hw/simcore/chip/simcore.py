@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE: attention of a head between two memories' worth of pins (SIMPICKER IV, V).
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sizes of a SIMCORE, and the configs of its parts that follow from them (SIMPICKER IV, V-A)."""
 
 from dataclasses import dataclass, field, fields

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One head of attention, from commands to the memory of Q, K and V to rows of A (SIMPICKER IV, V-A).
 
 ::
@@ -76,13 +77,16 @@ class SimcoreCore(wiring.Component):
     go : In(1), from the beginning of the head on
     head : In, what is to be done; checked before, and stable
     o_command_q, o_command_k_fp16, o_command_k_lut, o_command_v : Out(streams), for a reader of the bus each
-    i_data_q and so on : In(streams), what they read
+    i_data_q, i_data_k_fp16, i_data_k_lut, i_data_v : In(streams), what they read
     o_place, o_results : Out(streams), the row writer's
     quiet : In(1), all that was given to the row writer and to the bus's writer is in memory
     o_write_command, o_write_data, i_write_status : Out, Out, In(streams), the bus's writer, for recovery
     done : Out(1), the head is complete
     cause : Out, of the first error, else ``Cause.NONE``
-    counters : those of ``CORE_COUNTERS``, and ``fp16_busy`` and so on, Out(32)
+    prologue_cycles, recovery_cycles, sfu_busy, sparsification_busy, rows_kept, slices, tiles_fp16, tiles_lut : Out(32),
+        ``CORE_COUNTERS``, as the registers of these names have them
+    fp16_busy, fp16_waiting, fp16_stalled, fp16_blocked : Out(32), counters of the FP16 array, likewise
+    lut_busy, lut_waiting, lut_stalled, lut_blocked : Out(32), those of the LUT array
 
     There is no ``latency`` or ``initiation_interval``: the counters say what a head took.
     Golden: ``golden.simcore.chip.simcore.simcore``.
@@ -439,27 +443,6 @@ class SimcoreCore(wiring.Component):
 
 #: Config of each preset; the first is the default. Those of ``hw.simcore.chip.simcore`` are made of these.
 PRESETS = {
-    "tiny": SimcoreCoreConfig(
-        engine=ComputingEngineConfig(
-            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
-            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
-            max_channels=16,
-            max_tokens=6,
-            load_lanes=8,
-        ),
-        slices=2,
-        tiles=2,
-        max_frames=4,
-        max_height=4,
-        max_width=4,
-        max_tokens=64,
-        max_text=8,
-        data_bits=64,
-        sfu_lanes=2,
-        merge_lanes=2,
-        importance_lanes=4,
-        slots=64,
-    ),
     # It fits an ECP5 85F beside the link: words of two elements, one lane in most units.
     "board": SimcoreCoreConfig(
         engine=ComputingEngineConfig(
@@ -482,6 +465,27 @@ PRESETS = {
         merge_lanes=1,
         importance_lanes=2,
         candidates=1,
+        slots=64,
+    ),
+    "tiny": SimcoreCoreConfig(
+        engine=ComputingEngineConfig(
+            fp16=FP16PEConfig(rows=2, columns=1, lanes=2, words=8, ragged=True),
+            lut=LutPEConfig(rows=2, columns=1, lanes=2, words=8, copy_width=64, slices="generator", ragged=True),
+            max_channels=16,
+            max_tokens=6,
+            load_lanes=8,
+        ),
+        slices=2,
+        tiles=2,
+        max_frames=4,
+        max_height=4,
+        max_width=4,
+        max_tokens=64,
+        max_text=8,
+        data_bits=64,
+        sfu_lanes=2,
+        merge_lanes=2,
+        importance_lanes=4,
         slots=64,
     ),
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's registers: the one description of which hardware, documentation and driver are made, and the causes of errors.
 
 ``zoetrope registers > docs/registers.md`` renders the page.

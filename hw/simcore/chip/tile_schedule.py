@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which key tile meets which block of rows when (SIMPICKER V-A): so that both arrays have work at a time.
 
 ::
@@ -120,7 +121,8 @@ class TileSchedule(wiring.Component):
     head : In, its geometry; stable from ``run`` on
     i_block : In(stream of blocks); one with ``end`` is the last
     o_read, i_bits : the score buffer's read port: the map's row of a block's frame
-    o_values and so on : Out(streams of tasks), one for each of ``CONSUMERS``, which takes a task when it is done with it
+    o_values, o_scores_fp16, o_scores_lut, o_products_fp16, o_products_lut, o_merging : Out(streams of tasks), one for each
+        of ``CONSUMERS``, which takes a task when it is done with it
     tasks : Out, ``tokens`` and ``rows`` of the task in each place, until all have taken it
     begun : Out(1 a place), a new task takes the place in this cycle
     ended : Out(1), all tasks of the head are taken

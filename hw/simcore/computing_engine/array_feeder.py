@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an array computes next, and its operands on their way (SIMPICKER V-A).
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The blocks of this room: its part of the catalogue (``hw.catalogue``)."""
 
 from zoetrope.hw.catalogue import Block, Source

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Column merge (SIMPICKER V-A): the columns of a row of A that either array computed, side by side again.
 
 Columns of V are grouped by the map of A: the important ones go to the FP16 array, the others to the LUT array, and each

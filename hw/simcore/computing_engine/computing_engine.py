@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The computing engine (SIMPICKER IV-A, V-A): the FP16 array and the LUT array at work on different tiles at one time.
 
 ::

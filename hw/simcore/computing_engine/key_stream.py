@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """K on its way from memory into an array: tokens in words of L channels, in FP16 or as codes (SIMPICKER V-A).
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rows of Q that are kept, block by block on chip, as they are and folded with K's scales (SIMPICKER V-A).
 
 ::
@@ -125,12 +126,14 @@ class RowFetcher(wiring.Component):
     head : In, sizes, switches and addresses, stable from ``run`` on: ``frames`` of ``frame_tokens``, and ``text``, before
         them with ``text_first``; ``channels`` and ``words`` of a token; ``sparsify``; ``compact``, kept rows stand side by
         side in slices; ``codes_k``, rows are wanted folded, too; addresses ``q`` and ``a``
-    table : Out(read port) of the index buffer's; ``table_ready``: In(1), it reads in this cycle
+    table : Out(read port), the index buffer's
+    table_ready : In(1), the index buffer reads in this cycle
     o_command, i_data : Out(stream of ``address``, ``length``), In(stream of words of B), the AXI reader's
     i_scale : In(stream of ``scale``: FP32, ``last``), K's, once if ``codes_k``
     o_place : Out(stream of ``row``, ``address``), where the results of a row go, once for each row, before its block
     o_block : Out(stream of blocks), when all of its rows are there
-    written : In(1), written_bank : In(1), a row of results of that bank's block has left
+    written : In(1), a row of results has left
+    written_bank : In(1), the bank of the block of that row
     q_fp16, q_lut : In(read ports), words of L channels of Q and of Q folded
     rows_kept, slices : Out(32), so far
     not_finite : Out(1), a NaN or an infinity came in Q

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scale unit (SIMPICKER III-B): the channel scales of K and V applied, ``lanes`` channels a cycle.
 
 ``o[t, c] = i[t, c] * scale[c]``, the exact product rounded once, one multiplication a channel and token::

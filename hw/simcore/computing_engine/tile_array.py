@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One array of the computing engine (SIMPICKER IV-A): PEs, their job queue and their operand memories."""
 
 from dataclasses import dataclass, field

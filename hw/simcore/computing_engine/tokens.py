@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens of Q, K and V on their way from memory: asked for by tile, masked behind their last channel, and to be coded."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The values on chip: V of the key tiles in flight, in FP16 and as codes (SIMPICKER V-A).
 
 ::
@@ -77,10 +78,12 @@ class ValueBuffer(wiring.Component):
     i_task : In(stream of ``place``, ``tokens``, ``offset`` in words), taken when its tile is there
     begun : In(1 a place), a task takes the place: what was there is of no use any more
     ready : Out(1 a place), the place's tile is there
-    o_command : Out(stream of ``address``, ``length`` in elements), i_data : In(stream of words of B), the AXI reader's
+    o_command : Out(stream of ``address``, ``length`` in elements), the AXI reader's
+    i_data : In(stream of words of B), what it reads
     o_encode, i_codes : Out, In(streams), the quantization unit's second pass, if ``codes_v``
-    v_fp16, v_importance : In(read ports), words of L channels; v_lut : of codes. Channels behind the last are +0 in the word
-        of memory that has the last, and undefined in those that never came
+    v_fp16, v_importance : In(read ports), words of L channels. Channels behind the last are +0 in the word of memory that
+        has the last, and undefined in those that never came
+    v_lut : In(read port), words of L codes
     not_finite : Out(1), since reset a NaN or an infinity came in V
 
     Cycles: a tile's words, and 1. Backpressure: yes; ``i_codes`` is always taken.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Importance of A's columns (SIMPICKER III-B, V-A, V-B): which columns of A = P V are worth FP16 x FP16, from P in flight.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prediction unit (SIMPICKER III-B, IV-C): which tiles of P = softmax(Q K^T / sqrt(d)) are important, before P is there.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One lane of the quantization unit: the largest magnitude of its channels, and a code a cycle by long division."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantization unit (SIMPICKER III-B, IV-C): K or V to channel-wise symmetric INT8, streaming, ``lanes`` channels a cycle.
 
 ``code = sign(x) * round_half_even(|x| * 127 / amax)``, amax the largest magnitude of the channel. Tokens come twice::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reduced product (SIMPICKER III-B, IV-C): x W on one row of multipliers, FP32 sums in the order of k.
 
 ``o[d * lanes + j] = sum over k of x[k] * w[k][d * lanes + j]``: the arithmetic of an FP16 PE and its accumulator, with a

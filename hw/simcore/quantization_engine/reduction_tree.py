@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reduction tree (SIMPICKER III-B, IV-C): column sums of every N consecutive rows of a streamed FP16 matrix.
 
 ``o[f, c] = sum of i[f N + n, c] over n < N``, exact, rounded once to FP32; or times a factor, rounded to FP16::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A channel's largest magnitude by 127: its scale, once for all lanes of the quantization unit."""
 
 from dataclasses import dataclass

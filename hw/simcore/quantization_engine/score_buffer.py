@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Score buffer (SIMPICKER IV-C): the importance map, a bit a tile, written by rows and read by tile or by row.
 
 ``i`` (row, bits) --> memory of rows --> ``o`` (the row's bits, and the one of the column asked for) <-- ``i_read``

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sort-and-select unit (SIMPICKER III-B, IV-C): the largest scores of a row whose sum exceeds a proportion p of its sum.
 
 Scores are ordered by (value, index), largest first, of equals the lowest index first. With w the scores as integers in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The beats of the sparsification unit: jobs packed into them, and their words read, one word of one beat a cycle."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which pairs of tokens there are: a walk over the tokens of a clip and the candidates of each, one job a cycle."""
 
 from types import SimpleNamespace

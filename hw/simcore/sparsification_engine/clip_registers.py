@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The registers of a clip of tokens, and what is checked of them before its first token is taken."""
 
 from typing import NamedTuple

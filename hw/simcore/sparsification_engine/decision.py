@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the distances of a token mean: it repeats its nearest candidate, or its reference, or is kept."""
 
 from amaranth import Cat, Mux, Signal

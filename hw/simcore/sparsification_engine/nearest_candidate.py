@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The nearest candidate of each token: distances by the lane groups, the least of a beat by comparison trees."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recovery (SIMPICKER IV-C, V-A): rows of A that repeat another row, copied from there, in memory.
 
 ::
@@ -33,6 +34,7 @@ from zoetrope.hw.emit import emit_once
 from zoetrope.hw.formats import FP16
 from zoetrope.hw.memory.table_reader import TableReader, TableReaderConfig
 from zoetrope.hw.memory.word_fifo import WordFifo, WordFifoConfig
+from zoetrope.hw.simcore import layouts
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,12 @@ class RecoveryConfig:
     @property
     def command_layout(self):
         """Of the AXI reader and writer: ``address`` of the first byte, ``length`` in elements."""
-        return data.StructLayout({"address": self.address_bits, "length": self.length_bits})
+        return layouts.command_layout(self.address_bits, self.length_bits)
 
     @property
     def data_layout(self):
         """Of the AXI reader and writer: a word, the first element lowest, and whether it is the row's ``last``."""
-        return data.StructLayout({"data": self.lanes * FP16.width, "last": 1})
+        return layouts.word_layout(self.lanes)
 
     @property
     def done_layout(self):

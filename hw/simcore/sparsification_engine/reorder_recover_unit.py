@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reorder and recover unit (SIMPICKER IV-C): rows moved by an index table, one word a cycle.
 
 ::

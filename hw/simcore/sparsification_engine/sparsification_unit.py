@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sparsification unit (SIMPICKER III-C, IV-C): which tokens of a clip repeat one just seen.
 
 Every token meets the ``window`` x ``window`` tokens around its place in the previous frame and the first token of its group

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Squared distance of two tokens of FP16 channels, a word a cycle: subtract, square, add (SIMPICKER III-C).
 
     x, y --> x - y, FP16 --> squared, exact --> tree of the word's lanes --> + sum of the words before --> o

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What comes of a clip: its tokens into the token stores, those of the frame before into the banks of the line store."""
 
 from types import SimpleNamespace

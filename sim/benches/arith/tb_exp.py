@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the exponential: corner codes, random codes, and random arguments of a softmax."""
 
 import numpy as np

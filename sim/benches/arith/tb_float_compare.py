@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of comparison: every pair of corner codes, random ones, equal ones."""
 
 from zoetrope.sim.inside.bench import bench_test

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of conversion to floating point: corner and random codes, or integers, of the source."""
 
 import numpy as np

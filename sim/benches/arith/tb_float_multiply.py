@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of floating-point multiplication: every pair of corner codes, then random ones."""
 
 import numpy as np

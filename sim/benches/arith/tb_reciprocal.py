@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the reciprocal: corner codes and random ones."""
 
 import numpy as np

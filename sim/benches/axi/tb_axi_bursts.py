@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the burst splitter: every corner of address and length, then random commands all over the address space."""
 
 from zoetrope.sim.inside.bench import bench_test

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the AXI4 master on its pins: the memory is cocotbext-axi's, each of its channels holding up at random.
 
 It checks 4 KiB, WLAST and the number of beats; that valid and payloads stay is checked on the channels as streams, in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the on-chip memory: bursts of every awkward kind, both ways at once, and the host's bytes between them."""
 
 from typing import NamedTuple

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the AXI4 read arbiter: turns, whose words are whose, one burst and one word a cycle."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the AXI4 reader: commands of every kind, errors of the slave, a memory that answers late, throughput."""
 
 from zoetrope.sim.inside.bench import bench_test

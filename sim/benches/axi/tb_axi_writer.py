@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the AXI4 writer: commands of every kind, packets too short and too long, errors of the slave, throughput."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the register file: random traffic on all registers and beside them, AW and W in any order, the fields' ports."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the register file on its pins: cocotbext-axi's master and the driver, register by register."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the bus adapter: requests of every kind, good and bad, to registers and a memory that answer by a plan."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the demonstrator: ``sim.host.board.Board``, the host's own code, on the pins of the simulated board.
 
 The host blocks, so it runs in a thread; what it writes is driven on ``rx`` bit by bit, and ``tx`` is read as a UART does.

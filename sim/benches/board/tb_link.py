@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the link: requests, damaged ones and noise, each burst answered as ``golden.board.link`` says."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the UART: bytes through ``tx`` into ``rx``, then ``rx`` driven by another clock, with noise and breaks."""
 
 import cocotb

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the index buffer: chains of every kind, clips back to back, the table read back, entries that cannot be."""
 
 import numpy as np

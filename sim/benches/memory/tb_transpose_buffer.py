@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the transposing operand buffer: matrices of every shape in both orders, kept and read again, with any mask."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tests that the benches of all outer-product PEs consist of: every sum equal to the PE's golden, every stall foreseen.
 
 A bench module imports them, and so makes them its own.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the element-wise unit: every pair of corner codes under every opcode, named or not, then random vectors."""
 
 from zoetrope.golden.pe.ewu import OPERATIONS, ewu

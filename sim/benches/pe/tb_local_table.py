@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the local table: slices copied into one bank while the other is looked up, every look-up compared."""
 
 import numpy as np

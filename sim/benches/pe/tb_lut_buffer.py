@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the LUT buffer: the generated table, slice by slice, equal to ``golden.pe.lut_multiplier.product_table``."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the LUT multiplier: products of one operand while the slice of the next is copied in.
 
 The block has no streams; its latency is the shift, in advances, by which products follow their weights.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the slice generator: every slice, and a few in an odd order, equal to
 ``golden.pe.lut_multiplier.product_table``.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the special function unit: rows of every awkward length and content, their results, and when they come."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the tile merge unit: slices of every awkward shape, tiles in any order, contents, flags, and cycles."""
 
 from typing import NamedTuple

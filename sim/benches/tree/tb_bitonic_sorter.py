@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the bitonic sorter: rows that are equal, sorted, reversed, of two keys, and random ones; scores of the clip."""
 
 import numpy as np

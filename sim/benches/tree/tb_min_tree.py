@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the minimum tree: the least key at every leaf, ties of every pair, then random keys of few and many values."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Jobs of the matching engine: what is sent, what memory is asked for, and what must come, by the golden."""
 
 from dataclasses import dataclass, field

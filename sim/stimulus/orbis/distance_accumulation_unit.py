@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sets of 4-bit tokens for the distance accumulation unit."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Jobs of the whole matching engine: tokens in memory, what is written, and the cycles from job to status."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Matrices for ORBIS's quantization engine, and what comes of each, by the golden."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Selections for the top-k unit, and what comes of each, by the golden."""
 
 import numpy as np

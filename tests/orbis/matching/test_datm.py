@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The matching engine: golden against k-medoids written from the definition, benches, and long runs through the RTL."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The distance accumulation unit: golden against exact fractions, benches, every pair of codes through the RTL."""
 
 from fractions import Fraction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The dst chooser: uniform over tokens, pairs and sets, each golden choice by hand, benches, thousands of choices in RTL."""
 
 import itertools

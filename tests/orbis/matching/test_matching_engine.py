@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The matching engine: golden against loops written from the definition, benches, and jobs on a memory through the RTL."""
 
 from fractions import Fraction

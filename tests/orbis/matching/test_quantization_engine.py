@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The quantization engine: golden against rational arithmetic, benches, every amax and millions of pairs through the RTL."""
 
 from fractions import Fraction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reduce and restore: every row once, what is kept unchanged, means by hand, and what attention makes of it."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The top-k unit: golden against Python's sort, benches, 17,550 entries and hundreds of sizes through the RTL."""
 
 import numpy as np

@@ -1,13 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
 """The geometry of a head: the golden against counting tokens one by one, benches, wrong configs."""
 
 import pytest
+from benches import vectors
 
 from zoetrope.golden.simcore.chip.head_geometry import head_geometry
 from zoetrope.golden.simcore.geometry import Geometry, key_tiles
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.chip.head_geometry import HeadGeometryConfig
 from zoetrope.sim.model.simcore import geometry_cycles
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("keys", [1, 5, 6, 100])
@@ -38,7 +39,7 @@ def test_it_takes_about_40_cycles():
 
 @pytest.mark.parametrize("preset", find("head_geometry").presets)
 def test_rtl(preset):
-    assert simulate("head_geometry", preset).vectors > 50
+    assert vectors("head_geometry", preset) > 50
 
 
 @pytest.mark.parametrize(

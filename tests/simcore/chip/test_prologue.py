@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The prologue: golden against the head's own and against a memory, benches, a long run, what is refused."""
 
 import numpy as np
@@ -7,7 +8,8 @@ from benches import vectors
 from zoetrope.golden.axi import axi_reader
 from zoetrope.golden.formats import FP16, FP32, fp16, to_float64
 from zoetrope.golden.simcore.chip.prologue import prologue, reads, words
-from zoetrope.golden.simcore.chip.simcore import Geometry, Settings, prepare
+from zoetrope.golden.simcore.chip.simcore import Settings, prepare
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT
 from zoetrope.hw.axi.axi_bursts import AxiConfig

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The row writer: golden element by element, benches, rows through it and the AXI writer into memory."""
 
 import numpy as np

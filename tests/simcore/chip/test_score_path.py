@@ -1,9 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """The score path: the golden's steps, benches, wrong configs."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.formats import fp32
 from zoetrope.golden.simcore.chip.score_path import score_path
@@ -11,7 +13,6 @@ from zoetrope.golden.simcore.chip.simcore import Settings, important_columns
 from zoetrope.golden.softmax.sfu import tile
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.chip.score_path import ScorePathConfig
-from zoetrope.sim.run.harness import simulate
 
 CONFIG = ScorePathConfig()
 
@@ -32,7 +33,7 @@ def test_it_is_steps_5_and_6_of_the_flow(rows):
 
 @pytest.mark.parametrize("preset", find("score_path").presets)
 def test_rtl(preset):
-    assert simulate("score_path", preset).vectors > 300
+    assert vectors("score_path", preset) > 300
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The flow of a head: against the parts' goldens in plain loops, and against float64 written here from the definitions."""
 
 import itertools
@@ -9,17 +10,9 @@ from heads import codes, cut, head, in_turn, plain
 
 from zoetrope.golden import reference
 from zoetrope.golden.method.quality import quality
-from zoetrope.golden.simcore.chip.simcore import (
-    FP16_ONLY,
-    Geometry,
-    Settings,
-    attend,
-    key_tiles,
-    order_of,
-    prepare,
-    simcore,
-    slices_of,
-)
+from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Settings, attend, prepare, simcore, slices_of
+from zoetrope.golden.simcore.chip.tile_schedule import order_of
+from zoetrope.golden.simcore.geometry import Geometry, key_tiles
 from zoetrope.golden.simcore.quantization_engine.quantization_unit import quantize
 from zoetrope.hw.simcore.computing_engine.computing_engine import ComputingEngineConfig
 from zoetrope.hw.simcore.quantization_engine.column_importance import ColumnImportanceConfig

@@ -1,15 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's core: benches; its parts' configs follow from its own."""
 
 import pytest
+from benches import vectors
 
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.chip.simcore_config import SimcoreConfig
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("simcore_core").small_presets)
 def test_rtl(preset):
-    assert simulate("simcore_core", preset).vectors > 60
+    assert vectors("simcore_core", preset) > 60
 
 
 @pytest.mark.parametrize("preset", find("simcore").presets)

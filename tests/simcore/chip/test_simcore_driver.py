@@ -1,10 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """The driver of SIMCORE and its bench, on a machine of the same pins that copies Q to A: native and in cocotb."""
 
 import numpy as np
 import pytest
 from simcore_parts import Copier, CopierConfig
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, Settings
+from zoetrope.golden.simcore.chip.simcore import Settings
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw.axi.registers import describe
 from zoetrope.hw.catalogue import Block
 from zoetrope.hw.errors import UserError

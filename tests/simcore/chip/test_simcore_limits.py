@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The flow of a head at its limits: extreme values, and what is refused."""
 
 from dataclasses import replace
@@ -6,12 +7,8 @@ import numpy as np
 import pytest
 from heads import codes, head, plain
 
-from zoetrope.golden.simcore.chip.simcore import (
-    FP16_ONLY,
-    Geometry,
-    Settings,
-    simcore,
-)
+from zoetrope.golden.simcore.chip.simcore import FP16_ONLY, Settings, simcore
+from zoetrope.golden.simcore.geometry import Geometry
 
 ALL = Settings(rows=4, tau=1.5)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE whole: random heads, right and wrong ones, on its Verilog; its bench; configs that are refused.
 
 ``zoetrope heads`` runs thousands of the same heads.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's registers: the RTL made of the description, the page rendered from it, what must never move."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE stopped in mid-head: aborts at every kind of moment, the watchdog, a bus that stops answering; and the next head.
 
 A head is held to the golden behind each of them, on the same memory and without a reset.
@@ -8,7 +9,8 @@ import itertools
 import numpy as np
 import pytest
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.chip.simcore import simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw import catalogue
 from zoetrope.hw.errors import UserError
 from zoetrope.hw.simcore.chip.simcore import Simcore

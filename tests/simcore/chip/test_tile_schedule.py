@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIMCORE's schedule of tasks: the golden against the definition, benches, each consumer slow in turn, wrong configs."""
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.simcore.chip.head_geometry import head_geometry
 from zoetrope.golden.simcore.chip.tile_schedule import tile_schedule
@@ -10,7 +12,6 @@ from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.chip.tile_schedule import CONSUMERS, TileSchedule, TileScheduleConfig
 from zoetrope.sim.benches.simcore.chip import tb_tile_schedule as bench
 from zoetrope.sim.packing import integer
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.heads import geometries
 
@@ -33,7 +34,7 @@ def test_tasks_are_cut_and_ordered_by_hand():
 
 @pytest.mark.parametrize("preset", find("tile_schedule").presets)
 def test_rtl(preset):
-    assert simulate("tile_schedule", preset).vectors > 500
+    assert vectors("tile_schedule", preset) > 500
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """The array feeder: the golden's jobs by hand, benches, its neighbours' streams, wrong configs."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.simcore.computing_engine.array_feeder import Products, Scores, array_feeder
 from zoetrope.golden.simcore.computing_engine.computing_engine import A, S
@@ -11,7 +13,6 @@ from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeeder, ArrayFeederConfig
 from zoetrope.hw.simcore.computing_engine.key_stream import KeyStream, KeyStreamConfig
-from zoetrope.sim.run.harness import simulate
 
 
 def test_jobs_by_hand():
@@ -32,7 +33,7 @@ def test_jobs_by_hand():
 
 @pytest.mark.parametrize("preset", find("array_feeder").presets)
 def test_rtl(preset):
-    assert simulate("array_feeder", preset).vectors > 500
+    assert vectors("array_feeder", preset) > 500
 
 
 def test_its_streams_join_its_neighbours():

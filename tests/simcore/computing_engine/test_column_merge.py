@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The column merge: golden number by number, benches, thousands of rows through the RTL, joins to its neighbours."""
 
 import numpy as np

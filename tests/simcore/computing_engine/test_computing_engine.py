@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The computing engine: golden against float64, cycles by hand, benches with seeded and clip tensors, impossible configs."""
 
 from dataclasses import replace

@@ -1,20 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
 """The key stream: benches, a key tile that waits, its neighbours' streams, wrong configs."""
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.computing_engine.key_stream import KeyStream, KeyStreamConfig
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit, QuantizationUnitConfig
 from zoetrope.sim.packing import integer
-from zoetrope.sim.run.harness import simulate
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.stimulus.tokens import finite, of_memory
 
 
 @pytest.mark.parametrize("preset", find("key_stream").presets)
 def test_rtl(preset):
-    assert simulate("key_stream", preset).vectors > 100
+    assert vectors("key_stream", preset) > 100
 
 
 def test_a_key_tile_is_taken_while_nobody_takes_it():

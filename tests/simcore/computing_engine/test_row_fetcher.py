@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """The row fetcher: the golden against the flow's slices and token by token, benches, neighbours, wrong configs."""
 
 import numpy as np
 import pytest
+from benches import vectors
 
 from zoetrope.golden.simcore.chip.simcore import Settings, slices_of
 from zoetrope.golden.simcore.computing_engine.row_fetcher import row_fetcher
@@ -11,7 +13,6 @@ from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.chip.row_writer import RowWriterConfig
 from zoetrope.hw.simcore.computing_engine.row_fetcher import RowFetcher, RowFetcherConfig
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("compact", [True, False])
@@ -49,7 +50,7 @@ def test_its_streams_join_its_neighbours():
 
 @pytest.mark.parametrize("preset", find("row_fetcher").presets)
 def test_rtl(preset):
-    assert simulate("row_fetcher", preset).vectors > 300
+    assert vectors("row_fetcher", preset) > 300
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scale unit: the golden against exact rationals, benches, every FP16 value by many scales through the RTL."""
 
 from fractions import Fraction

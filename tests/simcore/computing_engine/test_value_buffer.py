@@ -1,16 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
 """The value buffer: benches, its neighbours' streams, wrong configs."""
 
 import pytest
+from benches import vectors
 
 from zoetrope.hw.catalogue import find
 from zoetrope.hw.simcore.computing_engine.value_buffer import ValueBuffer, ValueBufferConfig
 from zoetrope.hw.simcore.quantization_engine.quantization_unit import QuantizationUnit, QuantizationUnitConfig
-from zoetrope.sim.run.harness import simulate
 
 
 @pytest.mark.parametrize("preset", find("value_buffer").presets)
 def test_rtl(preset):
-    assert simulate("value_buffer", preset).vectors > 100
+    assert vectors("value_buffer", preset) > 100
 
 
 def test_its_streams_join_its_neighbours():

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Importance of A's columns: benches, what does not fit refused by name. Its golden is tested with the prediction unit's."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The prediction unit: goldens against float64 and by hand, the papers' overheads, benches, the whole chain on the clip."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The quantization unit: the golden against exact rationals, benches, every amax and every magnitude through the RTL."""
 
 from fractions import Fraction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reduction tree: golden against exact rationals and float64, benches, frames of 1,350 rows through the RTL."""
 
 from fractions import Fraction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The score buffer: golden by hand, benches, what does not fit refused by name."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sort-and-select: golden against a loop over exact rationals, benches of both builds."""
 
 from fractions import Fraction

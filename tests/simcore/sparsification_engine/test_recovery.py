@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recovery: golden against the recovery of kept rows, benches, cycles, what is refused."""
 
 import functools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reorder and recover unit: golden by definition, benches, every small table and the whole clip through the RTL."""
 
 import dataclasses

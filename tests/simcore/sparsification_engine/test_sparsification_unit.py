@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sparsification unit: golden from the definition and by hand, benches, no entry that points to a removed token."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parts of a distance: every square, and sums of every kind, equal to those of FP32."""
 
 import numpy as np

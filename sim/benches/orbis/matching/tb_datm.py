@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the matching engine: whole jobs, one after the other, in every index, loss, count and address read.
 
 Memory answers in the order of the golden's reads, so an engine that read anything else would be shown wrong by what it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the distance accumulation unit: tokens of every length it folds, extremes, and channels that do not count."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the dst chooser: sizes at the edges, seeds, given lists good and bad, refused commands; cycles counted."""
 
 import numpy as np

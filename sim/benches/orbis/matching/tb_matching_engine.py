@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the matching engine: whole jobs from FP16 tokens to tables in memory, back to back, with errors in between.
 
 The tokens of all jobs are queued as memory would answer, so an engine that asked for others would be shown wrong by what it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the quantization engine: matrices of awkward shapes and contents, tokens of the clip, refused commands."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the top-k unit: every awkward n and k, ties, distances of the clip, refused commands; all cycles counted."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the head's geometry: the smallest and the largest heads and random ones, and the cycles that they take."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the prologue: heads with and without text, whatever is asked for, what must not be, and cycles."""
 
 from dataclasses import replace
@@ -6,7 +7,7 @@ import numpy as np
 
 from zoetrope.golden.formats import FP16, fp16, fp32
 from zoetrope.golden.simcore.chip.prologue import prologue, reads, words
-from zoetrope.golden.simcore.chip.simcore import Geometry
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.golden.simcore.quantization_engine.reduction_tree import inverse
 from zoetrope.golden.simcore.quantization_engine.sort_select import proportion
 from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import squared_threshold

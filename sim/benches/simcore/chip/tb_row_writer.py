@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the row writer: rows of every width, places, no command before a whole row, halves dropped, flags, cycles."""
 
 import numpy as np

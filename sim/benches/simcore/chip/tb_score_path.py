@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the score path: scores of slices from both arrays, what is kept, masks, and the prediction unit's rows."""
 
 from typing import NamedTuple

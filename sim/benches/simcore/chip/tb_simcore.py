@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of SIMCORE on its pins: heads of the clip and seeded ones, every switch, every error, by the driver.
 
 Memory and registers are cocotbext-axi's, under stalls each of their channels holds up at random. Behind every head all
@@ -10,7 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiSlave
 
-from zoetrope.golden.simcore.chip.simcore import Geometry, simcore
+from zoetrope.golden.simcore.chip.simcore import simcore
+from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw.simcore.chip.simcore_registers import Cause
 from zoetrope.sim.host.simcore import SWITCHES, SimcoreError, addresses, on_bus, settings_of, token_bytes
 from zoetrope.sim.inside.bench import BenchError, bench_test

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of SIMCORE's core: heads through it, with a memory behind its readers, the row writer's and recovery's streams."""
 
 from collections import Counter
@@ -107,7 +108,8 @@ class Memory:
         self.bases = {name: 0x100 + number * (size + 0x40 & ~0x3F) for number, name in enumerate(MATRICES)}
         self.words = {name: words(x, c.lanes).reshape(-1, c.lanes) for name, x in codes.items()}
         self.words["a"] = np.zeros_like(self.words["q"])
-        self.places, self.row, self.packets, self.seen = {}, [], [], Counter()
+        self.places, self.row, self.seen = {}, [], Counter()
+        self.commands, self.packet, self.packets = [], [], []
 
     @property
     def a(self):
@@ -132,16 +134,17 @@ async def serve(bench, memory):
     for payload in await new(bench, memory, "o_place"):
         row, address = unpack(payload[None], [field.width for _, field in c.fetcher.place_layout])
         memory.places[int(row[0])] = int(address[0])
-    for command in await new(bench, memory, "o_write_command"):
-        memory.packets.append([fields(c, command), []])
+    # A packet's words may come before its command, or after it.
+    memory.commands += [fields(c, command) for command in await new(bench, memory, "o_write_command")]
     for payload in await new(bench, memory, "o_write_data"):
         *values, last = unpack(payload[None], [16] * c.lanes + [1])
-        packet = next(each for each in memory.packets if not each[1] or not each[1][-1][1])
-        packet[1].append(([int(x[0]) for x in values], bool(last[0])))
+        memory.packet.append([int(x[0]) for x in values])
         if last[0]:
-            memory.at(*packet[0])[:] = [each for each, _ in packet[1]]
-            memory.packets.remove(packet)
-            bench.send("i_write_status", [0])
+            memory.packets.append(memory.packet)
+            memory.packet = []
+    while memory.commands and memory.packets:
+        memory.at(*memory.commands.pop(0))[:] = memory.packets.pop(0)
+        bench.send("i_write_status", [0])
     for name in READERS:
         for command in await new(bench, memory, f"o_command_{name}"):
             found = memory.at(*fields(c, command))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the tile schedule: heads of every kind, whose tasks come in the golden's order to all who take them."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the array feeder: tasks of scores and of products, jobs against the golden's, operands word by word."""
 
 from collections import Counter

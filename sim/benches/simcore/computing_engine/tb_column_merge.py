@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the column merge: rows of every mask and width, any codes, scales early, late or never, flags, and cycles."""
 
 from typing import NamedTuple

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the computing engine: tiles of S and A of every shape on both arrays at once, results, cycles and utilisation."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the key stream: tokens of every width in words of operands, in FP16 or as codes; flags, cycles."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the row fetcher: heads with tables of every kind, a memory behind it, blocks read back while the next comes."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the scale unit: heads of values and scales of any kind, one after the other, and when they come."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the value buffer: tiles of every size read back word by word, with and without codes; places, flags, cycles."""
 
 import numpy as np

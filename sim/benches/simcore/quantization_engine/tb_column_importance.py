@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the importance of A's columns: slices of rows of P, in one tile or several, and which columns are taken."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the prediction unit: heads of every awkward shape, their scores on the way to the SFU, and their maps."""
 
 from types import SimpleNamespace

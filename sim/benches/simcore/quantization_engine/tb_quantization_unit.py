@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the quantization unit: matrices measured and encoded, scales and codes, what is no number, and when all comes."""
 
 import numpy as np

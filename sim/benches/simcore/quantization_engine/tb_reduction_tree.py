@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the reduction tree: matrices of every awkward shape back to back, what is not finite, and when sums come."""
 
 import numpy as np

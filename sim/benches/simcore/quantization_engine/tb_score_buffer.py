@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the score buffer: rows written in any order, every tile and what lies outside read back."""
 
 import numpy as np

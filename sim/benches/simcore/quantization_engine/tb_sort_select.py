@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of sort-and-select: rows of every awkward length and content, bit by bit, and the cycles that they take."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of recovery: a memory of rows behind its streams, tables of every kind, errors, and cycles."""
 
 import contextlib

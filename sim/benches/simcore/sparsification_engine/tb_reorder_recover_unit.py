@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the reorder and recover unit: rows of the clip skipped and given back, permutations, tables that are wrong."""
 
 import numpy as np

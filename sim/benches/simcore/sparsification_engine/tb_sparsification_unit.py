@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bench of the sparsification unit: clips of every geometry, values that have no distance, what must not be, and cycles."""
 
 import numpy as np
