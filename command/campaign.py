@@ -28,7 +28,7 @@ from zoetrope.synth.results.rows import FOLDER
 FILE = FOLDER / "campaigns.json"
 
 #: Random heads of a campaign by preset of SIMCORE: right ones, and as many of which every other one must fail.
-HEADS = {"tiny": 1000, "small": 60}
+HEADS = {"tiny": 1000}
 
 
 @dataclass(frozen=True)

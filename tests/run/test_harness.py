@@ -448,10 +448,10 @@ def test_verdicts():
     bad = {"error": "wrong", "vectors": 10, "mismatches": 2}
     none = {"error": "no compiler", "vectors": None, "mismatches": None}
     head = {"runs": {"all": {"elements": 480}, "FP16 only": {"elements": 480}}, "geometry": {"tokens": 48}}
-    assert command.verdict([good, good], head, [], 61.4, "Verilator 5.48") == (
+    assert command.verdict([good, good], head, [], [], 61.4, "Verilator 5.48") == (
         "PASS: 2 blocks, 2,000 vectors, 0 mismatches, head of 48 tokens equal in 960 elements, 61 s, Verilator 5.48"
     )
-    assert command.verdict([good, bad, none], None, ["wrong", "no compiler", "head"], 5, "Verilator 5.48") == (
+    assert command.verdict([good, bad, none], None, ["wrong", "no compiler", "head"], [], 5, "Verilator 5.48") == (
         "FAIL: 2 of 3 blocks failed, 1,010 vectors, 2 mismatches, head FAILED, 5 s, Verilator 5.48"
     )
 

@@ -107,7 +107,7 @@ def test_small_frames_take_as_long_as_their_sorts(size):
 
 
 def test_a_sort_takes_what_the_unit_says():
-    config = catalogue.find("simcore").config("small").importance.sort
+    config = catalogue.find("column_importance").config().sort
     columns = np.array([[0, 3], [10, 7]])
     work = cycles.Work(np.ones(2, int), np.ones(2, int), 10, np.ones((2, 2), bool), columns)
     expected = sum(sort_cycles(10, int(taken), p_bits=config.p_bits) for taken in columns.ravel())

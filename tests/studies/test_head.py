@@ -153,8 +153,8 @@ def test_frames_by_default_and_asked_for():
         (
             tensors(1, 17, 18, 2),
             None,
-            "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); `python "
-            "-m sim.input.clips --crop 16 16 --save part.npz` keeps",
+            "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); "
+            "`zoetrope clips --crop 16 16 --save part.npz` keeps",
         ),
         (
             tensors(2, 1, 17, 2, grid=False),

@@ -85,7 +85,7 @@ def test_scales_of_another_head_end_it_somehow(tiny):
 
 def test_the_command(tiny, capsys):
     main(["--heads", "3", "--faults"])
-    assert capsys.readouterr().out.startswith("3 heads right in ")
+    assert capsys.readouterr().out.startswith("PASS: 3 heads right in ")
     with pytest.raises(SystemExit):
         main(["--heads", "0"])
     assert capsys.readouterr().err == "error: --heads must be at least 1, not 0\n"

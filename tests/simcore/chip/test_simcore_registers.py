@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_rtl():
     block = Block("registers", Registers, configs={"simcore": RegistersConfig(REGISTERS)})
-    assert simulate(block).vectors > 200
+    assert simulate(block, bench="zoetrope.sim.benches.axi.tb_registers").vectors > 200
 
 
 def test_the_page_is_as_rendered():
