@@ -36,14 +36,14 @@ def head():
     d.arrow(k.bottom(), (390, 112))
     d.arrow(k.bottom(0.9), quantize.top(0.2), bend="vv", at=0.32)
     d.arrow(v.bottom(0.5), (635, 112))
-    fetch = d.box(40, 238, 210, 56, "row fetcher\nkept rows of Q, in slices", to=f"{SIMCORE}#the-chip")
+    fetch = d.box(40, 238, 210, 56, "row fetcher\nkept rows of Q, in slices", to="row_fetcher")
     schedule = d.box(
         285,
         238,
         455,
         56,
         "tile schedule\na slice of Q meets one tile of keys after the other",
-        to=f"{SIMCORE}#the-chip",
+        to="tile_schedule",
     )
     d.arrow(sparse.bottom(), fetch.top())
     d.arrow(predict.bottom(), (390, 238))
@@ -119,7 +119,7 @@ def simcore():
         to="axi_read_arbiter",
         kind="memory",
     )
-    control = d.box(20, 188, 150, 212, "control\nprologue,\ntile schedule,\nrow fetcher", to=f"{SIMCORE}#the-chip")
+    control = d.box(20, 188, 150, 212, "control\nprologue,\ntile schedule,\nrow fetcher", to="simcore_core")
     ce = d.box(
         200,
         188,

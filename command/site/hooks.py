@@ -24,6 +24,9 @@ _FIGURE = re.compile(r'<p><img alt="[^"]*" src="[^"]*figures/(\w+)\.svg"\s*/?></
 #: Folders whose files are shown as text.
 _CODE = ("golden", "hw", "sim", "synth", "command", "tests")
 
+#: Other files that pages lead to.
+_OTHERS = ("LICENSE", "CITATION.cff", "synth/boards/boards.json", "synth/technologies/sram.csv")
+
 
 def on_files(files, config):
     """The pages of blocks, of commands, those at the root of the repository, and the text of the code."""
@@ -36,10 +39,9 @@ def on_files(files, config):
             log.warning("no page of block %s: %s", block.name, error)
     for name, page in links.OUTSIDE.items():
         made[page] = (links.ROOT / name).read_text()
-    for path in sorted(p for top in _CODE for p in (links.ROOT / top).rglob("*.py")):
+    code = (path for top in _CODE for path in (links.ROOT / top).rglob("*.py"))
+    for path in sorted((*code, *(links.ROOT / name for name in _OTHERS))):
         made[f"{links.SOURCE}/{path.relative_to(links.ROOT)}.txt"] = path.read_text()
-    for name in ("boards/boards.json", "technologies/sram.csv"):
-        made[f"{links.SOURCE}/synth/{name}.txt"] = (links.ROOT / "synth" / name).read_text()
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     return files
