@@ -88,7 +88,7 @@ def test_the_command(tiny, capsys):
     assert capsys.readouterr().out.startswith("PASS: 3 heads right in ")
     with pytest.raises(SystemExit):
         main(["--heads", "0"])
-    assert capsys.readouterr().err == "error: --heads must be at least 1, not 0\n"
+    assert capsys.readouterr().err == "error: --heads must be a whole number of at least 1, not 0\n"
 
 
 def test_every_register_is_checked(tiny):
