@@ -8,8 +8,11 @@ nothing else.
 A row is written as soon as it is there, so a run that was interrupted goes on from what it has.
 """
 
+import ast
 import json
 import os
+import re
+import subprocess
 import sys
 import time
 from concurrent.futures import as_completed
@@ -106,8 +109,48 @@ def _lint(block, preset):
     return {"warnings": 0}
 
 
+#: Tests with this mark are looked up by the suite while their row fits (``tests/conftest.py``).
+MARK = "pytest.mark.campaign"
+
+#: What only runs a test: the suite has tests of it, and a row does not depend on it.
+RUNNERS = ("zoetrope.command", "zoetrope.sim.run", "zoetrope.hw.cache", "zoetrope.hw.catalogue")
+
+
+def tests():
+    """The tests that take long, by file: those that are marked ``campaign``."""
+    root = Path(__file__).resolve().parents[1]
+    for path in sorted((root / "tests").rglob("test_*.py")):
+        text = path.read_text()
+        if f"@{MARK}" in text:
+            helpers = _helpers(path, root / "tests" / "helpers", set())
+            named = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
+            blocks = [block for key, block in catalogue.BLOCKS.items() if key in named]
+            parts = [module for block in blocks for module in (block.module, block.bench)]
+            key = cache.closure(path, *sorted(helpers), *parts, apart=RUNNERS)
+            yield Job(str(path.relative_to(root)), key, partial(_tested, root, path))
+
+
+def _helpers(path, folder, found):
+    """Files of ``folder`` that ``path`` imports, itself or by others of them, added to ``found``."""
+    for name in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.M):
+        helper = folder / f"{name}.py"
+        if helper.exists() and helper not in found:
+            found.add(helper)
+            _helpers(helper, folder, found)
+    return found
+
+
+def _tested(root, path):
+    command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "--campaign", "-m", "campaign", str(path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    passed = re.search(r"^(\d+) passed", done.stdout, re.M)
+    if done.returncode or not passed:
+        raise UserError("; ".join(re.findall(r"^(?:FAILED|ERROR) .*", done.stdout, re.M)) or done.stderr[-500:])
+    return {"tests": int(passed[1])}
+
+
 #: Name to the function that yields its jobs.
-CAMPAIGNS = {"lint": lint, "benches": benches, "netlists": netlists, "heads": heads}
+CAMPAIGNS = {"lint": lint, "benches": benches, "netlists": netlists, "heads": heads, "tests": tests}
 
 
 def committed():

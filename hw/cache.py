@@ -76,14 +76,19 @@ def _version(package):
 # -- what a result depends on ----------------------------------------------------------------------------------------------
 
 
-def closure(*modules):
-    """A digest of the code of ``modules`` and of all modules of the project that they import, themselves or by others."""
+def closure(*modules, apart=()):
+    """A digest of the code of ``modules`` and of all modules of the project that they import, themselves or by others.
+
+    A module may be the path of a file that no name leads to. Modules whose names begin with one of ``apart`` are left out,
+    with what only they import.
+    """
     waiting, texts = list(modules), {}
     while waiting:
         module = waiting.pop()
-        if module not in texts:
-            path = _file(module)
-            texts[module] = code(path) if path else ""
+        name = module.stem if isinstance(module, Path) else module
+        if name not in texts and not name.startswith(tuple(apart)):
+            path = module if isinstance(module, Path) else _file(module)
+            texts[name] = code(path) if path else ""
             waiting += _imports(path) if path else ()
     return digest(*(f"{name}\n{texts[name]}" for name in sorted(texts)))
 

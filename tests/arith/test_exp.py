@@ -119,11 +119,13 @@ def native():
 
 
 @pytest.mark.parametrize("k", [2, 3, 4])
+@pytest.mark.campaign
 def test_every_fp16_operand_through_the_rtl(native, k):
     codes = np.arange(1 << 16, dtype=np.uint16)
     check(native, k, pack(codes, widths=[16]), exp(codes, FP16, golden_format(CONFIGS[k].target)))
 
 
+@pytest.mark.campaign
 def test_ten_million_fp32_operands_through_the_rtl(native):
     """The dense ranges to FP16: the RTL equals the golden, and so the golden's bounds and order are the RTL's."""
     count = 0

@@ -49,6 +49,7 @@ def test_rtl(preset):
 
 
 @pytest.mark.parametrize("stages", [1, 2, 4])
+@pytest.mark.campaign
 def test_rtl_of_every_number_of_stages(stages):
     simulate("float_add", config=FloatAddConfig(stages=stages))
 
@@ -62,6 +63,7 @@ def test_rtl_of_every_number_of_stages(stages):
     ],
     ids=["fp32", "fp16", "accumulate"],
 )
+@pytest.mark.campaign
 def test_ten_million_pairs_through_the_rtl(config, a, b):
     rng = np.random.default_rng(4)
     native = Native.build(FloatAddStream(config=config), "float_add")

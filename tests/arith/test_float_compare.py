@@ -47,6 +47,7 @@ def native():
 
 
 @pytest.mark.parametrize("k", range(len(CONFIGS)))
+@pytest.mark.campaign
 def test_millions_of_pairs_through_the_rtl(native, k):
     """Every pair of corners, and 10 million random pairs in all."""
     fmt = golden_format(CONFIGS[k].fmt)

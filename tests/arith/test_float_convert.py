@@ -107,6 +107,7 @@ def native():
 
 
 @pytest.mark.parametrize("k", range(len(CONFIGS)))
+@pytest.mark.campaign
 def test_codes_through_the_rtl(native, k):
     c = CONFIGS[k]
     source, target = golden_format(c.source), golden_format(c.target)
@@ -150,6 +151,7 @@ def test_rtl(preset):
 
 
 @pytest.mark.parametrize("source", [Integer(2), Integer(63), Integer(64), Integer(64, sign_magnitude=True)])
+@pytest.mark.campaign
 def test_benches_of_the_narrowest_and_the_widest_integers(source):
     config = FloatConvertConfig(source=source, target=hw.FP32, stages=2)
     assert simulate("float_convert", config=config).vectors > 2_000

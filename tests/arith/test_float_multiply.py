@@ -68,6 +68,7 @@ def native():
 
 
 @pytest.mark.parametrize("k", range(len(CONFIGS)))
+@pytest.mark.campaign
 def test_millions_of_pairs_through_the_rtl(native, k):
     """Every pair of corners; 4, 3 and 3 million random pairs through the deepest pipelines, fewer through the others."""
     operand, factor, product = (golden_format(getattr(CONFIGS[k], name)) for name in ("operand", "b", "product"))

@@ -51,6 +51,7 @@ def native():
     return Native.build(SideBySide(*operators), "reciprocals")
 
 
+@pytest.mark.campaign
 def test_every_significand_of_fp32_through_the_rtl(native):
     """2^23 significands in [1, 2): what the estimate promises holds for all of them, and for all other exponents."""
     for start in range(127 << 23, 128 << 23, 1 << 20):

@@ -100,6 +100,7 @@ def test_rtl(preset):
     ],
     ids=lambda c: f"D{c.words}-{c.rows}x{c.columns}",
 )
+@pytest.mark.campaign
 def test_stalls_are_those_of_the_schedule(config):
     simulate("aligned_pe", config=config, testcase="sums")
 
@@ -118,6 +119,7 @@ def test_tiles_of_many_lengths(longest):
     check_mixed_tiles(AlignedPE(config=config), "aligned_pe", lambda x, w: aligned_pe(x, w, 16, 5), lengths)
 
 
+@pytest.mark.campaign
 def test_all_products_through_the_rtl():
     """An operand alone in its row keeps all its bits."""
     got, _ = all_products(AlignedPE(config=AlignedPEConfig(words=WORDS, bits=12)), "aligned_pe")

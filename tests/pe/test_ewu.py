@@ -92,6 +92,7 @@ def test_absolute_of_every_code_through_the_rtl(native):
     np.testing.assert_array_equal(got, fp16(np.abs(values)))
 
 
+@pytest.mark.campaign
 def test_a_million_random_vectors_through_the_rtl(native):
     rng = np.random.default_rng(3)
     seen = set()

@@ -43,6 +43,7 @@ def test_rtl(preset):
     ],
     ids=lambda c: f"D{c.words}-A{c.turnaround}-{c.rows}x{c.columns}",
 )
+@pytest.mark.campaign
 def test_stalls_are_those_of_the_formula(config):
     simulate("fp16_pe", config=config, testcase="sums")
 

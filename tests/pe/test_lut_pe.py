@@ -100,6 +100,7 @@ def test_rtl(preset):
     ],
     ids=lambda c: f"D{c.words}-W{c.copy_width}-A{c.turnaround}-{c.reading}",
 )
+@pytest.mark.campaign
 def test_stalls_are_those_of_the_formula(config):
     """The bench compares cycles and stalls with the formula; here for widths, depths and adders of every relation."""
     simulate("lut_pe", config=config, testcase="sums")
@@ -117,6 +118,7 @@ def test_stalls_are_those_of_the_formula(config):
     ],
     ids=lambda c: f"{c.slices}-{c.reading}-{c.accumulator}",
 )
+@pytest.mark.campaign
 def test_all_products_through_the_rtl(config):
     """Every FP16 code times every INT8 code through the PE, slices, tables and sums included: 2^24 sums of one product."""
     got, cycles = all_products(LutPE(config=config), "lut_pe")
@@ -135,5 +137,6 @@ def test_all_products_through_the_rtl(config):
     ],
     ids=lambda c: f"D{c.words}-W{c.copy_width}-{c.pes}PE",
 )
+@pytest.mark.campaign
 def test_stalls_with_generated_slices(config):
     simulate("lut_pe", config=config, testcase="sums")

@@ -24,6 +24,7 @@ def test_rtl(preset):
     ],
     ids=lambda c: f"D{c.words}-A{c.turnaround}",
 )
+@pytest.mark.campaign
 def test_stalls_are_those_of_the_formula(config):
     simulate("split_pe", config=config, testcase="sums")
 
@@ -37,6 +38,7 @@ def test_stalls_are_those_of_the_formula(config):
     ],
     ids=lambda c: f"{'exact' if c.exact else 'rounded'}-{c.accumulator}",
 )
+@pytest.mark.campaign
 def test_all_products_through_the_rtl(config):
     got, _ = all_products(SplitPE(config=config), "split_pe")
     np.testing.assert_array_equal(got, expected_products("exact" if config.exact else "odd16"))

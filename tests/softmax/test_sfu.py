@@ -181,10 +181,12 @@ def test_rtl(preset):
     ],
     ids=["one element", "FP16, scaled"],
 )
+@pytest.mark.campaign
 def test_rtl_of_other_shapes(config):
     simulate("sfu", config=config)
 
 
+@pytest.mark.campaign
 def test_long_rows_through_the_rtl(tensors):
     """Frames of 1,350, rows of the clip, 17,550, one more than that, and what comes after, back to back."""
     config = SfuConfig(max_row=LONGEST)

@@ -64,6 +64,7 @@ def test_published_counts_of_comparators():
     assert BitonicSorterConfig(lanes=9).comparators == 37
 
 
+@pytest.mark.campaign
 def test_every_row_of_two_keys_through_the_rtl(network):
     """The 0-1 principle: a network that sorts all rows of zeros and ones sorts all rows. Equal indices, then unequal."""
     for k, lanes in enumerate(range(1, EXHAUSTIVE + 1)):
@@ -135,6 +136,7 @@ def test_impossible_configs_are_refused_by_name(config, message):
 
 
 @pytest.mark.parametrize("bits", [(1, 2, 0), (63, 3, 1), (64, 64, 64)])
+@pytest.mark.campaign
 def test_narrowest_and_widest_entries(bits):
     """float64 has 53 bits: a ramp of wider keys made in it ended beyond the greatest."""
     config = BitonicSorterConfig(4, *bits)

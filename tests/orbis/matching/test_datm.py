@@ -290,6 +290,7 @@ def test_rtl_of_one_lane():
     simulate("datm", "small")
 
 
+@pytest.mark.campaign
 def test_two_hundred_jobs_back_to_back(large):
     """Every size at random, ties by small codes, caps from 1: every index, loss, count and address."""
     c, rng = SMALL, np.random.default_rng(4)

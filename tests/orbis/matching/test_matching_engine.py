@@ -148,6 +148,7 @@ def many_runs(rng, c, count):
     return runs
 
 
+@pytest.mark.campaign
 def test_many_jobs_back_to_back(native):
     """Every address, pair, dst, loss and status; and the cycles of each job as stated."""
     runs = many_runs(np.random.default_rng(1), CONFIG, 150)

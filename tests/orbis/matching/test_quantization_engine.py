@@ -125,6 +125,7 @@ def test_every_value_against_some_amax_through_the_rtl(lane):
         check_lane(lane, np.concatenate([MAGNITUDES, MAGNITUDES | 0x8000]), np.full(2 * len(MAGNITUDES), amax))
 
 
+@pytest.mark.campaign
 def test_every_significand_at_its_ties_through_the_rtl(lane):
     """For each amax of a binade, and of the subnormals, the values around each odd multiple of its fourteenth."""
     amax = np.concatenate([np.arange(15 << 10, 16 << 10), np.arange(1, 1024)]).astype(np.uint16)
@@ -135,6 +136,7 @@ def test_every_significand_at_its_ties_through_the_rtl(lane):
     check_lane(lane, x.ravel(), np.repeat(amax, x[0].size))
 
 
+@pytest.mark.campaign
 def test_a_million_random_pairs_through_the_rtl(lane):
     rng = np.random.default_rng(5)
     amax = rng.integers(0, LARGEST, 1 << 20, endpoint=True).astype(np.uint16)

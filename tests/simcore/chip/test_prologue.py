@@ -89,6 +89,7 @@ def test_rtl(preset):
     assert vectors("prologue", preset) > 5000
 
 
+@pytest.mark.campaign
 def test_frames_of_the_clip():
     """Eight whole frames of the clip with text in front, in RTL: map, table, maxima, and the cycles that are stated."""
     config = PrologueConfig()

@@ -102,6 +102,7 @@ def test_every_register_is_checked(tiny):
     run_head(tiny, TINY, head)
 
 
+@pytest.mark.campaign
 def test_the_machine_of_a_board():
     """Words of two elements, one lane a unit, words of operands no wider than the arrays."""
     config = catalogue.find("simcore").config("board")
@@ -110,6 +111,7 @@ def test_the_machine_of_a_board():
     assert causes["NONE"] >= 15 and len(causes) >= 5
 
 
+@pytest.mark.campaign
 def test_another_machine():
     """Of every size another one than the presets: random heads and faults."""
     native = Native.build(Simcore(config=OTHER), "simcore")

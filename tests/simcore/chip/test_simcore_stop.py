@@ -62,6 +62,7 @@ class Case:
 
 
 @pytest.mark.parametrize("latency, seed", [(1, None), (60, None), (2, 5), (400, 6)])
+@pytest.mark.campaign
 def test_aborts_at_many_moments(tiny, latency, seed):
     """From the first cycle to the last row, in prologue, tiles and recovery: the cause, and the next head bit for bit."""
     case = Case(tiny, latency=latency, seed=seed)

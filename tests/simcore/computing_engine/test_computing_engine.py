@@ -67,6 +67,7 @@ def test_tiny(tensors):
     assert simulate("computing_engine", "tiny", tensors=tensors).vectors > 900
 
 
+@pytest.mark.campaign
 def test_default_keeps_both_arrays_busy(tensors):
     """95 % of cycles and more, of tiles of S and of A, in a window in which both have jobs."""
     report = simulate("computing_engine", "default", tensors=tensors)
@@ -99,6 +100,7 @@ def test_default_keeps_both_arrays_busy(tensors):
     ],
     ids=["other"],
 )
+@pytest.mark.campaign
 def test_other_shapes(config):
     """Arrays of other shapes: one row, words of 3, exact sums, a load of one element a cycle."""
     simulate("computing_engine", config=config)

@@ -165,6 +165,7 @@ def test_rtl(preset):
     assert vectors("prediction_unit", preset) > 60
 
 
+@pytest.mark.campaign
 def test_the_whole_chain_on_the_whole_clip(clip):
     """30 frames of Q and K through reduction, product, softmax, sort and buffer in RTL: every tile, and how long it takes.
 

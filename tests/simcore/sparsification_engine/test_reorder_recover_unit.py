@@ -338,6 +338,7 @@ def test_the_papers_size_through_the_rtl():
         assert spent <= config.max_rows + 10
 
 
+@pytest.mark.campaign
 def test_the_papers_area_is_4096_bits_a_cycle():
     """Table II: 39 kGE. A row of 64 FP16 numbers a cycle is two fifths of that; every bit more costs the same."""
     ge = {}

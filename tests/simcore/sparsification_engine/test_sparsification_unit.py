@@ -204,6 +204,7 @@ def tiny():
         ((2, 2, 2), 3, 1.5, 2, 2),
     ],
 )
+@pytest.mark.campaign
 def test_no_entry_points_to_a_removed_token(tiny, grid, levels, tau, window, group):
     """All clips of so many tokens of so many values through the RTL, back to back, as if tau had been made to chain them."""
     tokens = int(np.prod(grid))
@@ -269,6 +270,7 @@ def native():
 
 
 @pytest.mark.parametrize("d", [1, 63, 64, 128])
+@pytest.mark.campaign
 def test_the_clip_and_frames_of_every_size_through_the_rtl(native, d):
     """9 x 11 tokens of the clip, seeded frames of 30 x 45 and of 1 x 1, with and without stalls."""
     rng = np.random.default_rng(d)
