@@ -141,8 +141,10 @@ def _helpers(path, folder, found):
 
 
 def _tested(root, path):
-    command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "--campaign", "-m", "campaign", str(path)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    options = ("-n0", "-p", "no:cacheprovider", "--campaign", "-m", "campaign")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(path)], cwd=root, capture_output=True, text=True
+    )
     passed = re.search(r"^(\d+) passed", done.stdout, re.M)
     if done.returncode or not passed:
         raise UserError("; ".join(re.findall(r"^(?:FAILED|ERROR) .*", done.stdout, re.M)) or done.stderr[-500:])

@@ -124,7 +124,8 @@ def _compile(work, output, options, *sources, link):
     """Compile what Verilator wrote, and C++ texts ``sources``, as one file, and link it with Verilator's own objects.
 
     Nearly all time of a small file is Verilator's headers, and Verilator writes 6 files for a small design: as one, behind
-    headers that are compiled already, they take a sixth. So no makefile is needed, and no path is read by ``make`` or a shell.
+    headers that are compiled already, they take a sixth. So no makefile is needed, and no path is read by
+    ``make`` or a shell.
     """
     written = (work / "Vtop_classes.mk").read_text()
     names = {kind: _listed(written, kind) for kind in ("CLASSES", "SUPPORT", "GLOBAL")}
