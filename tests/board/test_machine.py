@@ -125,6 +125,7 @@ def simcore_board():
     return Board(Pins(config), versions={config.version: ("simcore", config)})
 
 
+@pytest.mark.campaign
 def test_a_head_through_simcore(simcore_board):
     """From Python: A and counters are the golden's, by the registers and the memory behind the link."""
     board = simcore_board
@@ -154,6 +155,7 @@ def behind(board):
     return board.config.machine.memory.size
 
 
+@pytest.mark.campaign
 def test_the_selftest_has_heads(simcore_board):
     tensors = {name: np.random.default_rng(7).standard_normal((3, 9, 6)).astype(np.float16) for name in "qkv"}
     results = list(selftest.selftest(simcore_board, tensors, units=["simcore"]))
