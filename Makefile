@@ -68,7 +68,7 @@ sim: $(READY)  ## run the benches on the sample clip, then one head through SIMC
 	@$(ZOETROPE) sim $(NAMES) $(call opt,SET,set) $(call opt,SEED,seed) $(call opt,WAVES,waves) $(call flag,NETLIST,netlist) $(INPUT) $(call opt,FRAMES,frames) $(call opt,JOBS,jobs)
 
 test: $(READY)  ## run the whole test suite
-	@$(RUN) -m pytest -n 2 $$TESTS
+	@$(RUN) -m pytest -n 2 --dist worksteal $$TESTS
 
 synth: $(READY)  ## cost of blocks: gate equivalents, ECP5 resources and Fmax, um2, delay and power with LIBERTY=
 	@$(ZOETROPE) synth $(NAMES) $(call opt,SET,set) $(call opt,LIBERTY,liberty) $(call opt,FPGA,fpga) $(call flag,ROUTE,route) $(call opt,JOBS,jobs)
