@@ -33,6 +33,11 @@ FILE = FOLDER / "campaigns.json"
 #: Random heads of a campaign by preset of SIMCORE: right ones, and as many of which every other one must fail.
 HEADS = {"tiny": 1000}
 
+#: What only runs a check: the suite has tests of it, and a row does not depend on it.
+RUNNERS = ("zoetrope.command", "zoetrope.sim.run", "zoetrope.hw.cache", "zoetrope.hw.catalogue", "zoetrope.hw.tools")
+
+_code = partial(cache.closure, apart=RUNNERS)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -61,7 +66,7 @@ def netlists():
 
 
 def _bench(block, preset, *more, **settings):
-    key = cache.digest(runs.design(block, preset), cache.closure(block.bench), *more)
+    key = cache.digest(runs.design(block, preset), _code(block.bench), *more)
     return Job(f"{block.name}.{preset}", key, partial(_simulated, block, preset, settings))
 
 
@@ -74,7 +79,7 @@ def _simulated(block, preset, settings):
 
 def heads():
     """Random heads through SIMCORE by the thousand, right ones and wrong ones, all of memory looked at."""
-    code = cache.closure("zoetrope.sim.studies.simcore_heads")
+    code = _code("zoetrope.sim.studies.simcore_heads")
     for preset, count in HEADS.items():
         for faults in (False, True):
             key = cache.digest(runs.design(catalogue.find("simcore"), preset), code, str(count))
@@ -94,7 +99,7 @@ def _heads(preset, count, faults):
 
 def lint():
     """Verilator's warnings on the Verilog of every preset, each module looked at once: there must be none."""
-    code = cache.closure("zoetrope.hw.verilog.lint")
+    code = _code("zoetrope.hw.verilog.lint")
     for block, preset in catalogue.select(None, "all"):
         key = cache.digest(runs.design(block, preset), code)
         yield Job(f"{block.name}.{preset}", key, partial(_lint, block, preset))
@@ -112,9 +117,6 @@ def _lint(block, preset):
 #: Tests with this mark are looked up by the suite while their row fits (``tests/conftest.py``).
 MARK = "pytest.mark.campaign"
 
-#: What only runs a test: the suite has tests of it, and a row does not depend on it.
-RUNNERS = ("zoetrope.command", "zoetrope.sim.run", "zoetrope.hw.cache", "zoetrope.hw.catalogue")
-
 
 def tests():
     """The tests that take long, by file: those that are marked ``campaign``."""
@@ -126,7 +128,7 @@ def tests():
             named = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
             blocks = [block for key, block in catalogue.BLOCKS.items() if key in named]
             parts = [module for block in blocks for module in (block.module, block.bench)]
-            key = cache.closure(path, *sorted(helpers), *parts, apart=RUNNERS)
+            key = _code(path, *sorted(helpers), *parts)
             yield Job(str(path.relative_to(root)), key, partial(_tested, root, path))
 
 

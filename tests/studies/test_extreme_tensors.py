@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from amaranth.hdl import UnusedElaboratable
 
 from zoetrope.sim.input import clips
 from zoetrope.sim.studies import accuracy, matching, similarity, softmax_accuracy, speculation
@@ -80,6 +81,7 @@ def run(tmp_path, capsys, monkeypatch):
             arguments = [*arguments, "--out", str(tmp_path / "t.svg")]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.simplefilter("ignore", UnusedElaboratable)  # of a test before, collected here
             module.main(["--tensors", str(path), *arguments])
         return capsys.readouterr().out
 
