@@ -58,7 +58,11 @@ def test_nothing_outlives_a_command(tmp_path, number, status):
     (tmp_path / "command.py").write_text(COMMAND)
     os.mkfifo(tmp_path / "alive")
     pipe = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
-    command = subprocess.Popen([sys.executable, tmp_path / "command.py", tmp_path])
+    # What runs in the background of a shell ignores Ctrl-C, and what it starts would, too.
+    command = subprocess.Popen(
+        [sys.executable, tmp_path / "command.py", tmp_path],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     waited_for(lambda: command.poll() is not None or all((tmp_path / f"works{worker}").exists() for worker in range(2)))
     assert held(pipe)
     command.send_signal(number)
