@@ -65,9 +65,39 @@ FP24 = Float("FP24", 6, 17)
 FP29 = Float("FP29", 7, 21)
 
 
+def numpy_types(fmt: Float) -> tuple[type, type]:
+    """NumPy's type of the numbers of ``fmt``, and that of their codes. ``ValueError`` for a format that NumPy has not."""
+    if fmt not in (FP16, FP32):
+        raise ValueError(f"the format must be FP16 or FP32, not {getattr(fmt, 'name', fmt)}")
+    return (np.float16, np.uint16) if fmt == FP16 else (np.float32, np.uint32)
+
+
+def codes_of(values: np.ndarray, fmt: Float) -> np.ndarray:
+    """Codes of ``fmt`` as ``uint16`` or, of more than 16 bits, ``uint32``. ``ValueError`` for what are no such codes."""
+    return _codes(values, fmt.width, fmt.name, {"FP16": "fp16(x)", "FP32": "fp32(x)"}.get(fmt.name))
+
+
+def int8_codes(values: np.ndarray) -> np.ndarray:
+    """Codes of sign-magnitude INT8 as ``uint8``. ``ValueError`` for what are no such codes."""
+    return _codes(values, 8, "INT8", "int8_encode(x)")
+
+
+def _codes(values, width, name, made_by):
+    values = np.asarray(values)
+    hint = f": golden.formats.{made_by} makes them of numbers" if made_by else ""
+    if values.dtype.kind not in "ui" and values.size:
+        raise ValueError(f"codes of {name} must be whole numbers of {width} bits, not {values.dtype}{hint}")
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) < 1 << width:
+        wrong = values.min() if values.min() < 0 else values.max()
+        raise ValueError(f"codes of {name} must be whole numbers of {width} bits, not {wrong}{hint}")
+    return values.astype(
+        next(code for code in (np.uint8, np.uint16, np.uint32) if np.iinfo(code).bits >= width), copy=False
+    )
+
+
 def fields(codes: np.ndarray, fmt: Float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Codes to (sign, exponent, fraction), each ``int64`` of the same shape."""
-    codes = np.asarray(codes).astype(np.int64)
+    codes = codes_of(codes, fmt).astype(np.int64)
     sign = codes >> (fmt.width - 1) & 1
     exponent = codes >> fmt.fraction_bits & fmt.exponent_max
     return sign, exponent, codes & ((1 << fmt.fraction_bits) - 1)
@@ -144,5 +174,5 @@ def int8_encode(values: np.ndarray) -> np.ndarray:
 
 def int8_decode(codes: np.ndarray) -> np.ndarray:
     """Sign-magnitude codes to ``int16`` numbers; 0x80 (-0) is 0."""
-    codes = np.asarray(codes).astype(np.int16)
+    codes = int8_codes(codes).astype(np.int16)
     return np.where(codes & 0x80, -(codes & 0x7F), codes & 0x7F).astype(np.int16)

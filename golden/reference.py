@@ -112,8 +112,12 @@ def attention_bound(
 
 
 def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d)."""
+    """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d). ``ValueError`` otherwise."""
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    if not (q.ndim == k.ndim == v.ndim == 2 and q.shape[1:] == k.shape[1:] and len(k) == len(v)):
+        raise ValueError(
+            f"q must be (rows, d), k and v (tokens, d), of one head, not {q.shape}, {k.shape} and {v.shape}"
+        )
     out = np.empty((len(q), v.shape[1]))
     for start in range(0, len(q), _ATTENTION_ROWS):
         scores = q[start : start + _ATTENTION_ROWS] @ k.T / np.sqrt(k.shape[1])

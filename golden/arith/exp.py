@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, FP32, fields, is_nan
+from zoetrope.golden.formats import FP16, FP32, fields, is_nan, numpy_types
 
 
 class Method(NamedTuple):
@@ -81,6 +81,8 @@ def exp(x: np.ndarray, source=FP32, target=FP16) -> np.ndarray:
     e**-inf is +0, e**inf infinity, e**0 exactly 1; a NaN gives the canonical one. Monotone over all x; error bounds are in
     ``hw.arith.exp``.
     """
+    _, code = numpy_types(target)
+    numpy_types(source)
     method = METHODS[target]
     sign, exponent, fraction = fields(x, source)
     significand = fraction | np.where(exponent > 0, 1 << source.fraction_bits, 0)
@@ -93,7 +95,6 @@ def exp(x: np.ndarray, source=FP32, target=FP16) -> np.ndarray:
     n, position = y >> method.position, y & ((1 << method.position) - 1)
     magnitude = _rounded(power_of_two(position, target), n + target.bias, method.result, target)
     magnitude = np.where(beyond, np.where(sign == 1, 0, target.inf), magnitude)
-    code = np.uint16 if target == FP16 else np.uint32
     return np.where(is_nan(x, source), target.nan, magnitude).astype(code)
 
 

@@ -3,9 +3,7 @@
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, FP32, canonical_nan, to_float64
-
-_DTYPE = {FP16: (np.float16, np.uint16), FP32: (np.float32, np.uint32)}
+from zoetrope.golden.formats import FP32, canonical_nan, codes_of, numpy_types, to_float64
 
 
 def float_add(a: np.ndarray, b: np.ndarray, fmt_a=FP32, fmt_b=None) -> np.ndarray:
@@ -14,8 +12,8 @@ def float_add(a: np.ndarray, b: np.ndarray, fmt_a=FP32, fmt_b=None) -> np.ndarra
     ``fmt_b`` is a format whose every value ``fmt_a`` holds. NumPy's element-wise addition is IEEE 754 in the operands'
     own format (its reductions are not: they choose their order).
     """
-    number, code = _DTYPE[fmt_a]
-    a = np.asarray(a, code).view(number)
-    b = np.asarray(b, code).view(number) if fmt_b in (None, fmt_a) else to_float64(b, fmt_b).astype(number)
+    number, code = numpy_types(fmt_a)
+    a = codes_of(a, fmt_a).view(number)
+    b = codes_of(b, fmt_a).view(number) if fmt_b in (None, fmt_a) else to_float64(b, fmt_b).astype(number)
     with np.errstate(over="ignore", invalid="ignore"):
         return canonical_nan((a + b).view(code), fmt_a)

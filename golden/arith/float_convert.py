@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, FP32, canonical_nan, fp16, fp32, to_float64
+from zoetrope.golden.formats import FP16, FP32, canonical_nan, fp16, fp32, numpy_types, to_float64
 
 _ENCODE = {FP16: fp16, FP32: fp32}
 
@@ -13,6 +13,7 @@ def float_convert(codes: np.ndarray, source=FP32, target=FP16) -> np.ndarray:
 
     ``float64`` holds every value of every source exactly, so its conversion is the only rounding.
     """
+    numpy_types(target)
     return canonical_nan(_ENCODE[target](to_float64(codes, source)), target)
 
 
@@ -22,6 +23,7 @@ def integer_convert(values: np.ndarray, target=FP16) -> np.ndarray:
     Integer arithmetic throughout: ``float64`` would round what has more than 53 bits a first time. Sign-magnitude codes are
     decoded by ``formats.int8_decode`` first.
     """
+    numpy_types(target)
     values = np.asarray(values)
     if not np.issubdtype(values.dtype, np.integer):
         raise ValueError(f"integer_convert takes integers, not {values.dtype}")

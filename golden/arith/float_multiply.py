@@ -3,9 +3,7 @@
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, FP29, FP32, canonical_nan, fields, fp16, to_float64
-
-_DTYPE = {FP16: (np.float16, np.uint16), FP32: (np.float32, np.uint32)}
+from zoetrope.golden.formats import FP16, FP29, FP32, canonical_nan, codes_of, fields, fp16, numpy_types, to_float64
 
 
 def float_multiply(a: np.ndarray, b: np.ndarray, operand=FP16, product=FP29, factor=None) -> np.ndarray:
@@ -17,14 +15,14 @@ def float_multiply(a: np.ndarray, b: np.ndarray, operand=FP16, product=FP29, fac
     754), or a format that holds every product exactly: FP29 or FP32 for FP16 operands (``uint32``). Zeros and infinities
     have the exclusive-or of the operands' signs; infinity times zero, and anything times NaN, is NaN.
     """
-    number, code = _DTYPE[operand]
+    number, code = numpy_types(operand)
     if (factor or operand) != operand:
         if (operand, product, factor) != (FP16, FP16, FP32):
             raise ValueError(f"{operand.name} is multiplied by itself, and FP16 by FP32 to FP16, not by {factor.name}")
-        a, b = np.asarray(a, np.uint16), np.asarray(b, np.uint32)
+        a, b = codes_of(a, FP16), codes_of(b, FP32)
         with np.errstate(invalid="ignore"):  # 11 and 24 significant bits: the product is exact in float64
             return fp16(to_float64(a, FP16) * to_float64(b, FP32))
-    a, b = np.asarray(a, code), np.asarray(b, code)
+    a, b = codes_of(a, operand), codes_of(b, operand)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         if product == operand:
             return canonical_nan((a.view(number) * b.view(number)).view(code), operand)

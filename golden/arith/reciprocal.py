@@ -3,9 +3,7 @@
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, FP32, canonical_nan
-
-_DTYPE = {FP16: (np.float16, np.uint16), FP32: (np.float32, np.uint32)}
+from zoetrope.golden.formats import FP32, canonical_nan, codes_of, numpy_types
 
 
 def reciprocal(x: np.ndarray, fmt=FP32) -> np.ndarray:
@@ -14,7 +12,7 @@ def reciprocal(x: np.ndarray, fmt=FP32) -> np.ndarray:
     A zero gives the infinity of its sign, and so does a subnormal whose reciprocal exceeds the format; an infinity gives
     the zero of its sign; a large number gives a subnormal. Being correctly rounded, the result needs no algorithm here.
     """
-    number, code = _DTYPE[fmt]
+    number, code = numpy_types(fmt)
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
-        quotient = number(1) / np.asarray(x, code).view(number)
+        quotient = number(1) / codes_of(x, fmt).view(number)
     return canonical_nan(np.asarray(quotient).view(code), fmt)

@@ -9,7 +9,7 @@ The LUT multiplier's product is the exact one rounded to 11 significant bits, ti
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, int8_decode, is_finite
+from zoetrope.golden.formats import FP16, codes_of, int8_decode, is_finite
 
 _DROPPED = 13  # fraction bits of binary32 that a product of 11 significant bits does not have
 _BLOCK = 1 << 16  # sums at a time
@@ -25,11 +25,11 @@ def fp_fp(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 def fp_int(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """The same of binary16 codes and sign-magnitude INT8 codes, products rounded to 11 significant bits: ``lut_pe``."""
-    return _sums(_numbers(x, "x"), int8_decode(np.asarray(w, np.uint8)).astype(np.float32), rounded=True)
+    return _sums(_numbers(x, "x"), int8_decode(w).astype(np.float32), rounded=True)
 
 
 def _numbers(codes, name):
-    codes = np.ascontiguousarray(codes, np.uint16)
+    codes = np.ascontiguousarray(codes_of(codes, FP16))
     if not is_finite(codes, FP16).all():
         raise ValueError(f"{name} has a NaN or an infinity: use fp16_pe or lut_pe")
     return codes.view(np.float16).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 from zoetrope.golden.arith.float_add import float_add
 from zoetrope.golden.arith.float_compare import float_compare
 from zoetrope.golden.arith.float_multiply import float_multiply
-from zoetrope.golden.formats import FP16, canonical_nan
+from zoetrope.golden.formats import FP16, canonical_nan, codes_of
 
 #: Name of each opcode; those above have none.
 OPERATIONS = ("add", "subtract", "multiply", "scale", "max", "absolute")
@@ -19,9 +19,9 @@ def ewu(op: np.ndarray, a: np.ndarray, b: np.ndarray, scalar: np.ndarray) -> np.
 
     ``op`` and ``scalar`` (n,), one a vector; ``a`` and ``b`` (n, lanes). An opcode without a name gives NaN.
     """
-    a, b = np.asarray(a, np.uint16), np.asarray(b, np.uint16)
+    a, b = codes_of(a, FP16), codes_of(b, FP16)
     op = np.broadcast_to(np.asarray(op)[:, None], a.shape)
-    scalar = np.broadcast_to(np.asarray(scalar, np.uint16)[:, None], a.shape)
+    scalar = np.broadcast_to(codes_of(scalar, FP16)[:, None], a.shape)
     results = {
         "add": float_add(a, b, FP16),
         "subtract": float_add(a, b ^ _SIGN, FP16),

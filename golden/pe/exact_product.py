@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, FP24, normalised
+from zoetrope.golden.formats import FP16, FP24, codes_of, int8_codes, normalised
 from zoetrope.golden.pe.lut_multiplier import pack_product
 
 
@@ -12,7 +12,7 @@ def exact_product(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
     Zeros, infinities and NaN are those of ``golden.pe.lut_multiplier.lut_multiplier``.
     """
-    x, w = np.broadcast_arrays(np.asarray(x, np.uint16), np.asarray(w, np.uint8))
+    x, w = np.broadcast_arrays(codes_of(x, FP16), int8_codes(w))
     exponent, fraction = normalised(x, FP16)
     product = np.maximum((1024 + fraction) * (w & 0x7F).astype(np.int64), 1)
     top = np.frexp(product.astype(np.float64))[1] - 1

@@ -5,7 +5,7 @@ import numpy as np
 
 from zoetrope.golden.arith.float_add import float_add
 from zoetrope.golden.arith.float_multiply import float_multiply
-from zoetrope.golden.formats import FP16, FP29, FP32
+from zoetrope.golden.formats import FP16, FP29, FP32, codes_of
 
 
 def fp16_pe(x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -20,7 +20,7 @@ def fp16_pe(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     -------
     binary32 codes (..., outputs). Products are exact. ``ValueError`` where the shapes do not fit.
     """
-    x, w = np.asarray(x, np.uint16), np.asarray(w, np.uint16)
+    x, w = codes_of(x, FP16), codes_of(w, FP16)
     if x.ndim < 1 or w.ndim < 2 or x.shape[-1] != w.shape[-2] or x.shape[-1] == 0:
         raise ValueError(
             f"x must be (..., K) and w (..., K, outputs) with one K of at least 1, not {x.shape} and {w.shape}"

@@ -18,7 +18,7 @@ import functools
 
 import numpy as np
 
-from zoetrope.golden.formats import FP16, FP17, fields, int8_decode, is_nan, normalised
+from zoetrope.golden.formats import FP16, FP17, codes_of, fields, int8_codes, int8_decode, is_nan, normalised
 
 READINGS = ("odd16", "byte128")
 
@@ -71,7 +71,7 @@ def lut_multiplier(x: np.ndarray, w: np.ndarray, reading: str = "odd16") -> np.n
     times zero, and anything times NaN, is NaN.
     """
     _check_reading(reading)
-    x, w = np.broadcast_arrays(np.asarray(x, np.uint16), np.asarray(w, np.uint8))
+    x, w = np.broadcast_arrays(codes_of(x, FP16), int8_codes(w))
     exponent, fraction = normalised(x, FP16)
     parts = _odd16_product if reading == "odd16" else _byte128_product
     scale, rounded = parts(fraction, (w & 0x7F).astype(np.int64))

@@ -8,7 +8,7 @@ products to the same bits or keep them exact.
 import numpy as np
 
 from zoetrope.golden.arith.float_add import float_add
-from zoetrope.golden.formats import FP17, FP24, FP32, to_float64
+from zoetrope.golden.formats import FP16, FP17, FP24, FP32, codes_of, int8_codes, to_float64
 from zoetrope.golden.pe.exact_product import exact_product
 from zoetrope.golden.pe.fixed_sum import MAX_OPERANDS, fixed_sum
 from zoetrope.golden.pe.lut_multiplier import lut_multiplier
@@ -53,7 +53,7 @@ def lut_pe(
 
 def check_operands(x, w):
     """``x`` and ``w`` of an outer product as arrays of codes."""
-    x, w = np.asarray(x, np.uint16), np.asarray(w, np.uint8)
+    x, w = codes_of(x, FP16), int8_codes(w)
     if x.ndim < 1 or w.ndim < 2 or x.shape[-1] != w.shape[-2] or x.shape[-1] == 0:
         raise ValueError(
             f"x must be (..., K) and w (..., K, outputs) with one K of at least 1, not {x.shape} and {w.shape}"

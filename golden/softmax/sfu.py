@@ -8,7 +8,7 @@ from zoetrope.golden.arith.float_add import float_add
 from zoetrope.golden.arith.float_convert import float_convert
 from zoetrope.golden.arith.float_multiply import float_multiply
 from zoetrope.golden.arith.reciprocal import reciprocal
-from zoetrope.golden.formats import FP16, FP32, Float, order_key
+from zoetrope.golden.formats import FP16, FP32, Float, codes_of, order_key
 
 _ONE = np.uint32(0x3F800000)
 _SIGN = np.uint32(1 << 31)
@@ -93,10 +93,10 @@ def _passes(scores, scale, lanes, running, fmt, words):
 
 def scaled(scores: np.ndarray, scale: np.ndarray | None, fmt: Float = FP32) -> np.ndarray:
     """``scores * scale`` in FP32; FP16 scores are widened first, which is exact."""
-    x = np.asarray(scores, np.uint32) if fmt == FP32 else float_convert(scores, fmt, FP32)
+    x = codes_of(scores, FP32) if fmt == FP32 else float_convert(scores, fmt, FP32)
     if scale is None:
         return x
-    return float_multiply(x, np.broadcast_to(np.asarray(scale, np.uint32).reshape(-1, 1), x.shape), FP32, FP32)
+    return float_multiply(x, np.broadcast_to(codes_of(scale, FP32).reshape(-1, 1), x.shape), FP32, FP32)
 
 
 def maxima(x: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ from zoetrope.golden.arith.float_compare import float_compare
 from zoetrope.golden.arith.float_convert import float_convert
 from zoetrope.golden.arith.float_multiply import float_multiply
 from zoetrope.golden.arith.reciprocal import reciprocal
-from zoetrope.golden.formats import FP16, FP32
+from zoetrope.golden.formats import FP16, FP32, codes_of
 
 _ONE = np.uint32(0x3F800000)
 _SIGN = np.uint32(1 << 31)
@@ -57,7 +57,7 @@ def start(rows: int, channels: int) -> State:
 
 def merge(state: State, maximum: np.ndarray, total: np.ndarray, values: np.ndarray) -> State:
     """The state after one more tile of each row: FP32 codes m_g (rows,), l_g (rows,) and A_g (rows, d)."""
-    maximum, total, values = (np.asarray(x, np.uint32) for x in (maximum, total, values))
+    maximum, total, values = (codes_of(x, FP32) for x in (maximum, total, values))
     if maximum.shape != state.maximum.shape or total.shape != maximum.shape or values.shape != state.acc.shape:
         raise ValueError(
             f"a tile has m and l of shape {state.maximum.shape} and values of shape {state.acc.shape}, "
@@ -92,7 +92,7 @@ def tile_merge_unit(maxima: np.ndarray, sums: np.ndarray, values: np.ndarray) ->
     maxima, sums : (tiles, rows), FP32 codes m_g and l_g, as ``golden.softmax.sfu.tile`` returns them; at least one tile
     values : (tiles, rows, d), FP32 codes A_g: exponentials of the tile times V, summed over its tokens
     """
-    maxima, sums, values = (np.asarray(x, np.uint32) for x in (maxima, sums, values))
+    maxima, sums, values = (codes_of(x, FP32) for x in (maxima, sums, values))
     if values.ndim != 3 or not len(values) or maxima.shape != values.shape[:2] or sums.shape != maxima.shape:
         raise ValueError(
             "values must be (tiles, rows, channels) with at least one tile, maxima and sums (tiles, rows), "

@@ -33,7 +33,7 @@ def describe(block, preset, component, text):
         "ports": _ports(component, text, block.stem(preset, "_")),
         "latency": getattr(component, "latency", None),
         "initiation_interval": getattr(component, "initiation_interval", None),
-        "tools": cache.versions(),
+        "tools": cache.versions("zoetrope"),
     } | ({"registers": registers.describe(register_map)} if register_map else {})
 
 

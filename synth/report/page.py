@@ -68,13 +68,13 @@ class Costs:
 
 
 def costs(folder=RESULTS, committed=None):
-    """The committed costs with what is in ``folder`` besides: of the same gates by the same tools, or it is left out.
+    """The committed costs with what is in ``folder``, if any, besides: of the same gates by the same tools, or it is left out.
 
     Where the committed costs have them: ``machines``, results of ``synth.costs.composition``, ``checks`` of the method, and
     ``matching``, the one of ``synth.costs.datm_budget``.
     """
     committed = rows.committed() if committed is None else committed
-    kept = [_json(path) for path in sorted(Path(folder).glob("*.json"))]
+    kept = [_json(path) for path in sorted(Path(folder).glob("*.json"))] if folder else []
     measured = {(k["block"], k["preset"]): k for k in kept if isinstance(k, dict) and "generic" in k}
     blocks = [_with_kept(row, measured.get((row["block"], row["preset"]))) for row in committed["blocks"]]
     drawn = next((k for k in kept if isinstance(k, list) and k and "area" in k[0]), [])

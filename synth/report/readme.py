@@ -13,7 +13,7 @@ from zoetrope.hw.errors import UserError
 from zoetrope.synth.boards import bitstream
 from zoetrope.synth.costs import composition, lanes
 from zoetrope.synth.costs.expectations import DEEPEST
-from zoetrope.synth.report import side_by_side, study_tables
+from zoetrope.synth.report import page, side_by_side, study_tables, verdict
 from zoetrope.synth.report import tables as report
 from zoetrope.synth.report.markdown import made, markdown, placed
 
@@ -59,6 +59,14 @@ def _headline(machine, costs):
         theirs = f"{beside['paper'] / 1e6:.2f} MGE"
     ratio = f"{bound if beside['memories'] else ''}{beside['ratio']:.2f}"
     return f"{machine['ge'] / 1e6:.2f} MGE", kib, whole, theirs, ratio
+
+
+def claims(costs):
+    """What the papers say, whether it holds for what is built here, and our figures: the verdict of the report."""
+    found = page.costs(None, costs)
+    rows = verdict.claims(found, side_by_side.table_ii(found.defaults))
+    cells = [(claim.text, claim.source, f"**{claim.verdict}**", claim.figures) for claim in rows]
+    return markdown(("the paper says", "where", "here it", "our figures"), cells)
 
 
 def blocks(results):
@@ -251,6 +259,7 @@ def board_rows(results):
 #: Name to what renders it from the committed costs (``rows.committed``) and the tensors of the sample clip.
 TABLES = {
     "headlines": lambda costs, tensors: headlines(costs),
+    "claims": lambda costs, tensors: claims(costs),
     "blocks": lambda costs, tensors: blocks(costs["blocks"]),
     "operators": lambda costs, tensors: operators(costs["operators"]),
     "comparison": lambda costs, tensors: comparison(costs["blocks"]),

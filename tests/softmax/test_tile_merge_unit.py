@@ -106,8 +106,9 @@ def test_special_rows_by_hand(maxima, sums, values, result):
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"values must be \(tiles, rows, channels\) with at least one tile"):
         tile_merge_unit(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2, 3)))
+    codes = np.zeros(2, np.uint32)
     with pytest.raises(ValueError, match=r"a tile has m and l of shape \(2,\) and values of shape \(2, 3\)"):
-        merge(start(2, 3), np.zeros(2), np.zeros(2), np.zeros((2, 4)))
+        merge(start(2, 3), codes, codes, np.zeros((2, 4), np.uint32))
 
 
 @pytest.mark.parametrize("preset", find("tile_merge_unit").presets)

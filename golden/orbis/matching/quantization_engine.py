@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoetrope.golden.arith.channel_amax import channel_amax
-from zoetrope.golden.formats import FP16, to_float64
+from zoetrope.golden.formats import FP16, codes_of, to_float64
 from zoetrope.golden.orbis.matching.datm import LEVELS, weights
 
 LARGEST = 0x7BFF
@@ -97,7 +97,7 @@ class Quantized(NamedTuple):
 
 def engine(first: np.ndarray, second: np.ndarray, bits: int) -> Quantized:
     """What the hardware delivers for the tokens of its two passes, (tokens, channels) of binary16 codes (``uint16``)."""
-    clean = [_finite(np.asarray(x, np.uint16)) for x in (first, second)]
+    clean = [_finite(codes_of(x, FP16)) for x in (first, second)]
     amax = channel_amax(clean[0])
     beyond = ((clean[1] & 0x7FFF) > amax.view(np.uint16)).any()
     changed = any((x != y).any() for x, y in zip(clean, (first, second)))

@@ -289,6 +289,8 @@ def simcore(
 
 def prepare(q: np.ndarray, k: np.ndarray, v: np.ndarray, geometry: Geometry, settings: Settings) -> Prepared:
     """Steps 1 to 3. Arguments and errors as ``simcore``."""
+    if not isinstance(geometry, Geometry):
+        raise ValueError(f"geometry must be a Geometry(frames, height, width), not {geometry!r}")
     q, k, v = (_input(name, x, geometry.tokens) for name, x in (("q", q), ("k", k), ("v", v)))
     if not q.shape == k.shape == v.shape:
         raise ValueError(f"q, k and v must have the same channels, not {q.shape[1]}, {k.shape[1]} and {v.shape[1]}")
