@@ -24,16 +24,15 @@ def main(arguments=None):
     if options.preset and not options.block:
         raise UserError("--preset needs --block")
     with answer(options) as tell:
-        tell(_parameters(options) if options.block else _blocks())
-    return 0
+        broken = []
+        tell(_parameters(options) if options.block else _blocks(broken))
+    return catalogue.told(broken)
 
 
-def _blocks():
-    blocks = list(catalogue.BLOCKS.values())
+def _blocks(broken):
+    blocks = list(catalogue.usable(broken).values())
     rows = [(block.key, ", ".join(block.presets), str(block.source), block.summary) for block in blocks]
     print(table(("block", "presets", "source", "what it does"), rows))
-    for line in catalogue.BLOCKS.broken:
-        print(f"broken: {line}")
     return [
         {"block": name, "room": block.room, "presets": list(block.presets), "source": source, "summary": summary}
         for block, (name, _, source, summary) in zip(blocks, rows)

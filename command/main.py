@@ -8,7 +8,7 @@ import importlib
 import sys
 
 from zoetrope.hw import tools
-from zoetrope.hw.catalogue import unknown
+from zoetrope.hw.catalogue import imported, unknown
 from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.tools import DISTRIBUTION
 
@@ -101,7 +101,11 @@ def main(arguments=None):
         return 0
     name, rest = chosen(arguments)
     with tools.ended_in_order():
-        return _module(name).main(rest)
+        command = _module(name).main
+        try:
+            return command(rest)
+        except (ImportError, SyntaxError) as error:  # of a file that is imported where it is needed
+            raise UserError(f"zoetrope {name}: {type(error).__name__}: {error}") from error
 
 
 def _module(name):
@@ -110,10 +114,12 @@ def _module(name):
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("zoetrope"):
-            raise
+            return imported(module, f"zoetrope {name}")
         raise UserError(
             f"{name} needs {error.name}, which is not installed: pip install '{DISTRIBUTION}[board]'"
         ) from None
+    except (ImportError, SyntaxError):
+        return imported(module, f"zoetrope {name}")
 
 
 if __name__ == "__main__":

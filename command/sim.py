@@ -6,7 +6,6 @@ import shlex
 import sys
 import time
 
-from rich.console import Console
 from rich.table import Table
 
 from zoetrope.hw import catalogue
@@ -15,10 +14,10 @@ from zoetrope.hw.errors import UserError, command_line, whole
 from zoetrope.hw.parameters import variant
 from zoetrope.sim.input import clips, tensor_files
 from zoetrope.sim.run import toolchain
+from zoetrope.sim.run.console import console_of
 from zoetrope.sim.run.harness import RESULTS
 from zoetrope.sim.run.suite import run_all, write_results
 from zoetrope.sim.run.waves import window
-from zoetrope.sim.studies import head, similarity, speculation
 from zoetrope.synth.flows import netlist
 
 
@@ -52,7 +51,7 @@ def _simulated(runs, broken, simulator, options, tell):
     """Run and print everything, the verdict at the end. Returns the exit status."""
     start = time.perf_counter()
     tensors = clips.chosen(options)
-    console = Console() if sys.stdout.isatty() else Console(width=110)
+    console = console_of(110)
     results = _benches(runs, tensors, options, console)
     write_results(results, tensors, options.out)
 
@@ -65,8 +64,8 @@ def _simulated(runs, broken, simulator, options, tell):
     if options.netlist:
         console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
     elif not options.block:
-        console.print(speculation.summary(tensors), highlight=False)
-        console.print(similarity.summary(tensors), highlight=False)
+        for study in ("speculation", "similarity"):
+            failures += _summary(study, tensors, console)
         found, wrong = _head(tensors, options, console)
         failures += wrong
     for error in failures:
@@ -127,8 +126,22 @@ def verdict(results, found, failures, broken, seconds, simulator):
     return f"{'FAIL' if failures else 'PASS'}: {', '.join(parts)}"
 
 
+def _summary(study, tensors, console):
+    """Print the line of a study of ``tensors``. Returns what is wrong, where one of its files cannot be imported."""
+    try:
+        module = catalogue.imported(f"zoetrope.sim.studies.{study}", f"study {study}")
+    except catalogue.BrokenBlock as error:
+        return [str(error)]
+    console.print(module.summary(tensors), highlight=False)
+    return []
+
+
 def _head(tensors, options, console):
     """Run one head through SIMCORE, and print what was found. Returns its numbers, or None, and what failed."""
+    try:
+        head = catalogue.imported("zoetrope.sim.studies.head", "the head")
+    except catalogue.BrokenBlock as error:
+        return None, [str(error)]
     try:
         found = head.measured(tensors, frames=options.frames, jobs=options.jobs, told=head.say)
     except head.HeadRefused as refusal:

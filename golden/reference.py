@@ -112,7 +112,7 @@ def attention_bound(
 
 
 def attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d). ``ValueError`` otherwise."""
+    """``softmax(q k^T / sqrt(d)) v`` in ``float64``: q (rows, d), k and v (tokens, d); (rows, d). Others: ``ValueError``."""
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
     if not (q.ndim == k.ndim == v.ndim == 2 and q.shape[1:] == k.shape[1:] and len(k) == len(v)):
         raise ValueError(

@@ -57,10 +57,10 @@ class Parser(ArgumentParser):
         return sorted(set(re.findall(r"--[\w-]+", self.format_usage())))
 
     def block(self, meaning="one block instead of all", **more):
-        self.add_argument("--block", metavar="NAME", help=meaning, **more)
+        self.add_argument("--block", metavar="NAME", type=_name, help=meaning, **more)
 
     def preset(self, meaning="its preset; the default one otherwise", **more):
-        self.add_argument("--preset", metavar="NAME", help=meaning, **more)
+        self.add_argument("--preset", metavar="NAME", type=_name, help=meaning, **more)
 
     def own(self):
         """``--set`` and ``--name``: a config that is no preset."""
@@ -70,7 +70,7 @@ class Parser(ArgumentParser):
             metavar="PARAMETER=VALUE",
             action="append",
             default=[],
-            help="another value of a parameter of the preset, as in --set fp16.rows=8; may be repeated",
+            help="another value of a parameter of the preset, as in --set lanes=8; may be repeated",
         )
         self.add_argument("--name", help="of the block so changed; made of the changes otherwise")
 
@@ -90,6 +90,13 @@ class Parser(ArgumentParser):
 
     def json(self):
         self.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, on stdout")
+
+
+def _name(text):
+    """The type of an option that is a name: a variable of a shell that was not set is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a name, not nothing")
+    return text
 
 
 @contextlib.contextmanager

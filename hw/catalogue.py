@@ -19,8 +19,9 @@ import difflib
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from zoetrope.hw.errors import UnknownName, UserError
@@ -146,7 +147,7 @@ class Block:
         """The component's class. ``BrokenBlock`` where its file is missing or cannot be imported."""
         if not isinstance(self.of, str):
             return self.of
-        found = getattr(_imported(self.module, f"block {self.name}"), self.of, None)
+        found = getattr(imported(self.module, f"block {self.name}"), self.of, None)
         if found is None:
             raise BrokenBlock(f"block {self.name}: {self.file('hw')} has no {self.of}")
         return found
@@ -156,15 +157,15 @@ class Block:
         """Config of each preset by name; the first is the default. Errors as of ``component``."""
         if self.configs is not None:
             return self.configs
-        found = getattr(_imported(self.module, f"block {self.name}"), "PRESETS", None)
-        if not found:
+        found = getattr(imported(self.module, f"block {self.name}"), "PRESETS", None)
+        if not isinstance(found, Mapping) or not found or not all(map(is_dataclass, found.values())):
             raise BrokenBlock(f"block {self.name}: {self.file('hw')} has no PRESETS, a dict of configs")
         return found
 
     @cached_property
     def ways(self):
         """Name to config of what one study sets side by side of it: ``WAYS`` of the component's file, empty without it."""
-        return getattr(_imported(self.module, f"block {self.name}"), "WAYS", {})
+        return getattr(imported(self.module, f"block {self.name}"), "WAYS", {})
 
     @property
     def default(self):
@@ -193,17 +194,26 @@ class Block:
         return self.name if preset in (None, self.default) else f"{self.name}{separator}{preset}"
 
 
-def _imported(module, what):
+def imported(module, what):
+    """The module of that name. ``BrokenBlock`` names ``what`` is asked for, the file that is missing or wrong, and why."""
     try:
         return importlib.import_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         file = "/".join(module.split(".")[1:]) + ".py"
         if isinstance(error, ModuleNotFoundError) and error.name == module:
             raise BrokenBlock(f"{what}: there is no file {file}") from None
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        if isinstance(error, SyntaxError):
+            file = _in_the_project(error.filename) or file
+        line = f", line {error.lineno}" if getattr(error, "lineno", None) else ""
         raise BrokenBlock(f"{what}: {file} cannot be imported{line}: {type(error).__name__}: {error}") from error
+
+
+def _in_the_project(path):
+    """A file's path from the root of the project; "" where it is in no room."""
+    root = Path(__file__).resolve().parents[1]
+    return str(Path(path).relative_to(root)) if path and Path(path).is_relative_to(root) else ""
 
 
 def unknown(what, name, names, there):
@@ -216,7 +226,9 @@ def unknown(what, name, names, there):
 
 def blocks_of(room):
     """The entries of ``room``. ``BrokenBlock`` where its list cannot be imported."""
-    listed = _imported(f"zoetrope.hw.{room}.blocks", f"room {room}").BLOCKS
+    listed = getattr(imported(f"zoetrope.hw.{room}.blocks", f"room {room}"), "BLOCKS", None)
+    if not isinstance(listed, (tuple, list)) or not all(isinstance(block, Block) for block in listed):
+        raise BrokenBlock(f"room {room}: hw/{room.replace('.', '/')}/blocks.py has no BLOCKS, a tuple of Block")
     return [replace(block, room=room) for block in listed]
 
 
@@ -287,7 +299,8 @@ def select(block=None, preset=None, broken=None):
         blocks[0].config(preset)
     pairs = [(b, p) for b in blocks for p in b.presets if preset in ("all", p) or not (preset or p != b.default)]
     if not pairs and blocks:
-        raise UnknownName(f"no block has a preset {preset!r}")
+        there = sorted({name for each in blocks for name in each.presets})
+        raise unknown("no block has a preset", preset, there, "there are")
     return pairs
 
 

@@ -5,10 +5,13 @@ A command is a ``main`` under ``command_line`` whose options are those of an ``A
 """
 
 import argparse
+import contextlib
+import errno
 import functools
 import math
 import os
 import re
+import signal
 import sys
 
 
@@ -55,7 +58,9 @@ def whole(least=None):
     bound = "" if least is None else f" of at least {least}"
 
     def of(text):
-        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text) or (least is not None and int(text) < least):
+        if re.fullmatch(r"[+-]?[0-9]{19,}", text):
+            raise argparse.ArgumentTypeError(f"must be a whole number of at most 18 digits, not {text}")
+        if not re.fullmatch(r"[+-]?[0-9]+", text) or (least is not None and int(text) < least):
             raise argparse.ArgumentTypeError(f"must be a whole number{bound}, not {text or 'nothing'}")
         return int(text)
 
@@ -78,27 +83,39 @@ def finite(least=None):
     return of
 
 
+def _drop_output():
+    """Nothing is left to be flushed to standard output at exit."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # where it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def command_line(main):
     """Decorate a ``main`` so that a ``UserError`` becomes one ``error:`` line and exit status 2, Ctrl-C status 130.
 
     So does a file that cannot be read or written, of which the system says why: a disk that is full, a tree that is
-    read-only. Whoever reads standard output may close it early.
+    read-only. Whoever reads standard output may close it early; the status is then that of a program that ends by SIGPIPE.
     """
 
     @functools.wraps(main)
     def wrapper(*args, **kwargs):
         try:
-            return main(*args, **kwargs)
+            status = main(*args, **kwargs)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # what cannot be written is known here, and not at exit
+            return status
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed at exit
-            sys.exit(1)
+            _drop_output()
+            sys.exit(128 + signal.SIGPIPE)
         except OSError as error:
-            if error.filename is None or error.strerror is None:
+            if error.strerror is None or (error.filename is None and error.errno != errno.ENOSPC):
                 raise
-            print(f"error: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
+            if error.filename is None:
+                _drop_output()
+            where = "standard output" if error.filename is None else os.fsdecode(error.filename)
+            print(f"error: {where}: {error.strerror}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

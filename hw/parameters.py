@@ -21,6 +21,9 @@ from zoetrope.hw.errors import UserError
 #: Number formats by name.
 FORMATS = {value.name: value for value in vars(formats).values() if isinstance(value, formats.Float)}
 
+#: No size of a design is larger; what is would end for want of memory, after an hour.
+LARGEST = 1 << 20
+
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -70,6 +73,8 @@ def variant(block, preset, changes, name=None):
     changes = [each for text in changes for each in re.split(r"\s+(?=[\w.]+=)", text.strip())]
     for change in changes:
         parameter, value = _parsed(block, config, change)
+        if parameter.path in chosen:
+            raise UserError(f"--set gives {parameter.name} twice: {', '.join(changes)}")
         chosen[parameter.path] = value
     try:
         config = _changed(config, chosen)
@@ -157,9 +162,12 @@ def _read(text, kind, value):
 
 def _whole(text):
     try:
-        return int(text.replace("_", "").replace(",", ""), 0)
+        value = int(text.replace("_", "").replace(",", ""), 0)
     except ValueError:
         raise ValueError(f"must be a whole number, not {text!r}") from None
+    if value > LARGEST:
+        raise ValueError(f"must be at most {LARGEST:,}, not {value:,}: nothing larger can be built")
+    return value
 
 
 def _number(text):
@@ -226,4 +234,4 @@ def _name(block, preset, changes):
 
 def _example(config):
     first = next(parameters_of(config))
-    return f"{first.name}={first.value}"
+    return f"{first.name}={getattr(first.value, 'name', first.value)}"

@@ -55,7 +55,7 @@ class OuterProductConfig:
     max_operands: int = field(default=65536, metadata={"doc": "largest K of a fixed-point sum, which sets its width"})
 
     def __post_init__(self):
-        checks.at_least(self, 1, "rows", "columns")
+        checks.at_least(self, 1, "rows", "columns", "max_operands")
         checks.between(self, 1, self.product_stages_max, "product_stages")
         checks.one_of(self, ACCUMULATORS, "accumulator")
         if self.add_stages is None:

@@ -241,7 +241,8 @@ def load(
     if clip is not None:
         raise InputError(f"a clip ({clip}) and tensors ({tensors}) were both given; choose one")
     if options:
-        raise InputError(f"{', '.join(options)} apply to a clip, not to tensors ({tensors})")
+        named = ", ".join(f"--{option}" for option in options)
+        raise InputError(f"{named} {'is' if len(options) == 1 else 'are'} of a clip, not of tensors ({tensors})")
     return from_npz(tensors, grid)
 
 

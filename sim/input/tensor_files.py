@@ -191,6 +191,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             raise InputError(f"{path}: pickled objects are refused; save q, k and v as plain numeric arrays") from error
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{path}: {error.strerror}") from error
+        if isinstance(error, MemoryError):
+            raise InputError(f"{path}: too large for this machine's memory ({error})") from error
         told = " ".join(str(error).split())[:160] or type(error).__name__
         raise InputError(f"{path}: a damaged .npz file ({told})") from error
 

@@ -33,6 +33,7 @@ from zoetrope.sim.host.simcore import Run, SimcoreError, on_native, settings_of,
 from zoetrope.sim.input import clips
 from zoetrope.sim.input.tensor_files import options as options_of
 from zoetrope.sim.model import cycles
+from zoetrope.sim.run.console import console_of
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.run.workers import workers
@@ -119,6 +120,7 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     ``preset`` does not take; ``HeadFailed`` if the RTL's A, or what it counted, is not the golden's.
     """
     block = catalogue.find("simcore")
+    block.config(preset)
     if preset not in block.small_presets:
         raise UserError(
             f"preset {preset!r} of simcore is not simulated; those that are: {', '.join(block.small_presets)}"
@@ -585,7 +587,7 @@ def main(argv=None):
     with answer(options) as tell:
         tensors = clips.chosen(options)
         changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
-        console = Console() if sys.stdout.isatty() else Console(width=120)
+        console = console_of(120)
         console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
         try:
             head = measured(tensors, options.preset, options.frames, options.jobs, say, **changes)

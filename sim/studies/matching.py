@@ -20,11 +20,9 @@ change of a denoised video is not, and spoils the pairs: the input is then the b
 """
 
 import math
-import sys
 from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from zoetrope.golden import reference
@@ -36,6 +34,7 @@ from zoetrope.golden.orbis.matching.reduction import reduce, restore
 from zoetrope.hw.arguments import Parser, answer
 from zoetrope.hw.errors import UserError, command_line, finite, whole
 from zoetrope.sim.input import clips
+from zoetrope.sim.run.console import console_of
 from zoetrope.sim.studies.shares import share, shown
 
 #: rms of what stands in for the change from one step to the next, as a share of the rms of Q, K and V.
@@ -182,6 +181,8 @@ def main(argv=None):
     )
     parser.json()
     options = parser.parse_args(argv)
+    if options.noise > 1e6:
+        raise UserError(f"--noise must be at most 1e6, a million times what it is added to, not {options.noise:g}")
     with answer(options) as tell:
         tensors = clips.chosen(options)
         found, alike, slots = table(tensors, options.ratio, options.frames, options.noise)
@@ -191,7 +192,7 @@ def main(argv=None):
 
 
 def _print(found, alike, slots, tensors, ratio):
-    console = Console() if sys.stdout.isatty() else Console(width=110)
+    console = console_of(110)
     heads = ("matched by", "similarity", "matching", "pair loss", "of pairs kept", "output error", "with Q alone")
     page = Table(*heads, title=f"{ratio:.0%} of tokens reduced, {slots} dst tokens")
     for (guide, matching), q in found.items():

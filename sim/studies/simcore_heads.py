@@ -373,6 +373,8 @@ def main(argv=None):
     options = parser.parse_args(argv)
     block = catalogue.find("simcore")
     config = block.config(options.preset)
+    if options.preset not in block.small_presets:
+        raise UserError(f"preset {options.preset!r} is not simulated; those that are: {', '.join(block.small_presets)}")
     with answer(options) as tell:
         native = Native.build(block.build(options.preset), "simcore")
         start = time.perf_counter()

@@ -7,10 +7,7 @@ table and draws it. The error is that of giving a removed token its root's row o
 SIMPICKER's threshold, 2.5, is always among the rows, and marked.
 """
 
-import sys
-
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,6 +15,7 @@ from zoetrope.golden.method.token_similarity import PAPER_TAU, sweep
 from zoetrope.hw.arguments import Parser, answer, folder, picture
 from zoetrope.hw.errors import command_line, finite, whole
 from zoetrope.sim.input import clips
+from zoetrope.sim.run.console import console_of
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.studies.shares import shown
 
@@ -115,7 +113,7 @@ def main(argv=None):
         tensors = clips.chosen(options)
         points, chosen = qualities(tensors, sorted({*options.tau, PAPER_TAU}), options.window, options.group)
         tell({"input": tensors.source, "points": points, "error_rows": chosen})
-        console = Console() if sys.stdout.isatty() else Console(width=110)
+        console = console_of(110)
         console.print(table(points, tensors.source))
         if chosen < points[0].tokens:
             console.print(f"error of A: at {chosen:,} tokens, evenly spaced", highlight=False)

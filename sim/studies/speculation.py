@@ -7,10 +7,8 @@ claims. Everything but speculation and quantization is ``float64`` (``golden.met
 """
 
 import math
-import sys
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from zoetrope.golden.method.quality import quality
@@ -18,6 +16,7 @@ from zoetrope.golden.simcore.quantization_engine.prediction_unit import overhead
 from zoetrope.hw.arguments import Parser, answer
 from zoetrope.hw.errors import UserError, command_line, finite, whole
 from zoetrope.sim.input import clips
+from zoetrope.sim.run.console import console_of
 from zoetrope.sim.studies.shares import shown
 
 #: Proportions of the sum in the sweep; SIMPICKER's is 0.65. None: no tile or column is important.
@@ -141,7 +140,7 @@ def main(argv=None):
             raise UserError(f"--p must be between 0 and 1, not {p:g}")
     with answer(options) as tell:
         tensors = clips.chosen(options)
-        console = Console() if sys.stdout.isatty() else Console(width=110)
+        console = console_of(110)
         console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
         found = measured(tensors, tuple(options.p or SWEEP), options.queries)
         tell({"input": tensors.source, "sweep": [{**each._asdict(), "products": each.products} for each in found]})

@@ -68,7 +68,7 @@ class Costs:
 
 
 def costs(folder=RESULTS, committed=None):
-    """The committed costs with what is in ``folder``, if any, besides: of the same gates by the same tools, or it is left out.
+    """The committed costs with what is in ``folder``, if any: of the same gates by the same tools, or it is left out.
 
     Where the committed costs have them: ``machines``, results of ``synth.costs.composition``, ``checks`` of the method, and
     ``matching``, the one of ``synth.costs.datm_budget``.

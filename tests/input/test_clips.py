@@ -498,7 +498,7 @@ def test_load_picks_one(tmp_path, small):
     assert load(tensors=path, frames=None).q.shape == (2, 6, 8)
     with pytest.raises(InputError, match="were both given; choose one"):
         load(small, path)
-    with pytest.raises(InputError, match="frames, d apply to a clip, not to tensors"):
+    with pytest.raises(InputError, match="--frames, --d are of a clip, not of tensors"):
         load(tensors=path, frames=3, d=8)
 
 

@@ -93,9 +93,15 @@ def weights(scales: np.ndarray, bits: int = WEIGHT_BITS) -> np.ndarray:
 
 
 def distances(a: np.ndarray, b: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """``sum over c of w[c] * (a[i, c] - b[j, c])^2`` of all pairs, ``int64`` (len(a), len(b)); integer codes, exact."""
+    """``sum over c of w[c] * (a[i, c] - b[j, c])^2`` of all pairs, ``int64`` (len(a), len(b)); integer codes, exact.
+
+    ``ValueError`` where a sum may be 2^53 or more.
+    """
     a, b, w = (np.asarray(x).astype(np.float64) for x in (a, b, w))
-    # Integers below 2^53 in every partial sum: exact in any order, so BLAS may take its own. ``match`` checks the bound.
+    # Integers below 2^53 in every partial sum: exact in any order, so BLAS may take its own.
+    largest = max(np.abs(a).max(initial=0), np.abs(b).max(initial=0))
+    if not 4 * largest**2 * np.abs(w).sum() < 2**53:
+        raise ValueError("codes and weights are too large for exact distances: 4 codes^2 weights must stay below 2^53")
     squares = (a * a @ w)[:, None] + (b * b @ w)[None, :]
     return (squares - 2 * ((a * w) @ b.T)).astype(np.int64)
 

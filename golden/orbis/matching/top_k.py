@@ -14,6 +14,8 @@ def top_k(keys: np.ndarray, index: np.ndarray, k: int) -> np.ndarray:
     keys, index = np.asarray(keys), np.asarray(index)
     if keys.ndim != 1 or index.shape != keys.shape:
         raise ValueError(f"keys and index must be vectors of one length, not of shapes {keys.shape} and {index.shape}")
+    if keys.size and not (keys.dtype.kind in "iu" and index.dtype.kind in "iu"):
+        raise ValueError(f"keys and index must be whole numbers, not {keys.dtype} and {index.dtype}")
     if not 0 <= k <= len(keys):
         raise ValueError(f"k must be 0 to {len(keys)}, not {k}")
     return np.lexsort((index, keys))[:k]

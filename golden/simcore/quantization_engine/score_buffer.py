@@ -19,6 +19,12 @@ def read(map: np.ndarray, written: np.ndarray, row: np.ndarray, column: np.ndarr
     A row that was not ``written`` (rows,), and one outside of the map, is important throughout; so is a column outside.
     """
     row, column = np.asarray(row), np.asarray(column)
+    if not (row.ndim == 1 and row.shape == column.shape and row.dtype.kind in "iu" and column.dtype.kind in "iu"):
+        raise ValueError(
+            f"row and column must be whole numbers (n,), not {row.dtype} {row.shape}, {column.dtype} {column.shape}"
+        )
+    if (row < 0).any() or (column < 0).any():
+        raise ValueError("row and column must be at least 0")
     known = row < len(map)
     found = np.where(known, row, 0)
     lines = map[found] | ~(known & written[found])[:, None]

@@ -40,19 +40,20 @@ from zoetrope.hw.softmax.sfu import Sfu, SfuConfig
 
 SOURCES = ("fp16", "lut", "map")
 
+#: The arrays of a small SIMCORE, by default.
+ENGINE = ComputingEngineConfig(
+    fp16=FP16PEConfig(rows=8, columns=1, lanes=4, words=32, add_stages=2, ragged=True),
+    lut=LutPEConfig(rows=8, columns=1, lanes=4, words=32, add_stages=2, copy_width=64, slices="generator", ragged=True),
+    max_channels=64,
+    max_tokens=128,
+    load_lanes=16,
+)
+
 
 @dataclass(frozen=True)
 class ScorePathConfig:
     engine: ComputingEngineConfig = field(
-        default=ComputingEngineConfig(
-            fp16=FP16PEConfig(rows=8, columns=1, lanes=4, words=32, add_stages=2, ragged=True),
-            lut=LutPEConfig(
-                rows=8, columns=1, lanes=4, words=32, add_stages=2, copy_width=64, slices="generator", ragged=True
-            ),
-            max_channels=64,
-            max_tokens=128,
-            load_lanes=16,
-        ),
+        default=ENGINE,
         metadata={"doc": "the two arrays, whose scores come and whose operands e is"},
     )
     slices: int = field(default=4, metadata={"doc": "G, most slices of a block; a power of two"})

@@ -11,12 +11,10 @@ from zoetrope.hw import checks
 from zoetrope.hw.axi.axi_bursts import AxiConfig
 from zoetrope.hw.axi.axi_read_arbiter import AxiReadArbiterConfig
 from zoetrope.hw.formats import FP16
-from zoetrope.hw.pe.fp16_pe import FP16PEConfig
-from zoetrope.hw.pe.lut_pe import LutPEConfig
 from zoetrope.hw.simcore.chip.head_geometry import HeadGeometryConfig
 from zoetrope.hw.simcore.chip.prologue import PrologueConfig
 from zoetrope.hw.simcore.chip.row_writer import RowWriterConfig
-from zoetrope.hw.simcore.chip.score_path import ScorePathConfig
+from zoetrope.hw.simcore.chip.score_path import ENGINE, ScorePathConfig
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
 from zoetrope.hw.simcore.chip.tile_schedule import TileScheduleConfig
 from zoetrope.hw.simcore.computing_engine.array_feeder import ArrayFeederConfig
@@ -41,15 +39,7 @@ class SimcoreCoreConfig:
     """Of the core: its sizes, and as properties the configs of its parts."""
 
     engine: ComputingEngineConfig = field(
-        default=ComputingEngineConfig(
-            fp16=FP16PEConfig(rows=8, columns=1, lanes=4, words=32, add_stages=2, ragged=True),
-            lut=LutPEConfig(
-                rows=8, columns=1, lanes=4, words=32, add_stages=2, copy_width=64, slices="generator", ragged=True
-            ),
-            max_channels=64,
-            max_tokens=128,
-            load_lanes=16,
-        ),
+        default=ENGINE,
         metadata={"doc": "the two arrays; its max_tokens is the most tokens of a key tile"},
     )
     slices: int = field(
