@@ -22,7 +22,7 @@ from zoetrope.hw.errors import UserError
 FORMATS = {value.name: value for value in vars(formats).values() if isinstance(value, formats.Float)}
 
 #: No size of a design is larger; what is would end for want of memory, after an hour.
-LARGEST = 1 << 20
+LARGEST = 1 << 24
 
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 

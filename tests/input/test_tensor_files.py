@@ -282,7 +282,6 @@ def test_any_exception_of_the_reader_is_one_line(tmp_path, refused, monkeypatch)
     written(tmp_path / "t.npz", **arrays())
     for error in (
         RecursionError("too\ndeep"),
-        MemoryError(),
         SystemError("x" * 900),
         AttributeError("none"),
         OSError("io"),
@@ -325,3 +324,14 @@ def test_help_tells_the_format():
 def test_tensors_of_a_guess_can_be_given_a_grid():
     made = Tensors(**arrays(), grid=None, source="made")
     assert made.guessed and made.grid == (2, 2, 3) and made.given == {}
+
+
+def test_a_file_that_memory_does_not_hold(tmp_path, refused, monkeypatch):
+    """Too large and damaged are two things."""
+    written(tmp_path / "t.npz", **arrays())
+
+    def failing(*_, **__):
+        raise MemoryError("Unable to allocate 2 TiB")
+
+    monkeypatch.setattr(np, "load", failing)
+    assert refused() == "too large for this machine's memory (Unable to allocate 2 TiB)"

@@ -97,7 +97,7 @@ def cellar(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setattr(zoetrope.hw, "__path__", [*zoetrope.hw.__path__, str(tmp_path / "hw")])
-    monkeypatch.setattr(catalogue, "ROOMS", catalogue.ROOMS | dict.fromkeys(ADDED, "more"))
+    monkeypatch.setattr(catalogue, "ROOMS", catalogue.ROOMS | {room: f"the {room}" for room in ADDED})
     monkeypatch.setattr(catalogue, "BLOCKS", catalogue._Catalogue())
     yield
     for name in [name for name in sys.modules if name.startswith(tuple(f"zoetrope.hw.{room}" for room in ADDED))]:

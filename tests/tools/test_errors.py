@@ -3,6 +3,8 @@
 
 import errno
 import io
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +39,7 @@ def main(arguments):
         (["--frames", "٣"], "--frames must be a whole number of at least 1, not ٣"),
         (["--frames", "1_0"], "--frames must be a whole number of at least 1, not 1_0"),
         (["--frames", ""], "--frames must be a whole number of at least 1, not nothing"),
-        (["--frames", "9" * 5000], f"--frames must be a whole number of at least 1, not {'9' * 5000}"),
+        (["--frames", "9" * 5000], f"--frames must be a whole number of at most 18 digits, not {'9' * 5000}"),
         (["--noise", "-1"], "--noise must be a finite number of at least 0, not -1"),
         (["--noise", "nan"], "--noise must be a finite number of at least 0, not nan"),
         (["--noise", "much"], "--noise must be a finite number of at least 0, not much"),
@@ -111,5 +113,19 @@ def test_a_reader_who_leaves_early():
     run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert run.stdout.readline() == b"line 0\n"
     run.stdout.close()
-    assert run.stderr.read() == b"" and run.wait() == 1
+    assert run.stderr.read() == b"" and run.wait() == 128 + signal.SIGPIPE
     run.stderr.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
+def test_a_full_disk_behind_standard_output():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "zoetrope.command", "blocks"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2 and done.stderr == "error: standard output: No space left on device\n"
+
+
+def test_no_standard_output_at_all():
+    code = "import sys; sys.stdout = None; from zoetrope.command.main import main; sys.exit(main(['blocks']))"
+    assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE).returncode == 0

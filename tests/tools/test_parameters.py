@@ -123,3 +123,21 @@ def test_parameters_of_every_block_are_found(block):
             text = str(getattr(parameter.value, "name", parameter.value))
             again, name = variant(block, None, [f"{parameter.name}={text}"], "again")
             assert again.config(name) == config
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (["lanes=4", "lanes=5"], "--set gives lanes twice: lanes=4, lanes=5"),
+        (["lanes=100000000000"], "lanes must be at most .*, not 100,000,000,000: nothing larger can be built"),
+        (["max_operands=-1"], "max_operands must be at least 1, not -1"),
+    ],
+)
+def test_values_that_cannot_be_built(changes, message):
+    with pytest.raises(UserError, match=message):
+        variant("lut_pe", None, changes)
+
+
+def test_the_hint_is_what_can_be_given():
+    with pytest.raises(UserError, match="as in --set source=FP32, not ''"):
+        variant("exp", None, [""])

@@ -30,18 +30,15 @@ def copies(table: np.ndarray) -> Copies:
 def recovery(a: np.ndarray, table: np.ndarray) -> np.ndarray:
     """The rows of ``a`` (tokens, ...) after recovery. Rows are copied one after the other, in order of the tokens.
 
+    A row whose entry is no token is left as it is, and ``copies`` says that there is one. ``ValueError`` for other shapes.
+
     By an index table, whose entries are kept tokens, that is
     ``golden.simcore.sparsification_engine.reorder_recover_unit.recover`` of the kept rows.
     """
     a, table = np.array(a), np.asarray(table)
     if table.ndim != 1 or a.shape[:1] != table.shape:
-        raise ValueError(
-            f"a must have a row for each entry of a table (tokens,), not shapes {a.shape} and {table.shape}"
-        )
+        raise ValueError(f"a must have a row for each of the {table.size} entries, not {len(a)}")
     found = copies(table)
-    if found.index_error:
-        wrong = table[(table < 0) | (table >= len(table))][0]
-        raise ValueError(f"entries of the table must be tokens, 0 to {len(table) - 1}, not {wrong}")
     for source, target in zip(found.source, found.target):
         a[target] = a[source]
     return a

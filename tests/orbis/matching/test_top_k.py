@@ -54,9 +54,11 @@ def test_golden_is_the_start_of_a_stable_sort():
 
 def test_golden_refuses_what_cannot_be():
     with pytest.raises(ValueError, match="k must be 0 to 3, not 4"):
-        top_k(np.zeros(3), np.arange(3), 4)
+        top_k(np.zeros(3, int), np.arange(3), 4)
     with pytest.raises(ValueError, match="vectors of one length"):
-        top_k(np.zeros(3), np.arange(4), 1)
+        top_k(np.zeros(3, int), np.arange(4), 1)
+    with pytest.raises(ValueError, match="keys and index must be whole numbers, not float64"):
+        top_k(np.array([np.nan, 1, 2]), np.arange(3), 1)
 
 
 @pytest.mark.parametrize("preset", find("top_k").presets)
