@@ -34,7 +34,11 @@ FILE = FOLDER / "campaigns.json"
 HEADS = {"tiny": 1000}
 
 #: What only runs a check: the suite has tests of it, and a row does not depend on it.
-RUNNERS = ("zoetrope.command", "zoetrope.sim.run", "zoetrope.hw.cache", "zoetrope.hw.catalogue", "zoetrope.hw.tools")
+RUNNERS = (
+    "zoetrope.command",
+    "zoetrope.sim.run",
+    *(f"zoetrope.hw.{name}" for name in ("cache", "catalogue", "errors", "tools")),
+)
 
 _code = partial(cache.closure, apart=RUNNERS)
 
