@@ -18,7 +18,7 @@ GE: transistors of static CMOS / 4, without a library. Memories of {flows.APART_
 "in flops GE" has them as flip-flops, where they are {runs.IN_FLOPS_BITS:,} bits or less. paper's: SIMPICKER Table II at
 1.525 um2 a GE; ratio: ours / paper's. LUT4: LUT sites in use of {technologies.ECP5.name}, with carry and
 distributed RAM; Fmax: flattened and routed, out of context. All blocks together are routed up to {runs.ROUTE_GE:,} GE
-(`ROUTE=1`: {runs.FPGA_GE:,}) and counted up to {runs.FPGA_GE:,} (`FPGA=ecp5`: all); one block alone is always counted, and
+(`--route`: {runs.FPGA_GE:,}) and counted up to {runs.FPGA_GE:,} (`--fpga ecp5`: all); one block alone is always counted, and
 routed up to {runs.FPGA_GE:,}. What is not routed is a sum over modules mapped alone, in LUT4 a few percent high."""
 
 
@@ -82,5 +82,5 @@ def _measured(pairs, options):
     if library:
         print(f"um2, delay: {library.name}, no wires; GE (lib): um2 / {library.nand2_area} um2 ({library.nand2})")
         print(report.power_text(results))
-    print(f"{len(results)} results in {options.out}")
+    print(f"{len(results)} result{'s' if len(results) != 1 else ''} in {options.out}")
     return results

@@ -27,7 +27,7 @@ def describe(block, preset, component, text):
         "block": block.name,
         "preset": preset,
         "module": block.stem(preset, "_"),
-        "summary": inherited(type(component)).partition("\n")[0],
+        "summary": inherited(type(component)).partition("\n")[0].replace("``", ""),
         "paper": str(block.source),
         "parameters": parameters(component.config),
         "ports": _ports(component, text, block.stem(preset, "_")),

@@ -69,7 +69,8 @@ def generated(pairs):
         def begun():
             for block, preset in pairs:
                 component, top = block.build(preset), block.stem(preset, "_")
-                text = cache.rtlil(component, top)
+                with cache.announced(f"elaborating {block.key}, {preset}"):
+                    text = cache.rtlil(component, top)
                 yield (block, preset, component, text), pool.submit(cache.verilog_of, text, top)
 
         for known, verilog in _in_order(begun()):
@@ -206,7 +207,7 @@ def main(arguments=None):
     rows = write(pairs, options.out, prefix, options.aresetn)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
     print(
-        f"{len(rows)} Verilog files in {options.out}, each with .json, .vh and .core; .h and .rdl if it has registers"
+        f"Verilog of {len(rows)} preset{'s' if len(rows) != 1 else ''} in {options.out}, each with .json, .vh and .core; .h and .rdl if it has registers"
     )
     return told(options.broken)
 
