@@ -207,7 +207,8 @@ def main(arguments=None):
     rows = write(pairs, options.out, prefix, options.aresetn)
     print(table(("block", "preset", "lines", "modules", "ports"), rows))
     print(
-        f"Verilog of {len(rows)} preset{'s' if len(rows) != 1 else ''} in {options.out}, each with .json, .vh and .core; .h and .rdl if it has registers"
+        f"Verilog of {len(rows)} preset{'s' if len(rows) != 1 else ''} in {options.out}, each with .json, .vh and .core; "
+        ".h and .rdl if it has registers"
     )
     return told(options.broken)
 
