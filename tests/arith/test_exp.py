@@ -141,6 +141,7 @@ def test_ten_million_fp32_operands_through_the_rtl(native):
 
 
 @pytest.mark.parametrize("k", [0, 1, 5])
+@pytest.mark.campaign
 def test_random_fp32_operands_through_the_rtl(native, k):
     rng = np.random.default_rng(k)
     scores = fp32(rng.uniform(-105, 90, 1 << (20 if k == 1 else 18)))

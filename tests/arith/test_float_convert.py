@@ -56,6 +56,7 @@ def test_golden_against_exact_rationals(source, target):
 
 
 @pytest.mark.parametrize("target", [FP16, FP32], ids=lambda fmt: fmt.name)
+@pytest.mark.campaign
 def test_golden_of_integers_against_exact_rationals(target):
     for source in (Integer(2), Integer(32), Integer(63), Integer(64), Integer(64, sign_magnitude=True)):
         values = integers(random_integers(np.random.default_rng(7), source, 3000), source)
@@ -132,6 +133,7 @@ def test_every_midpoint_of_fp16_and_its_neighbours_through_the_rtl(native, k):
 
 
 @pytest.mark.parametrize("k", range(len(INTEGER_CONFIGS)))
+@pytest.mark.campaign
 def test_integers_through_the_rtl(native, k):
     c = INTEGER_CONFIGS[k]
     if c.source.width <= 16:

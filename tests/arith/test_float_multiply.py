@@ -81,6 +81,7 @@ def test_millions_of_pairs_through_the_rtl(native, k):
 
 
 @pytest.mark.parametrize("k", [0, 1])
+@pytest.mark.campaign
 def test_every_fp16_code_against_every_corner(native, k):
     every = np.arange(1 << 16, dtype=np.uint64)
     for corner in corners(FP16).values():

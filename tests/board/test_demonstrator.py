@@ -110,6 +110,7 @@ def test_shapes_and_numbers_of_a_users_own():
 
 
 @pytest.mark.parametrize("leaves, width, lanes, words", [(1, 3, 1, 1), (5, 13, 3, 5)])
+@pytest.mark.campaign
 def test_units_of_other_sizes(leaves, width, lanes, words):
     """Words of one byte, of bits that fill no byte, records of one word."""
     pe, tree = PlainPEConfig(lanes=lanes, words=words, add_stages=1), MinTreeConfig(leaves, width, stages=0)

@@ -21,6 +21,7 @@ def products():
     return {reading: lut_multiplier(X, W, reading) for reading in READINGS}
 
 
+@pytest.mark.campaign
 def test_every_finite_product_is_the_one_of_numpy_float16(products):
     """2^16 x 2^8 products against IEEE's multiplication in NumPy, wherever that is finite."""
     with np.errstate(over="ignore", invalid="ignore"):

@@ -263,4 +263,6 @@ def test_settings_of_a_machine():
         rows=8, keys=128, lanes=4, running=3, distance_lanes=8, window=3, group=4, tau=1.0
     )
     with pytest.raises(UserError, match=f"those that are: {SIMULATED}"):
-        head.measured(tensors(1, 1, 1, 1), "large")
+        head.measured(tensors(1, 1, 1, 1), "paper")
+    with pytest.raises(UserError, match="block simcore has no preset 'samll'; did you mean small"):
+        head.measured(tensors(1, 1, 1, 1), "samll")

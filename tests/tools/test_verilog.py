@@ -159,7 +159,7 @@ def test_parameters_of_ones_own(tmp_path, capsys):
     [
         (["--block", "nope"], "there is no block 'nope'; the blocks are: register, product_row, store"),
         (["--block", "register", "--preset", "nope"], "block register has no preset 'nope'; it has: default, wide"),
-        (["--preset", "nope"], "no block has a preset 'nope'"),
+        (["--preset", "nope"], "no block has a preset 'nope'; there are: default, four, small, wide"),
     ],
 )
 def test_a_wrong_name_is_one_line_and_status_2(arguments, message, capsys, tmp_path):

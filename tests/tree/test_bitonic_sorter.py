@@ -77,6 +77,7 @@ def test_every_row_of_two_keys_through_the_rtl(network):
             np.testing.assert_array_equal(got, packed(c, entries >> np.uint64(4), entries & np.uint64(15), index))
 
 
+@pytest.mark.campaign
 def test_every_bitonic_row_of_two_keys_through_the_rtl(network):
     for k, lanes in enumerate(BITONIC):
         c, keys = two_key_config(lanes, True), patterns(lanes)

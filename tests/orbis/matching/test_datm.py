@@ -310,6 +310,7 @@ def test_two_hundred_jobs_back_to_back(large):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@pytest.mark.campaign
 def test_gaps_and_stalls_on_every_stream(large, rate):
     rng = np.random.default_rng(5)
     patterns = [rng.random(length) < rate for length in (997, 991, 983, 977, 971, 967, 953, 947)]

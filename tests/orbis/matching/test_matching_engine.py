@@ -99,6 +99,7 @@ def test_rtl():
     assert simulate("matching_engine", "default").vectors > 7000
 
 
+@pytest.mark.campaign
 def test_rtl_of_odd_sizes():
     simulate("matching_engine", "odd")
 
@@ -160,6 +161,7 @@ def test_many_jobs_back_to_back(native):
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.8])
+@pytest.mark.campaign
 def test_gaps_and_stalls_on_every_stream(native, rate):
     rng = np.random.default_rng(2)
     patterns = [rng.random(length) < rate for length in (997, 991, 983, 977, 971, 967)]

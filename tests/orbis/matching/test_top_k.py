@@ -97,6 +97,7 @@ def native_config():
 
 
 @pytest.mark.parametrize("bits", [(1, 6, 0), (63, 64, 64)])
+@pytest.mark.campaign
 def test_narrowest_and_widest_entries(bits):
     assert simulate("top_k", config=TopKConfig(2, 32, *bits)).vectors > 500
 

@@ -38,6 +38,7 @@ GEOMETRIES = [
 
 
 @pytest.mark.parametrize("geometry, d", GEOMETRIES)
+@pytest.mark.campaign
 def test_the_flow_is_that_of_its_parts(geometry, d):
     q, k, v = head(geometry, d)
     low = replace(ALL, rows=5, p_p=0.2, p_a=0.3)

@@ -128,6 +128,7 @@ def test_the_watchdog_ends_a_head_that_takes_too_long(tiny, share):
 
 @pytest.mark.parametrize("channel", ["AR", "R", "AW", "W", "B"])
 @pytest.mark.parametrize("moment", [1, 60, 900])
+@pytest.mark.campaign
 def test_a_bus_that_stops_answering(tiny, channel, moment):
     """The watchdog fires, and status says of which side; when the bus answers again, the head ends and the next is right."""
     case = Case(tiny, latency=3, watchdog=20_000)

@@ -63,6 +63,7 @@ def tensors():
     return dict(clips.load().items())
 
 
+@pytest.mark.campaign
 def test_tiny(tensors):
     assert simulate("computing_engine", "tiny", tensors=tensors).vectors > 900
 

@@ -288,6 +288,7 @@ def test_the_clip_and_frames_of_every_size_through_the_rtl(native, d):
     "grid, d, window, group",
     [((4, 30, 45), 16, 3, 4), ((4, 9, 11), 64, 4, 1), ((4, 9, 11), 7, 3, 4), ((4, 9, 11), 1, 3, 4)],
 )
+@pytest.mark.campaign
 def test_cycles_of_a_frame(native, grid, d, window, group):
     """As many as its beats have words; with fewer words than candidates, as many as it has jobs."""
     given = Clip(similar(np.random.default_rng(d), grid, d), grid, 2.5, window, group)
