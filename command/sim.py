@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``zoetrope sim``: run the benches of one block or of all, on the sample clip or your own input, and tabulate them."""
 
+import importlib
 import os
 import shlex
 import sys
@@ -18,7 +19,11 @@ from zoetrope.sim.run.console import console_of
 from zoetrope.sim.run.harness import RESULTS
 from zoetrope.sim.run.suite import run_all, write_results
 from zoetrope.sim.run.waves import window
+from zoetrope.sim.run.workers import workers
 from zoetrope.synth.flows import netlist
+
+#: The module of the head that is run beside the benches of all blocks.
+HEAD = "zoetrope.sim.studies.head"
 
 
 @command_line
@@ -52,22 +57,22 @@ def _simulated(runs, broken, simulator, options, tell):
     start = time.perf_counter()
     tensors = clips.chosen(options)
     console = console_of(110)
-    results = _benches(runs, tensors, options, console)
-    write_results(results, tensors, options.out)
-
-    console.print(_table(results))
-    frames, tokens, d = tensors.q.shape
-    told = f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}"
-    console.print(told, markup=False, highlight=False, soft_wrap=True)
-    failures = broken + [result["error"] for result in results if result["error"]]
-    found = None
-    if options.netlist:
-        console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
-    elif not options.block:
-        for study in ("speculation", "similarity"):
-            failures += _summary(study, tensors, console)
-        found, wrong = _head(tensors, options, console)
-        failures += wrong
+    whole = not (options.block or options.netlist)
+    whole = not (options.block or options.netlist)
+    with workers(options.jobs, "a process of a bench or of the head") as pool:
+        head, wrong = _begun(pool, tensors, options.frames) if whole else (None, [])
+        results = _benches(pool, runs, tensors, options, console)
+        write_results(results, tensors, options.out)
+        console.print(_table(results))
+        frames, tokens, d = tensors.q.shape
+        told = f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        if options.netlist:
+            console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
+        if whole:
+            wrong += [line for study in ("speculation", "similarity") for line in _summary(study, tensors, console)]
+        found = _ended(head, options, console, wrong) if head else None
+    failures = broken + [result["error"] for result in results if result["error"]] + wrong
     for error in failures:
         console.print("\n[bold red]failed:[/] ", end="")
         console.print(error, markup=False, highlight=False)
@@ -77,7 +82,7 @@ def _simulated(runs, broken, simulator, options, tell):
     return 1 if failures else 0
 
 
-def _benches(runs, tensors, options, console):
+def _benches(pool, runs, tensors, options, console):
     """The results of the benches of ``runs``, a line as each ends."""
     settings = {"seed": options.seed, "waves": options.waves, "out": folder(options.out)}
     settings |= {"given": tensors.given, "netlist": netlist.verilog if options.netlist else None}
@@ -90,7 +95,7 @@ def _benches(runs, tensors, options, console):
     path = folder(options.out) / f"tensors-{os.getpid()}.npz"
     try:
         clips.save(path, tensors)
-        return run_all(runs, settings | {"tensors": path}, options.jobs, told)
+        return run_all(pool, runs, settings | {"tensors": path}, told)
     finally:
         path.unlink(missing_ok=True)
 
@@ -136,20 +141,28 @@ def _summary(study, tensors, console):
     return []
 
 
-def _head(tensors, options, console):
-    """Run one head through SIMCORE, and print what was found. Returns its numbers, or None, and what failed."""
+def _begun(pool, tensors, frames):
+    """One head through SIMCORE with all its features, begun in ``pool``: its future, and what is wrong, one of which is
+    empty."""
     try:
-        head = catalogue.imported("zoetrope.sim.studies.head", "the head")
+        head = catalogue.imported(HEAD, "the head")
     except catalogue.BrokenBlock as error:
         return None, [str(error)]
+    return pool.submit(head.measured, tensors, frames=frames, jobs=1, configurations=("all",)), []
+
+
+def _ended(begun, options, console, wrong):
+    """Print what was found of the head. Returns its numbers, or None; ``wrong`` gets what failed."""
+    head = importlib.import_module(HEAD)
     try:
-        found = head.measured(tensors, frames=options.frames, jobs=options.jobs, told=head.say)
+        found = begun.result()
     except head.HeadRefused as refusal:
         console.print(f"no head was run: {refusal}", markup=False, highlight=False)
-        return None, []
     except UserError as error:
-        return None, [str(error)]
-    return head.report(found, console, folder(options.out) / head.PICTURE), []
+        wrong.append(str(error))
+    else:
+        return head.report(found, console, folder(options.out) / head.PICTURE)
+    return None
 
 
 def _parser():

@@ -84,15 +84,16 @@ def int8_codes(values: np.ndarray) -> np.ndarray:
 
 def _codes(values, width, name, made_by):
     values = np.asarray(values)
+    kind = np.uint8 if width <= 8 else np.uint16 if width <= 16 else np.uint32
+    if values.dtype == kind and width in (8, 16, 32):
+        return values
     hint = f": golden.formats.{made_by} makes them of numbers" if made_by else ""
     if values.dtype.kind not in "ui" and values.size:
         raise ValueError(f"codes of {name} must be whole numbers of {width} bits, not {values.dtype}{hint}")
     if values.size and not 0 <= int(values.min()) <= int(values.max()) < 1 << width:
         wrong = values.min() if values.min() < 0 else values.max()
         raise ValueError(f"codes of {name} must be whole numbers of {width} bits, not {wrong}{hint}")
-    return values.astype(
-        next(code for code in (np.uint8, np.uint16, np.uint32) if np.iinfo(code).bits >= width), copy=False
-    )
+    return values.astype(kind, copy=False)
 
 
 def fields(codes: np.ndarray, fmt: Float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -104,12 +105,16 @@ def fields(codes: np.ndarray, fmt: Float) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def is_nan(codes: np.ndarray, fmt: Float) -> np.ndarray:
-    _, exponent, fraction = fields(codes, fmt)
-    return (exponent == fmt.exponent_max) & (fraction != 0)
+    return _magnitudes(codes, fmt) > fmt.inf
 
 
 def is_finite(codes: np.ndarray, fmt: Float) -> np.ndarray:
-    return fields(codes, fmt)[1] != fmt.exponent_max
+    return _magnitudes(codes, fmt) < fmt.inf
+
+
+def _magnitudes(codes, fmt):
+    """Codes without their signs, which are in the order of the values; an infinity is below every NaN."""
+    return codes_of(codes, fmt) & ((1 << fmt.width - 1) - 1)
 
 
 def to_float64(codes: np.ndarray, fmt: Float) -> np.ndarray:

@@ -28,15 +28,16 @@ _COCOTB_FLAGS = (
 )
 _NATIVE_FLAGS = ("--cc", "-O3", "--no-assert", "--x-assign", "fast", "--x-initial", "fast")
 
-# A bench spends its time in Python: a build without optimisation takes a third, and costs no second of its run. Of the runs
-# of millions of cycles -O2 and -O3 take twice as long to compile as this and run within 10 %.
-_BRIEF = ("-O0",)
+# GCC takes twice as long for the functions of tens of thousands of lines that Verilator writes as for the same in parts.
+_PARTS = ("--output-split-cfuncs", "500")
+
+# -Og compiles in less time than -O0 where there is much to compile, and a bench runs up to twice as fast. Of the runs of
+# millions of cycles of small designs -O2 and -O3 take twice as long to compile as -O1 and run within 10 %.
+_BRIEF = ("-Og",)
 _LONG = ("-O1",)
 
-# Where a machine repeats its modules, one function for all places of a module compiles in half the time (15 s in place of
-# 31 for SIMCORE), and runs 1.6 times as long. A small design is compiled in two seconds as it is, and its runs are long.
+#: Characters of Verilog from which a native build is brief, too: of SIMCORE 24 s in place of 36 s, its runs as fast.
 _LARGE = 1_000_000
-_SHARED = ("-fno-inline",)
 
 
 def ports(text, top):
@@ -54,7 +55,7 @@ def for_cocotb(text, top, waves=False, glue=""):
     """
     from cocotb_tools import config as cocotb  # a native build needs no cocotb
 
-    flags = (*_COCOTB_FLAGS, *(("--trace-fst",) if waves else ()), *_WARNINGS)
+    flags = (*_COCOTB_FLAGS, *(("--trace-fst",) if waves else ()), *_PARTS, *_WARNINGS)
     versions = (toolchain.versions(), toolchain.cocotb_version(), str(cocotb.libs_dir), *(_window() if waves else ()))
     key = cache.digest("cocotb", text + glue, top, *flags, *_BRIEF, *versions)
     label = f"{top} (verilator{', with waves' if waves else ''})"
@@ -72,11 +73,12 @@ def for_native(text, top):
     """
     axi = any(port.endswith("_arvalid") for port in ports(text, top))
     glue = NATIVE_SOURCE.read_text() + (AXI_SOURCE.read_text() if axi else "")
-    flags = (*_NATIVE_FLAGS, *(_SHARED if len(text) > _LARGE else ()), *_WARNINGS)
-    key = cache.digest("native", text, top, glue, *flags, *_LONG, toolchain.versions())
+    flags = (*_NATIVE_FLAGS, *_PARTS, *_WARNINGS)
+    options = _BRIEF if len(text) > _LARGE else _LONG
+    key = cache.digest("native", text, top, glue, *flags, *options, toolchain.versions())
 
     def make(work):
-        _native(work, text, top, glue, flags)
+        _native(work, text, top, glue, flags, options)
 
     return cache.kept_folder("sim", f"native-{top}-{key}", f"{top} (native)", make) / "sim.so"
 
@@ -93,12 +95,12 @@ def _cocotb(work, text, top, glue, flags, cocotb):
     _keep(work, top, f"{top}.v", "build.log")
 
 
-def _native(work, text, top, glue, flags):
+def _native(work, text, top, glue, flags, options):
     (work / f"{top}.v").write_text(text)
     _verilate(work, top, *flags, f"{top}.v")
     members = re.findall(r"VL_(?:IN|OUT|INOUT)(?:8|16|64|W)?\(&?(\w+),", (work / "Vtop.h").read_text())
     (work / "ports.inc").write_text("".join(f"PORT({member})\n" for member in members))
-    _compile(work, "sim.so", (*_LONG, "-fPIC", "-DVL_TIME_CONTEXT"), glue, link=("-shared",))
+    _compile(work, "sim.so", (*options, "-fPIC", "-DVL_TIME_CONTEXT"), glue, link=("-shared",))
     _keep(work, "sim.so", f"{top}.v", "build.log")
 
 

@@ -210,8 +210,9 @@ def _launch(built, top, bench, folder, seed, waves, chosen):
     runner = get_runner("verilator")
     runner.log.disabled = True
     arguments = [f"+verilator+seed+{seed % (2**31 - 1) + 1}", "+verilator+rand+reset+2"]
-    # cocotb would rewrite the assertions of all modules, Amaranth's too: 1.1 s a start instead of 0.5.
-    environment = {CONTEXT: str(folder / "context.pickle"), "COCOTB_REWRITE_ASSERTION_FILES": "tb_*.py"}
+    # cocotb would rewrite the assertions of all modules, which takes half a second; benches have none.
+    environment = {CONTEXT: str(folder / "context.pickle"), "COCOTB_REWRITE_ASSERTION_FILES": ""}
+    environment["OPENBLAS_NUM_THREADS"] = "1"  # the other cores have benches of their own
     environment |= waves_environment(waves) if waves is not None else {}
     # Under pytest the runner exits when a test fails, and it raises when the simulator does; ``_fault`` tells why.
     with contextlib.suppress(SystemExit, RuntimeError), _plain_waves():

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from zoetrope.hw.errors import UserError
 from zoetrope.sim.run.harness import RESULTS, BenchFailed, simulate
-from zoetrope.sim.run.workers import workers
 
 #: The file of results, in the folder of all results.
 RESULTS_FILE = "results.json"
 _MEASURED = ("vectors", "mismatches", "cycles", "latency", "interval", "utilisation")
 
 
-def run_all(runs, settings, jobs, told):
-    """Run the benches of ``runs``, pairs of a block's entry and a preset, ``jobs`` at a time, the longest one first.
+def run_all(pool, runs, settings, told):
+    """Run the benches of ``runs``, pairs of a block's entry and a preset, in ``pool``, the longest one first.
 
     ``settings`` are keywords of ``simulate``. Returns a dict for each, in the order of ``runs``: block, preset, sim, seed,
     what ``Report`` has (None if the bench did not start), ``error`` (None if it passed), ``seconds`` and ``rows``.
@@ -26,11 +25,10 @@ def run_all(runs, settings, jobs, told):
     seconds = _earlier_seconds(settings.get("out", RESULTS))
     longest_first = sorted(runs, key=lambda run: -seconds.get((run[0].key, run[1]), float("inf")))
     results = {}
-    with workers(jobs, "a bench's process") as pool:
-        for future in as_completed([pool.submit(_run, *run, settings) for run in longest_first]):
-            result = future.result()
-            results[result["block"], result["preset"]] = result
-            told(result, len(results))
+    for future in as_completed([pool.submit(_run, *run, settings) for run in longest_first]):
+        result = future.result()
+        results[result["block"], result["preset"]] = result
+        told(result, len(results))
     return [results[block.key, preset] for block, preset in runs]
 
 

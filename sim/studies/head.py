@@ -8,7 +8,6 @@ of this machine and of the paper's size, which is not simulated. Cycles go with 
 """
 
 import json
-import math
 import sys
 import time
 from concurrent.futures import as_completed
@@ -24,7 +23,6 @@ from rich.table import Table
 from zoetrope.golden.reference import attention
 from zoetrope.golden.simcore.chip.simcore import Result, Settings, simcore
 from zoetrope.golden.simcore.geometry import Geometry
-from zoetrope.golden.simcore.sparsification_engine.sparsification_unit import KEPT, SPATIAL, TEMPORAL
 from zoetrope.hw import catalogue
 from zoetrope.hw.arguments import Parser, answer, folder, picture
 from zoetrope.hw.errors import UserError, command_line, finite, whole
@@ -37,6 +35,7 @@ from zoetrope.sim.run.console import console_of
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.run.workers import workers
+from zoetrope.sim.studies import head_picture
 
 ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
@@ -113,11 +112,20 @@ class Head(NamedTuple):
 # -- measuring -----------------------------------------------------------------------------------------------------------
 
 
-def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=None, **changes) -> Head:
-    """All configurations of the first ``frames`` frames, or of as many as make up ``TOKENS``, ``jobs`` of them at a time.
+def measured(
+    tensors: clips.Tensors,
+    preset=PRESET,
+    frames=None,
+    jobs=2,
+    told=None,
+    configurations=tuple(ABLATIONS),
+    **changes,
+) -> Head:
+    """The first ``frames`` frames, or as many as make up ``TOKENS``, in ``configurations``, ``jobs`` of them at a time.
 
-    ``told(line)`` is called with progress; ``changes`` of ``Settings``. ``HeadRefused`` for a head that the machine of
-    ``preset`` does not take; ``HeadFailed`` if the RTL's A, or what it counted, is not the golden's.
+    "all" is one of ``configurations``. ``told(line)`` is called with progress; ``changes`` of ``Settings``.
+    ``HeadRefused`` for a head that the machine of ``preset`` does not take; ``HeadFailed`` if the RTL's A, or what it
+    counted, is not the golden's.
     """
     block = catalogue.find("simcore")
     block.config(preset)
@@ -129,9 +137,9 @@ def measured(tensors: clips.Tensors, preset=PRESET, frames=None, jobs=2, told=No
     geometry = geometry_of(tensors, preset, config, frames)
     matrices = [x[: geometry.frames].reshape(geometry.tokens, -1) for _, x in tensors.items()]
     settings = {each: settings_of(block.config(each), **changes) for each in (preset, block.PAPER_SIZE)}
-    told(f"head: {geometry.tokens:,} tokens through simcore {preset}, {len(ABLATIONS)} configurations ...")
+    told(f"head: {geometry.tokens:,} tokens through simcore {preset}, {len(configurations)} configurations ...")
     try:
-        results = {each: goldens(matrices, geometry, own) for each, own in settings.items()}
+        results = {each: goldens(matrices, geometry, own, configurations) for each, own in settings.items()}
     except ValueError as error:
         raise HeadRefused(f"{_name(tensors)}: {error}") from error
     models = {each: modelled(results[each], geometry, own, each) for each, own in settings.items()}
@@ -192,12 +200,12 @@ def _smaller(tensors: clips.Tensors, rows: int, columns: int) -> str:
     return f"; save a part: q.reshape({most}, {height}, {width}, -1)[:, :{rows}, :{columns}], and its grid"
 
 
-def goldens(matrices, geometry: Geometry, settings: Settings) -> dict[str, Result]:
+def goldens(matrices, geometry: Geometry, settings: Settings, configurations) -> dict[str, Result]:
     """The golden's result of each configuration."""
     found = {}
-    for name, switches in ABLATIONS.items():
+    for name in configurations:
         progress = clips.Progress(f"golden, {name}")
-        own = replace(settings, **switches)
+        own = replace(settings, **ABLATIONS[name])
         found[name] = simcore(*matrices, geometry, own, lambda done, _, to=progress: to.step(done))
         progress.close()
     return found
@@ -215,22 +223,28 @@ def modelled(results, geometry: Geometry, settings: Settings, preset) -> dict[st
 
 
 def _run_all(preset, matrices, geometry, settings, results, jobs, told):
-    """Configuration to ``Found``; those with the most to do first."""
+    """Configuration to ``Found``."""
     found = {}
+    given = [(name, preset, matrices, geometry, replace(settings, **ABLATIONS[name])) for name in results]
+    for name, rtl, seconds in _runs(given, jobs):
+        found[name] = compared(name, rtl, results[name], seconds)
+        told(
+            f"head {len(found)}/{len(results)} {name}: {rtl.counters['cycles']:,} cycles, "
+            f"{found[name].elements:,} elements of A equal to the golden's, {seconds:.1f} s"
+        )
+    return {name: found[name] for name in results}
+
+
+def _runs(given, jobs):
+    """Yield name, ``Run`` and seconds of each configuration as it ends, those with the most to do first."""
+    if len(given) == 1:
+        yield given[0][0], *run(*given[0])
+        return
+    order = ("FP16 only", "+ speculation", "+ rows skipped", "all, not grouped", "all")
     with workers(jobs, "a process of the head") as pool:
-        futures = {
-            pool.submit(run, name, preset, matrices, geometry, replace(settings, **ABLATIONS[name])): name
-            for name in ("FP16 only", "+ speculation", "+ rows skipped", "all, not grouped", "all")
-        }
+        futures = {pool.submit(run, *each): each[0] for each in sorted(given, key=lambda each: order.index(each[0]))}
         for future in as_completed(futures):
-            name = futures[future]
-            rtl, seconds = future.result()
-            found[name] = compared(name, rtl, results[name], seconds)
-            told(
-                f"head {len(found)}/{len(futures)} {name}: {rtl.counters['cycles']:,} cycles, "
-                f"{found[name].elements:,} elements of A equal to the golden's, {seconds:.1f} s"
-            )
-    return {name: found[name] for name in ABLATIONS}
+            yield futures[future], *future.result()
 
 
 def run(name, preset, matrices, geometry, settings) -> tuple[Run, float]:
@@ -316,7 +330,7 @@ def document(head: Head) -> dict:
             "fp_int": counted.share,
             "important": counted.important / counted.tiles,
             "tile_cycles": tiles,
-            "speed_up": head.found["FP16 only"].counters["cycles"] / counters["cycles"],
+            "speed_up": _speed_ups(head, "FP16 only", name)["measured"] if "FP16 only" in head.found else None,
             "counters": counters,
             "activity": {array: _activity(array, counters, tiles) for array in ARRAYS},
             "sfu": counters["sfu_busy"] / counters["cycles"],
@@ -339,6 +353,7 @@ def document(head: Head) -> dict:
         "beside_paper": [
             {"name": name, "paper": published, "from": slow, "to": fast, **_speed_ups(head, slow, fast)}
             for name, published, slow, fast in PAPER
+            if slow in head.found and fast in head.found
         ],
     }
 
@@ -373,9 +388,14 @@ RUN_HEADS = (
 )
 
 
+def _configurations(found: dict):
+    """Those of ``ABLATIONS`` that were run, in their order."""
+    return [name for name in ABLATIONS if name in found["runs"]]
+
+
 def run_cells(found: dict):
     """Of each configuration, what was measured: cells below ``RUN_HEADS``."""
-    for name in ABLATIONS:
+    for name in _configurations(found):
         each = found["runs"][name]
         counters = each["counters"]
         yield (
@@ -384,7 +404,7 @@ def run_cells(found: dict):
             f"{each['fp_int']:.1%}",
             f"{each['error']:.3%}",
             f"{counters['cycles']:,}",
-            f"{each['speed_up']:.2f}",
+            "-" if each["speed_up"] is None else f"{each['speed_up']:.2f}",
             f"{counters['prologue_cycles']:,}",
             f"{each['tile_cycles']:,}",
             f"{found['models'][found['preset']]['fitted'][name]['total']:,}",
@@ -398,7 +418,7 @@ ACTIVITY_HEADS = tuple(f"{array.upper()} {name}" for array in ARRAYS for name in
 
 def activity_cells(found: dict):
     """Where the cycles of tiles go: cells below ``ACTIVITY_HEADS``."""
-    for name in ABLATIONS:
+    for name in _configurations(found):
         activity = found["runs"][name]["activity"]
         yield name, *(f"{activity[array][what]:.1%}" for array in ARRAYS for what in (*ACTIVITIES, "no job"))
 
@@ -421,7 +441,8 @@ def tables(found: dict):
     """What was measured, where the cycles go, and the paper's ablations beside it."""
     yield _table(title(found), RUN_HEADS, run_cells(found))
     yield _table("shares of the cycles of tiles in which an array was so", ACTIVITY_HEADS, activity_cells(found))
-    yield _table("speed-ups beside SIMPICKER's ablations (VI-E)", paper_heads(found), paper_cells(found), text=1)
+    if found["beside_paper"]:
+        yield _table("speed-ups beside SIMPICKER's ablations (VI-E)", paper_heads(found), paper_cells(found), text=1)
 
 
 def _table(title, heads, rows, text=0):
@@ -442,11 +463,8 @@ _SMALL = f"Frames of fewer than {cycles.LEAST} tokens: what is around the arrays
 
 def notes(found: dict) -> str:
     """What the tables mean, and why ours are not the paper's."""
-    everything, dense = found["runs"]["all"], found["runs"]["FP16 only"]
     preset, paper, arrays = found["preset"], catalogue.Block.PAPER_SIZE, found["machines"]
-    counters, elements = everything["counters"], sum(each["elements"] for each in found["runs"].values())
-    outside = (counters["prologue_cycles"] + counters["recovery_cycles"]) / counters["cycles"]
-    lut = next(each for each in found["beside_paper"] if each["name"] == "LUT array")
+    elements = sum(each["elements"] for each in found["runs"].values())
     few = f"at {found['error_rows']:,} tokens, " if found["error_rows"] < found["geometry"]["tokens"] else ""
     lines = (
         f"{elements:,} elements of A compared, all equal to the golden's. Memory answers after {found['latency']} cycles.",
@@ -456,6 +474,22 @@ def notes(found: dict) -> str:
         "(sim.model.cycles).",
         *([_SMALL] if found["geometry"]["height"] * found["geometry"]["width"] < cycles.LEAST else []),
         f"Arrays, FP16 and LUT, rows x multipliers: {preset} {arrays[preset]}; {paper} {arrays[paper]}.",
+        *(_why_not_the_papers(found) if len(found["runs"]) == len(ABLATIONS) else [_ABLATIONS_TOO]),
+        f"16 rows of S at 35,100 tokens are {ROWS_OF_S / (1 << 10):,.0f} KiB in FP32, the paper's buffer "
+        f"{GLOBAL_BUFFER >> 10}: softmax is over key tiles, with a running maximum and sum.",
+    )
+    return "\n".join(lines)
+
+
+_ABLATIONS_TOO = "`zoetrope head` switches the features on one by one, beside the paper's ablations."
+
+
+def _why_not_the_papers(found):
+    everything, dense = found["runs"]["all"], found["runs"]["FP16 only"]
+    preset, paper, counters = found["preset"], catalogue.Block.PAPER_SIZE, everything["counters"]
+    outside = (counters["prologue_cycles"] + counters["recovery_cycles"]) / counters["cycles"]
+    lut = next(each for each in found["beside_paper"] if each["name"] == "LUT array")
+    return (
         "Why not the paper's figures:",
         "- It times whole models, with layers that no feature shortens; this is one head. Its baseline is not slow: "
         f"FP16 only, the array is busy {dense['activity']['fp16']['busy']:.1%} of the cycles of tiles.",
@@ -467,10 +501,7 @@ def notes(found: dict) -> str:
         + (": speculation loses more than it saves." if lut[f"{paper} fitted"] < 1 else "."),
         "- From what to what the paper measures is not quite stated: its LUT array is taken to be added to an FP16 array "
         "that skips rows; without grouping the rows that are skipped leave their PEs idle.",
-        f"16 rows of S at 35,100 tokens are {ROWS_OF_S / (1 << 10):,.0f} KiB in FP32, the paper's buffer "
-        f"{GLOBAL_BUFFER >> 10}: softmax is over key tiles, with a running maximum and sum.",
     )
-    return "\n".join(lines)
 
 
 def _even(preset):
@@ -487,59 +518,9 @@ def report(head: Head, console: Console, path: Path = RESULTS / PICTURE) -> dict
     for table in tables(found):
         console.print(table)
     console.print(notes(found), highlight=False)
-    plot(head, path)
+    head_picture.plot(head.found["all"].result, head.geometry, path)
     console.print(f"numbers: {relative(numbers)}, picture: {relative(path)}", highlight=False)
     return found
-
-
-def plot(head: Head, path: Path):
-    """The importance map of P and the tokens of each frame, kept or skipped, as an SVG or PNG by the name of ``path``."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "zoetrope"
-    from matplotlib import pyplot
-    from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Patch
-    from matplotlib.ticker import MaxNLocator
-
-    result, g = head.found["all"].result, head.geometry
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
-    shades = {"FP16 x INT8": "#d9e6f2", "FP16 x FP16": "#1f4e79"}
-    left.imshow(result.map_p, cmap=ListedColormap(list(shades.values())), vmin=0, vmax=1, interpolation="nearest")
-    left.set(xlabel="frame of K", ylabel="query tile (frame of Q)")
-    for axis in (left.xaxis, left.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    left.set_title(f"importance map of P: {result.map_p.mean():.0%} of the tiles important")
-    colours = {KEPT: "#1f4e79", TEMPORAL: "#f2c48d", SPATIAL: "#c0504d"}
-    picture = mosaic(result.kind[g.video], g)
-    right.imshow(
-        np.ma.masked_less(picture, 0),
-        cmap=ListedColormap(list(colours.values())),
-        vmin=0,
-        vmax=2,
-        interpolation="nearest",
-    )
-    right.set_axis_off()
-    right.set_title(f"tokens of Q, frame by frame: {result.statistics.skipped:.0%} skipped")
-    names = ("computed", "repeats one of the frame before", "repeats its group's first")
-    place = {"loc": "upper center", "ncols": 3, "frameon": False, "fontsize": "small"}
-    for axes, marks, below in ((left, shades, -0.12), (right, dict(zip(names, colours.values())), 0)):
-        patches = [Patch(color=colour, label=name) for name, colour in marks.items()]
-        axes.legend(handles=patches, bbox_to_anchor=(0.5, below), **place)
-    figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    pyplot.close(figure)
-
-
-def mosaic(kind: np.ndarray, g: Geometry) -> np.ndarray:
-    """The kinds of all tokens as one picture, frames in reading order, a line of -1 between them."""
-    across = min(g.frames, max(1, round(math.sqrt(g.frames * g.height / g.width))))
-    down = -(-g.frames // across)
-    picture = np.full((down * (g.height + 1) - 1, across * (g.width + 1) - 1), -1)
-    for f, frame in enumerate(kind.reshape(g.frames, g.height, g.width)):
-        y, x = f // across * (g.height + 1), f % across * (g.width + 1)
-        picture[y : y + g.height, x : x + g.width] = frame
-    return picture
 
 
 def _options(argv):

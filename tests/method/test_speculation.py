@@ -240,7 +240,7 @@ def test_it_stands_under_all_benches_and_not_under_one(monkeypatch, capsys, tmp_
     monkeypatch.setattr(main.catalogue, "BLOCKS", {"scale_unit": main.catalogue.BLOCKS["scale_unit"]})
     monkeypatch.setattr(main, "run_all", lambda *arguments: [])
     monkeypatch.setattr(main, "write_results", lambda *arguments: None)
-    monkeypatch.setattr(main, "_head", lambda *arguments: (None, []))
+    monkeypatch.setattr(main, "_begun", lambda *arguments: (None, []))
     arguments = ["--tensors", str(path), *(["--block", block] if block else [])]
     monkeypatch.chdir(tmp_path)
     assert main.main(arguments) == 0

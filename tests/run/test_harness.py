@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from cocotb.types import Logic
 from harness_parts import BUGS, Adder, AdderConfig, Reverse, ReverseConfig
 
 from zoetrope.command import sim as command
@@ -158,9 +157,12 @@ def test_netlist_takes_the_place_of_the_rtl(tmp_path):
 
 
 def test_an_unknown_level_is_an_error():
-    handle, name = SimpleNamespace(value=Logic("X")), SimpleNamespace(name="o")
-    with pytest.raises(bench.BenchError, match="o: valid is X at cycle 3"):
-        bench._level(handle, name, "valid", 3)
+    stream = SimpleNamespace(name="o", row_bytes=2)
+    assert [bench._level(lambda text=text: text, stream, "valid", 3) for text in "01"] == [False, True]
+    with pytest.raises(bench.BenchError, match="o: valid is x at cycle 3"):
+        bench._level(lambda: "x", stream, "valid", 3)
+    with pytest.raises(bench.BenchError, match="o: payload 6 is 1x0"):
+        bench._decode(["101", "1x0"], stream, 5)
 
 
 # Builds

@@ -4,6 +4,7 @@
 import io
 import json
 import re
+from concurrent.futures import Future
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw import catalogue
 from zoetrope.hw.errors import UserError
 from zoetrope.sim.input import clips
-from zoetrope.sim.studies import head
+from zoetrope.sim.studies import head, head_picture
 
 TINY, SMALL = (catalogue.find("simcore").config(preset) for preset in ("tiny", "small"))
 SIMULATED = ", ".join(catalogue.find("simcore").small_presets)
@@ -182,15 +183,29 @@ def test_heads_that_are_too_large(given, frames, message):
 
 def test_make_sim_says_why_no_head_was_run(monkeypatch):
     console = Console(width=200, record=True, file=io.StringIO())
-    options = SimpleNamespace(frames=None, jobs=1)
-    assert make_sim._head(tensors(2, 2, 2, 65), options, console) == (None, [])
+    wrong = []
+    refused, failed = Future(), Future()
+    refused.set_exception(head.HeadRefused("seeded: simcore small does not take 65 channels (at most 64)"))
+    assert make_sim._ended(refused, None, console, wrong) is None and wrong == []
     assert "no head was run: seeded: simcore small does not take 65 channels (at most 64)" in console.export_text()
+    failed.set_exception(head.HeadFailed("head, all: 1 of 480 elements of A differ"))
+    assert make_sim._ended(failed, None, console, wrong) is None
+    assert wrong == ["head, all: 1 of 480 elements of A differ"]
 
-    def failing(*_, **__):
-        raise head.HeadFailed("head, all: 1 of 480 elements of A differ")
+    monkeypatch.setattr(make_sim, "HEAD", "zoetrope.sim.studies.absent")
+    begun, wrong = make_sim._begun(None, None, None)
+    assert begun is None and "the head" in wrong[0] and "absent" in wrong[0]
 
-    monkeypatch.setattr(head, "measured", failing)
-    assert make_sim._head(None, options, console) == (None, ["head, all: 1 of 480 elements of A differ"])
+
+def test_one_configuration_of_a_head(tmp_path):
+    """As `make sim` ends with: no speed-ups, which need the others, and none of the reasons for them."""
+    found = head.measured(tensors(2, 3, 4, 10), "tiny", jobs=1, configurations=("all",))
+    console = Console(width=110, record=True, file=io.StringIO())
+    told = head.report(found, console, tmp_path / "head.svg")
+    text = console.export_text()
+    assert list(told["runs"]) == ["all"] and told["runs"]["all"]["speed_up"] is None and told["beside_paper"] == []
+    assert "240 elements of A compared" in text and "`zoetrope head` switches the features on" in text
+    assert "FP16 only" not in text and "Why not the paper's" not in text and (tmp_path / "head.svg").exists()
 
 
 def test_a_head_that_differs_is_no_fault_of_the_user(monkeypatch, capsys):
@@ -208,7 +223,7 @@ def test_a_head_that_differs_is_no_fault_of_the_user(monkeypatch, capsys):
 def test_mosaic_has_every_token_once():
     for frames, height, width in ((1, 1, 1), (5, 2, 3), (7, 1, 9), (30, 9, 11)):
         kind = np.arange(frames * height * width)
-        picture = head.mosaic(kind, Geometry(frames, height, width))
+        picture = head_picture.mosaic(kind, Geometry(frames, height, width))
         np.testing.assert_array_equal(np.sort(picture[picture >= 0]), kind)
         np.testing.assert_array_equal(picture[:height, :width].ravel(), kind[: height * width])
 
