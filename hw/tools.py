@@ -5,6 +5,7 @@ A script of an environment begins with the path of its interpreter: it is wrong 
 beside the interpreter where packages are shared. So the tool of a package is called by way of its entry point.
 """
 
+import gc
 import shutil
 import signal
 import subprocess
@@ -70,6 +71,13 @@ def stop():
     with _lock:
         for process in _running:
             process.terminate()
+
+
+def collect_less():
+    """Look for garbage less often. Elaboration and benches make objects by the hundred thousand, nearly all of which stay:
+    Python's own pace, all new ones at every 700, takes 18 % of the time of an elaboration and 5 % of a bench's.
+    """
+    gc.set_threshold(10_000, 20, 20)
 
 
 @contextmanager

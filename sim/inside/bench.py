@@ -37,10 +37,13 @@ from cocotb.clock import Clock
 from cocotb.simtime import get_sim_time
 from cocotb.triggers import First, RisingEdge, Timer
 
+from zoetrope.hw import tools
 from zoetrope.sim.input.tensor_files import guess
 from zoetrope.sim.payloads import as_rows, to_integers
 from zoetrope.sim.ports import interface
 from zoetrope.sim.record import CONTEXT, PERIOD, Row
+
+tools.collect_less()
 
 STALLS = ("none", "sink", "source", "both")
 

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from zoetrope.hw import cache, tools
@@ -161,10 +162,11 @@ def _runtime(compiler, options, names):
 
     def make(work):
         position = [option for option in options if not option.startswith("-O")]
-        for name in names:
-            _run(work, [*compiler, "-O1", *position, "-c", str(include / f"{name}.cpp"), "-o", f"{name}.o"])
         (work / "headers.h").write_text('#include "verilated.h"\n')
-        _run(work, [*compiler, *options, "-x", "c++-header", "headers.h", "-o", "headers.h.gch"])
+        steps = [("-O1", *position, "-c", str(include / f"{name}.cpp"), "-o", f"{name}.o") for name in names]
+        steps.append((*options, "-x", "c++-header", "headers.h", "-o", "headers.h.gch"))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # all other builds wait for this one
+            list(pool.map(lambda step: _run(work, [*compiler, *step]), steps))
 
     key = cache.digest(*compiler, *options, *names, toolchain.versions())
     return cache.kept_folder("sim", f"runtime-{key}", "Verilator's runtime", make)

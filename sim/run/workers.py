@@ -14,6 +14,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
+from zoetrope.hw import tools
 from zoetrope.hw.errors import UserError
 
 
@@ -39,6 +40,7 @@ def workers(jobs, what):
 
 
 def _begin(watched):
+    tools.collect_less()
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, _end)  # as the pool sends to all workers when one of them was killed
