@@ -58,7 +58,6 @@ def _simulated(runs, broken, simulator, options, tell):
     tensors = clips.chosen(options)
     console = console_of(110)
     whole = not (options.block or options.netlist)
-    whole = not (options.block or options.netlist)
     with workers(options.jobs, "a process of a bench or of the head") as pool:
         head, wrong = _begun(pool, tensors, options.frames) if whole else (None, [])
         results = _benches(pool, runs, tensors, options, console)

@@ -181,9 +181,9 @@ def test_power(monkeypatch, capsys):
 def test_sim(tmp_path, monkeypatch, capsys):
     """The benches of the others run; the verdict is FAIL and counts what is broken."""
     asked = []
-    monkeypatch.setattr(sim, "run_all", lambda pairs, *rest: asked.extend(pairs) or [])
+    monkeypatch.setattr(sim, "run_all", lambda pool, runs, *rest: asked.extend(runs) or [])
     monkeypatch.setattr(sim, "write_results", lambda *arguments: None)
-    monkeypatch.setattr(sim, "_head", lambda *arguments: (None, []))
+    monkeypatch.setattr(sim, "_begun", lambda *arguments: (None, []))
     assert sim.main(["--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert "good" in [block.name for block, _ in asked] and len(asked) == len(catalogue.usable([]))
