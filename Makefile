@@ -11,7 +11,7 @@ YOSYS := $(VENV)/.yosys
 
 # Variables of the targets. They reach a command through the environment, as they are: no quote and no `$` in a path means
 # anything to make or to the shell.
-VARIABLES := BLOCK PRESET SET SEED WAVES NETLIST CLIP TENSORS GRID FRAMES LIBERTY ROUTE FPGA BOARD BAUD TWICE PREFIX ARESETN JOBS TESTS
+VARIABLES := BLOCK PRESET SET SEED WAVES NETLIST CLIP TENSORS GRID FRAMES LABEL STEPS METHODS LIBERTY ROUTE FPGA BOARD BAUD TWICE PREFIX ARESETN JOBS TESTS
 $(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(VARIABLES)
 
@@ -31,7 +31,7 @@ endif
 STALE := $(shell test -e $(READY) && { { test ! -s $(READY) || test "$$(cat $(READY))" = "$$(pwd)"; } && $(RUN) -c "" 2>/dev/null || echo stale; })
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sim test synth lanes report bitstream verilog lint docs expected campaign clean distclean stale
+.PHONY: help setup sim generate test synth lanes report bitstream verilog lint docs expected campaign clean distclean stale
 
 help:  ## list every target
 	@printf 'Zoetrope: open RTL for attention in video diffusion transformers\n\n'
@@ -39,10 +39,12 @@ help:  ## list every target
 	@printf '\nVariables:\n'
 	@printf '  %-16s %s\n' 'BLOCK=name' 'one block instead of all (sim, synth, verilog, lint)' 'PRESET=name' 'its preset; the default one otherwise' \
 	  'SET=name=value' 'another value of parameters of the preset: SET="rows=8 lanes=4" (sim, synth, verilog)' \
-	  'SEED=n' 'seed of the random vectors (sim), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view; WAVES=1000:2000, of these cycles (sim)' \
+	  'SEED=n' 'seed of the random vectors (sim), of the noise (generate), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view; WAVES=1000:2000, of these cycles (sim)' \
 	  'NETLIST=1' 'on synthesised gates, main blocks or BLOCK= (sim)' 'CLIP=path' 'any video file instead of the sample clip (sim)' \
 	  'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' 'GRID=HxW' 'height and width of its frames, where it has no grid (sim)' \
-	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim)' \
+	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim); of the video (generate)' \
+	  'LABEL=name' 'class of the video: carphone, bikes, bunny, objects or none (generate)' 'STEPS=n' 'of denoising (generate)' \
+	  'METHODS=names' 'beside dense: METHODS="simcore orbis" (generate)' \
 	  'LIBERTY=path' 'a standard-cell library, for um2, delay and power: some 15 minutes more for all blocks (synth, lanes, report)' 'ROUTE=1' 'Fmax of the PEs and of larger units, too: some 10 minutes more (synth)' 'FPGA=all' 'counts for ice40 or xilinx7, of all ecp5 designs, or all of these (synth)' \
 	  'BOARD=name' 'ulx3s_85f, ecpix5_85f, orangecrab_85f or icebreaker (bitstream)' 'BAUD=n' 'of its serial line (bitstream)' 'TWICE=1' 'build it again and compare the files (bitstream)' \
 	  'PREFIX=name_' 'before the names of all modules and files (verilog)' 'ARESETN=1' 'a module with aclk, aresetn and AXI4-Stream names around each (verilog)' \
@@ -70,6 +72,9 @@ stale:
 
 sim: $(if $(NETLIST),$(YOSYS),$(READY))  ## run the benches on the sample clip, then one head through SIMCORE; compare every output with the goldens
 	@$(ZOETROPE) sim $(NAMES) $(call opt,SET,set) $(call opt,SEED,seed) $(call opt,WAVES,waves) $(call flag,NETLIST,netlist) $(INPUT) $(call opt,FRAMES,frames) $(call opt,JOBS,jobs)
+
+generate: $(READY)  ## denoise a video with a trained model, attention by each machine, and show them side by side
+	@$(ZOETROPE) generate $(call opt,LABEL,label) $(call opt,SEED,seed) $(call opt,STEPS,steps) $${METHODS:+--methods $$METHODS} $(call opt,FRAMES,frames) $(call opt,JOBS,jobs)
 
 test: $(YOSYS)  ## run the whole test suite
 	@$(RUN) -m pytest -n 2 --dist worksteal $$TESTS

@@ -16,6 +16,7 @@ from zoetrope.hw.tools import DISTRIBUTION
 COMMANDS = {
     "sim": ("command.sim", "run the benches, then one head through SIMCORE; compare every output with the goldens"),
     "head": ("sim.studies.head", "one head through SIMCORE, with each of the paper's ablations"),
+    "generate": ("sim.video.generate", "denoise a video with a trained model, attention by each machine, side by side"),
     "blocks": ("command.blocks", "list the blocks with their presets, or the parameters of one"),
     "verilog": ("hw.verilog.write", "write the Verilog of blocks, with a description of their ports; or lint it"),
     "registers": ("command.registers", "print SIMCORE's register map"),
