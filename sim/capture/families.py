@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models of diffusers whose attention can be captured: where it is, how tokens lie in it, where the text stands.
 
-A family is found by the name of the model's class, of its own or of one that it derives from. ``Family.layers`` lists the
-modules of self-attention over video tokens in the order in which they run; cross-attention, and the attention of a
-text encoder inside the model, are none of these.
+A family is found by the name of the model's class, of its own or of one that it derives from. ``Family.layers`` lists
+the modules of self-attention over video tokens in the order in which they run; cross-attention, and the attention of
+a text encoder inside the model, are none of these.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ Grid = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Family:
-    """``kinds``: kind of attention to a pattern of the modules' names, the default first. ``grid`` gives (frames, height,
-    width) in tokens for the model's config and the shape of the latents that it is called with. ``side``: of the text.
+    """``kinds``: kind of attention to a pattern of the modules' names, the default first. ``grid`` gives (frames,
+    height, width) in tokens for the model's config and the shape of the latents that it is called with. ``side``: of
+    the text.
     """
 
     model: str
@@ -41,7 +42,8 @@ def entry_grid(kind: str, grid: Grid) -> Grid:
 
 
 def rows(kind: str, grid: Grid, batch: int) -> int:
-    """Rows of the batch that attention of a kind sees: of ``spatial`` each frame is one, of ``temporal`` each place."""
+    """Rows of the batch that attention of a kind sees: of ``spatial`` each frame is one, of ``temporal`` each
+    place."""
     frames, height, width = grid
     return batch * {"full": 1, "spatial": frames, "temporal": height * width}[kind]
 
@@ -72,7 +74,9 @@ FAMILIES = {
     family.model: family
     for family in (
         Family("CogVideoXTransformer3DModel", {"full": r"transformer_blocks\.\d+\.attn1"}, "first", _cogvideox),
-        Family("HunyuanVideoTransformer3DModel", {"full": r"(single_)?transformer_blocks\.\d+\.attn"}, "last", _hunyuan),
+        Family(
+            "HunyuanVideoTransformer3DModel", {"full": r"(single_)?transformer_blocks\.\d+\.attn"}, "last", _hunyuan
+        ),
         Family("WanTransformer3DModel", {"full": r"blocks\.\d+\.attn1"}, "none", _wan),
         Family(
             "LatteTransformer3DModel",
@@ -106,5 +110,7 @@ def models_of(subject) -> list:
     found = [model for model in found if model is not None]
     if not found:
         known = ", ".join(FAMILIES)
-        raise CaptureError(f"{type(subject).__name__} has no transformer; pipelines with one of {known} can be captured")
+        raise CaptureError(
+            f"{type(subject).__name__} has no transformer; pipelines with one of {known} can be captured"
+        )
     return found

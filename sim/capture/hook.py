@@ -8,22 +8,22 @@
         pipeline(prompt, num_inference_steps=50)
     write("heads.npz", kept.captured)
 
-How it works: hooks on the model count the steps; hooks on its attention modules say which layer is running; and while the
-block runs, ``torch.nn.functional.scaled_dot_product_attention`` is a function that calls the real one and looks at what went
-in and what came out. That is after normalisation and rotary position, whatever module did these. Nothing that the model
-computes changes.
+How it works: hooks on the model count the steps; hooks on its attention modules say which layer is running; and while
+the block runs, ``torch.nn.functional.scaled_dot_product_attention`` is a function that calls the real one and looks
+at what went in and what came out. That is after normalisation and rotary position, whatever module did these. Nothing
+that the model computes changes.
 
 **Steps and samples.** A step is all calls of the model in a row with one timestep. Pipelines that put both halves of
 classifier-free guidance in one batch (CogVideoX, Latte: the unguided half first) and pipelines that call the model
-twice (Wan, HunyuanVideo: the guided one first) both give samples 0 and 1. Of Latte's spatial attention a sample is one frame,
-``half * frames + frame``; of its temporal attention one place, ``half * height * width + place``. A scheduler that evaluates
-one timestep twice in a row gives more samples in place of steps.
+twice (Wan, HunyuanVideo: the guided one first) both give samples 0 and 1. Of Latte's spatial attention a sample is
+one frame, ``half * frames + frame``; of its temporal attention one place, ``half * height * width + place``. A
+scheduler that evaluates one timestep twice in a row gives more samples in place of steps.
 
 **Text.** Where text stands in the sequence it is kept, counted and its side noted. Keys that a mask switches off
 (HunyuanVideo pads its text) are dropped from q, k, v and o alike.
 
-Only PyTorch is needed here, and only when ``capturing`` is called. Rejected: replacing the attention processors, of which each
-family has several, and each would have to be written again.
+Only PyTorch is needed here, and only when ``capturing`` is called. Rejected: replacing the attention processors, of
+which each family has several, and each would have to be written again.
 """
 
 from __future__ import annotations
@@ -60,18 +60,20 @@ def needed(module="torch"):
 def capturing(subject, *, steps=(0,), layers=(0,), heads=(0,), samples=None, kind=None, stop=False) -> Capture:
     """A ``with`` block that keeps attention of ``subject``, a pipeline of diffusers or its transformer.
 
-    ``steps``, ``layers``, ``heads``, ``samples``: numbers from 0, or None for all of them. ``kind``: of attention, for models
-    that have several: "spatial" (the default) or "temporal" of Latte. ``stop``: end the block when the last of the steps
-    is over, as the rest of the run adds nothing; what stands behind the call inside the block is then not run.
+    ``steps``, ``layers``, ``heads``, ``samples``: numbers from 0, or None for all of them. ``kind``: of attention,
+    for models that have several: "spatial" (the default) or "temporal" of Latte. ``stop``: end the block when the
+    last of the steps is over, as the rest of the run adds nothing; what stands behind the call inside the block is
+    then not run.
 
-    ``CaptureError``, at once, for a model that is not known or compiled, and for layers, heads or a kind that it does not have;
-    while it runs, for attention of another form (grouped queries, a bias, a causal mask), for one that bypasses PyTorch's
-    function, for values beyond FP16, and for samples that do not exist; at the end, for steps that were not reached.
+    ``CaptureError``, at once, for a model that is not known or compiled, and for layers, heads or a kind that it does
+    not have; while it runs, for attention of another form (grouped queries, a bias, a causal mask), for one that
+    bypasses PyTorch's function, for values beyond FP16, and for samples that do not exist; at the end, for steps that
+    were not reached.
     """
     return Capture(subject, steps, layers, heads, samples, kind, stop)
 
 
-class _Enough(Exception):  # noqa: N818
+class _Enough(Exception):
     """Ends the block: everything that was asked for is kept."""
 
 
@@ -185,8 +187,8 @@ class Capture:
             text = (keep[row].sum().item() if keep is not None else query.shape[2]) - video
             if text != (self._text if self._text is not None else text):
                 raise CaptureError(
-                    f"sample {sample} has {text} text tokens, and what was kept before {self._text}, because prompts differ in "
-                    f"length: capture them in two runs, each with its sample ({sample} here)"
+                    f"sample {sample} has {text} text tokens, and what was kept before {self._text}, as prompts differ in "
+                    f"length: capture each sample in a run of its own, this one with samples {sample}"
                 )
             self._text = text
             for head in self._heads:
@@ -198,7 +200,8 @@ class Capture:
                 self._kept[place] = kept
 
     def _form(self, where, query, key, value, dropout_p, is_causal):
-        """(video tokens, text tokens) of a call. ``CaptureError`` for one that is no plain self-attention of this model."""
+        """(video tokens, text tokens) of a call. ``CaptureError`` for one that is no plain self-attention of this
+        model."""
         shapes = [tuple(x.shape) for x in (query, key, value)]
         if query.ndim == key.ndim == 4 and query.shape[1] != key.shape[1]:
             raise CaptureError(
@@ -216,8 +219,8 @@ class Capture:
         batch, _, tokens, _ = query.shape
         if batch != self._rows or tokens < video or (self.family.side == "none" and tokens != video):
             raise CaptureError(
-                f"{where} has {tokens} tokens in {batch} rows; a grid of {_by(self._grid)} tokens has {video} in {self._rows}. "
-                "Is the model run in parallel parts, or changed?"
+                f"{where} has {tokens} tokens in {batch} rows; a grid of {_by(self._grid)} tokens has {video} in "
+                f"{self._rows}. Is the model run in parallel parts, or changed?"
             )
         return video, tokens - video
 
@@ -273,7 +276,8 @@ class Capture:
 
 
 def chosen(what, numbers, count=None):
-    """The numbers that a user chose, sorted; None for all, of ``count`` if that is known. ``CaptureError`` for others."""
+    """The numbers that a user chose, sorted; None for all, of ``count`` if that is known. ``CaptureError`` for
+    others."""
     if numbers is None:
         return None if count is None else tuple(range(count))
     numbers = [numbers] if isinstance(numbers, int) else list(numbers)

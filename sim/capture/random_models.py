@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tiny models of each known class with random weights, run as their pipelines run them: to try capturing offline.
 
-What they compute means nothing. Their attention is sharp rather than flat, so that a wrong query, key or order of tokens shows
-in the output: the random queries are scaled up. ``run_random("WanTransformer3DModel", kept_by, ...)`` builds and runs one.
+What they compute means nothing. Their attention is sharp rather than flat, so that a wrong query, key or order of
+tokens shows in the output: the random queries are scaled up. ``build`` makes one, ``run`` denoises noise with it.
 
-=============================== ============ ========= ====================================================================
-class                           grid         text      a step is
-=============================== ============ ========= ====================================================================
-CogVideoXTransformer3DModel     3 x 4 x 5    7, first  one call with both halves of the guidance
-HunyuanVideoTransformer3DModel  3 x 4 x 5    7, last   one call; 4 further text tokens are padding, switched off by a mask
-WanTransformer3DModel           3 x 4 x 5    none      two calls, guided and not
-LatteTransformer3DModel         3 x 4 x 5    none      one call with both halves of the guidance
-=============================== ============ ========= ====================================================================
+=============================== ============ =========
+==================================================================== class                           grid         text
+a step is =============================== ============ =========
+==================================================================== CogVideoXTransformer3DModel     3 x 4 x 5    7,
+first  one call with both halves of the guidance HunyuanVideoTransformer3DModel  3 x 4 x 5    7, last   one call; 4
+further text tokens are padding, switched off by a mask WanTransformer3DModel           3 x 4 x 5    none      two
+calls, guided and not LatteTransformer3DModel         3 x 4 x 5    none      one call with both halves of the guidance
+=============================== ============ =========
+====================================================================
 """
 
 from __future__ import annotations
@@ -158,9 +159,12 @@ def _latte(model, x, time, text, noise):
 
 @contextlib.contextmanager
 def quiet():
-    """What diffusers and its libraries log and warn of on the way is not for the user of a command."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """What diffusers logs on the way is not for the user of a command."""
+    needed("torch")
+    logging = needed("diffusers").utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
         yield
+    finally:
+        logging.set_verbosity(before)
