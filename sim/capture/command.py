@@ -184,6 +184,7 @@ def _model(options):
     from zoetrope.sim.capture import pipelines
     from zoetrope.sim.capture.hook import capturing
 
+    pipelines.check_name(options.model)
     _say(f"loading {options.model} ...")
     pipeline, device = pipelines.load(options.model, options.dtype, options.device)
     steps = pipelines.steps_of(pipeline, options.inference_steps)

@@ -79,7 +79,7 @@ def test_the_bound_holds_for_what_is_rounded_and_is_not_far_above(sharp, tokens)
         shares.append(
             check.compare(captured(*(x.astype(np.float16) for x in (q, k, v, o)), 8**-0.5, "float64"), 0).share
         )
-    assert max(shares) <= 1 and (max(shares) > 0.2 or tokens == 1)
+    assert max(shares) <= 1 and (max(shares) > 0.15 or tokens == 1)
 
 
 def captured(q, k, v, o, scale, dtype):
@@ -144,7 +144,7 @@ HALF = "CogVideoXTransformer3DModel"
         (["--random", HALF, "--heads", "-1"], "--heads"),
         (["--random", HALF, "--layers", ""], "--layers must be whole numbers with commas between"),
         (["--random", HALF, "-o", "a.pt"], "--out must end in .npz, not a.pt"),
-        (["--random", HALF, "--dtype", "int8"], "--dtype must be one of float32, bfloat16, float16, not int8"),
+        (["--random", HALF, "--dtype", "int8"], "--dtype must be one of float32, bfloat16, float16, not 'int8'"),
         (["--random", HALF, "--step", "1"], "there is no option --step; did you mean --steps"),
     ],
 )
@@ -208,7 +208,7 @@ def test_rows_of_split_attention():
 
 def test_what_has_no_known_attention_is_named_with_what_has():
     with pytest.raises(
-        CaptureError, match="the attention of Config cannot be captured; that of CogVideoXTransformer3DModel"
+        CaptureError, match="attention of Config cannot be captured; that of CogVideoXTransformer3DModel, "
     ):
         families.family_of(Config())
     with pytest.raises(CaptureError, match="Config has no transformer; pipelines with one of CogVideoX"):
