@@ -18,7 +18,7 @@ _FRAMES = ("num_frames", "video_length")
 
 def check_name(name):
     """``UserError`` unless ``name`` may be a pipeline: a folder that ``save_pretrained`` wrote, or owner/model."""
-    for module in ("torch", "diffusers", "transformers"):  # the last has the text encoders
+    for module in ("torch", "diffusers", "transformers", "accelerate"):  # text encoders; loading some models
         needed(module)
     path = Path(name)
     if path.is_file():

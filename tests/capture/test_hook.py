@@ -201,8 +201,9 @@ def test_a_block_in_which_nothing_runs(model):
     with pytest.raises(CaptureError, match="was not called in the block"):
         with capturing(model):
             pass
-    with capturing(model) as kept, pytest.raises(CaptureError, match="nothing was captured"):
-        _ = kept.captured
+    with capturing(model) as kept:
+        with pytest.raises(CaptureError, match="nothing was captured"):
+            _ = kept.captured
         random_models.run(model, 1)
 
 
@@ -266,8 +267,11 @@ def with_options(**options):
             with_options(attn_mask=lambda q: torch.eye(60, dtype=torch.bool)),
             "has a mask that differs from query to query",
         ),
-        (with_options(attn_mask=lambda q: torch.arange(60.0)), "blocks.1.attn1 in step 0 adds a bias to its scores"),
-        (with_options(attn_mask=lambda q: torch.arange(60) < 50), "has a mask that switches video tokens off"),
+        (
+            with_options(attn_mask=lambda q: torch.arange(60.0)[None]),
+            "blocks.1.attn1 in step 0 adds a bias to its scores",
+        ),
+        (with_options(attn_mask=lambda q: torch.arange(60)[None] < 50), "has a mask that switches video tokens off"),
         (lambda q, k, v: with_options()(q, k, v * 1e6), "v of blocks.1.attn1 in step 0 has "),
         (lambda q, k, v: with_options()(q, k, v * float("nan")), "values that are NaN or infinite"),
     ],
@@ -288,7 +292,7 @@ def test_numbers_beyond_fp16_name_the_layer(model):
 @pytest.mark.parametrize("model", [WAN], indirect=True)
 def test_masks_that_leave_all_on_are_none(model):
     plain = kept_of(model, layers=1)
-    for mask in (torch.ones(60, dtype=torch.bool), torch.zeros(1, 1, 1, 60)):
+    for mask in (torch.ones(1, 60, dtype=torch.bool), torch.zeros(1, 1, 1, 60)):
         model.blocks[1].attn1.processor = Processor(with_options(attn_mask=lambda q, mask=mask: mask))
         assert all(compare(kept_of(model, layers=1), n).holds for n in range(4)) and plain.text == 0
 
