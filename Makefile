@@ -11,7 +11,7 @@ YOSYS := $(VENV)/.yosys
 
 # Variables of the targets. They reach a command through the environment, as they are: no quote and no `$` in a path means
 # anything to make or to the shell.
-VARIABLES := BLOCK PRESET SET SEED WAVES NETLIST CLIP TENSORS GRID FRAMES LABEL STEPS METHODS LIBERTY ROUTE FPGA BOARD BAUD TWICE PREFIX ARESETN JOBS TESTS
+VARIABLES := BLOCK PRESET SET SEED WAVES NETLIST CLIP TENSORS GRID HEAD SAMPLE STEP LAYER TEXT TEXT_SIDE CODES CROP FRAMES LABEL STEPS METHODS LIBERTY ROUTE FPGA BOARD BAUD TWICE PREFIX ARESETN JOBS TESTS
 $(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(VARIABLES)
 
@@ -19,7 +19,8 @@ export $(VARIABLES)
 opt = $${$(1):+--$(2) "$$$(1)"}
 flag = $(if $(filter-out 0 no off false,$($(1))),--$(2))
 NAMES = $(call opt,BLOCK,block) $(call opt,PRESET,preset)
-INPUT = $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,GRID,grid)
+INPUT = $(call opt,CLIP,clip) $(call opt,TENSORS,tensors) $(call opt,GRID,grid) $(call opt,HEAD,head) $(call opt,SAMPLE,sample) \
+  $(call opt,STEP,step) $(call opt,LAYER,layer) $(call opt,TEXT,text) $(call opt,TEXT_SIDE,text-side) $(call opt,CODES,codes) $(call opt,CROP,crop)
 
 UNKNOWN := $(filter-out $(VARIABLES) PYTHON MAKEFLAGS,$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 ifneq ($(UNKNOWN),)
@@ -41,7 +42,10 @@ help:  ## list every target
 	  'SET=name=value' 'another value of parameters of the preset: SET="rows=8 lanes=4" (sim, synth, verilog)' \
 	  'SEED=n' 'seed of the random vectors (sim), of the noise (generate), of the placement (bitstream)' 'WAVES=1' 'write waves and a prepared GTKWave view; WAVES=1000:2000, of these cycles (sim)' \
 	  'NETLIST=1' 'on synthesised gates, main blocks or BLOCK= (sim)' 'CLIP=path' 'any video file instead of the sample clip (sim)' \
-	  'TENSORS=path' 'your own q, k, v of shape (frames, tokens, d) in an .npz (sim)' 'GRID=HxW' 'height and width of its frames, where it has no grid (sim)' \
+	  'TENSORS=path' 'your own q, k, v in an .npz, .npy, .safetensors or .pt (sim)' 'GRID=HxW' 'height and width of its frames in tokens, where it has no grid (sim)' \
+	  'HEAD=n' 'which head of it (sim)' 'SAMPLE=n' 'which one of the batch (sim)' 'STEP=n' 'which step that was captured (sim)' 'LAYER=n' 'which layer that was captured (sim)' \
+	  'TEXT=n' 'text tokens in its sequence (sim)' 'TEXT_SIDE=first' 'or last: before the tokens of the video, or behind them (sim)' \
+	  'CODES=bfloat16' 'or float16: what its integers of 16 bits are the bits of (sim)' 'CROP=HxW' 'only the middle of each frame, in tokens (sim)' \
 	  'FRAMES=n' 'frames of the head at the end: 30 are all of the sample clip, and many minutes (sim); of the video (generate)' \
 	  'LABEL=name' 'class of the video: carphone, bikes, bunny, objects or none (generate)' 'STEPS=n' 'of denoising (generate)' \
 	  'METHODS=names' 'beside dense: METHODS="simcore orbis" (generate)' \

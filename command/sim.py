@@ -11,7 +11,7 @@ from rich.table import Table
 
 from zoetrope.hw import catalogue
 from zoetrope.hw.arguments import Parser, answer, folder
-from zoetrope.hw.errors import UserError, command_line, whole
+from zoetrope.hw.errors import UserError, command_line
 from zoetrope.hw.parameters import variant
 from zoetrope.sim.input import clips, tensor_files
 from zoetrope.sim.run import toolchain
@@ -55,7 +55,7 @@ def _runs(options, broken):
 def _simulated(runs, broken, simulator, options, tell):
     """Run and print everything, the verdict at the end. Returns the exit status."""
     start = time.perf_counter()
-    tensors = clips.chosen(options)
+    tensors = clips.chosen(options, all_frames=True)
     console = console_of(110)
     whole = not (options.block or options.netlist)
     with workers(options.jobs, "a process of a bench or of the head") as pool:
@@ -65,6 +65,8 @@ def _simulated(runs, broken, simulator, options, tell):
         console.print(_table(results))
         frames, tokens, d = tensors.q.shape
         told = f"input: {tensors.source}; {frames} frames of {tokens} tokens, d = {d}"
+        if tensors.text:
+            told += f"; benches of blocks take no text{', the head takes it' * whole}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
         if options.netlist:
             console.print("on generic-gate netlists; memories of 1,024 bits or more are the RTL's", highlight=False)
@@ -188,10 +190,7 @@ def _parser():
     parser.add_argument(
         "--netlist", action="store_true", help="on synthesised gates: the main blocks, or the one of --block"
     )
-    clips.add_options(parser)
-    parser.add_argument(
-        "--frames", metavar="N", type=whole(1), help="frames of the head that is run at the end (default: few)"
-    )
+    clips.add_options(parser, "frames of the head that is run at the end (default: few)")
     parser.jobs("benches run at once (default 2)", 2)
     parser.out(RESULTS)
     parser.json()

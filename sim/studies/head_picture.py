@@ -25,7 +25,8 @@ def plot(result: Result, g: Geometry, path: Path):
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), layout="constrained")
     shades = {"FP16 x INT8": "#d9e6f2", "FP16 x FP16": "#1f4e79"}
     left.imshow(result.map_p, cmap=ListedColormap(list(shades.values())), vmin=0, vmax=1, interpolation="nearest")
-    left.set(xlabel="frame of K", ylabel="query tile (frame of Q)")
+    text = ", or text" if g.text else ""
+    left.set(xlabel=f"frame of K{text}", ylabel=f"query tile (frame of Q{text})")
     for axis in (left.xaxis, left.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
     left.set_title(f"importance map of P: {result.map_p.mean():.0%} of the tiles important")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good token pairs are on the clip: DATM against Bipartite Soft Matching, output-guided against input-guided.
 
-``zoetrope study matching [--clip PATH] [--tensors NPZ] [--frames N] [--ratio R] [--noise S]`` prints the
+``zoetrope study matching [--clip PATH] [--tensors FILE] [--frames N] [--ratio R] [--noise S]`` prints the
 table. Every row has
 the same number of dst tokens and reduces the same share of all tokens. Time grows with the square of their number.
 
@@ -32,7 +32,7 @@ from zoetrope.golden.orbis.matching.dst_chooser import choose
 from zoetrope.golden.orbis.matching.quantization_engine import quantize
 from zoetrope.golden.orbis.matching.reduction import reduce, restore
 from zoetrope.hw.arguments import Parser, answer
-from zoetrope.hw.errors import UserError, command_line, finite, whole
+from zoetrope.hw.errors import UserError, command_line, finite
 from zoetrope.sim.input import clips
 from zoetrope.sim.run.console import console_of
 from zoetrope.sim.studies.shares import share, shown
@@ -82,9 +82,19 @@ def step_before(qkv, noise):
     return [x + noise * np.sqrt((x * x).mean()) * rng.standard_normal(x.shape) for x in qkv]
 
 
-def guides(qkv, out, noise):
+class Attention(NamedTuple):
+    """Of video tokens, to whose keys and values those of the text are added: text is never reduced."""
+
+    k: np.ndarray
+    v: np.ndarray
+
+    def __call__(self, q, k, v):
+        return reference.attention(q, np.concatenate([k, self.k]), np.concatenate([v, self.v]))
+
+
+def guides(qkv, out, noise, attention=reference.attention):
     """The tensor that tokens are matched by, by name."""
-    before = reference.attention(*step_before(qkv, noise))
+    before = attention(*step_before(qkv, noise))
     return {"Q": qkv[0], "V": qkv[2], "output before": before, "output": out}
 
 
@@ -111,8 +121,8 @@ def matchings(guide, blocks, reduced):
     return found
 
 
-def quality(pairs, guide, qkv, out):
-    """``Quality`` of pairs: losses in ``guide``, errors against the attention output ``out`` of ``qkv``.
+def quality(pairs, guide, qkv, out, attention=reference.attention):
+    """``Quality`` of pairs: losses in ``guide``, errors against the output ``out`` of ``attention`` of ``qkv``.
 
     Tokens that are all alike have a loss of 0, and an output of zeros an error of 0 where it is right.
     """
@@ -123,7 +133,7 @@ def quality(pairs, guide, qkv, out):
     rms = np.sqrt((out * out).mean())
     errors = []
     for keys, values in ((k, v), qkv[1:]):
-        restored = restore(reference.attention(q, keys, values), len(out), *arguments)
+        restored = restore(attention(q, keys, values), len(out), *arguments)
         errors.append(share(np.sqrt(((restored - out) ** 2).mean()), rms))
     kept = loss[pairs.reduced].mean() if len(pairs.reduced) else 0.0
     return Quality(share(loss.mean(), spread), share(kept, spread), *errors)
@@ -154,12 +164,15 @@ def table(tensors, ratio=RATIO, frames=None, noise=NOISE):
     if not 0 <= ratio <= 1 or datm.reduced(tokens, ratio) > tokens - len(blocks):
         raise UserError(f"ratio must be 0 to {1 - len(blocks) / tokens:.3f} with {len(blocks)} dst tokens, not {ratio}")
     reduced = datm.reduced(tokens, ratio)
-    out = reference.attention(*qkv)
+    attention = reference.attention
+    if tensors.text:
+        attention = Attention(*(x.astype(np.float64) for x in tensors.text[1:]))
+    out = attention(*qkv)
     found, alike = {}, {}
-    for name, guide in guides(qkv, out, noise).items():
+    for name, guide in guides(qkv, out, noise, attention).items():
         alike[name] = similarity(guide, out)
         for matching, pairs in matchings(guide, blocks, reduced).items():
-            found[name, matching] = quality(pairs, guide, qkv, out)
+            found[name, matching] = quality(pairs, guide, qkv, out, attention)
     return found, alike, len(blocks)
 
 
@@ -172,7 +185,6 @@ def main(argv=None):
         "zoetrope study matching --frames 8 --ratio 0.5 --noise 1 --json",
     )
     clips.add_options(parser)
-    parser.add_argument("--frames", metavar="N", type=whole(1), help="only the first so many frames of tokens")
     parser.add_argument(
         "--ratio", metavar="R", type=finite(0), default=RATIO, help="share of tokens to reduce (default: %(default)s)"
     )
@@ -185,7 +197,7 @@ def main(argv=None):
         raise UserError(f"--noise must be at most 1e6, a million times what it is added to, not {options.noise:g}")
     with answer(options) as tell:
         tensors = clips.chosen(options)
-        found, alike, slots = table(tensors, options.ratio, options.frames, options.noise)
+        found, alike, slots = table(tensors, options.ratio, noise=options.noise)
         rows = [{"guide": guide, "matching": matching, **q._asdict()} for (guide, matching), q in found.items()]
         tell({"input": tensors.source, "dst": slots, "similarity": alike, "pairs": rows})
         _print(found, alike, slots, tensors, options.ratio)
@@ -199,6 +211,8 @@ def _print(found, alike, slots, tensors, ratio):
         page.add_row(guide, f"{alike[guide]:.3f}", matching, *(shown(figure, ".4f") for figure in q))
     console.print(page)
     console.print(f"input: {tensors.source}", markup=False, highlight=False, soft_wrap=True)
+    if tensors.text:
+        console.print("text: never matched nor reduced; every token sees its keys", highlight=False)
     for line in conclusions(found):
         console.print(line, highlight=False)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What skipping similar tokens saves and costs: rows removed and error of the attention output over thresholds tau.
 
-``zoetrope study similarity [--clip PATH | --tensors NPZ] [--tau T ...] [--window W] [--group G] [--out SVG]``
+``zoetrope study similarity [--clip PATH | --tensors FILE] [--tau T ...] [--window W] [--group G] [--out SVG]``
 prints a
 table and draws it. The error is that of giving a removed token its root's row of A, against dense attention in float64.
 SIMPICKER's threshold, 2.5, is always among the rows, and marked.
@@ -26,11 +26,13 @@ SCORES = 1 << 24
 
 
 def qualities(tensors, taus, window=3, group=4):
-    """(``SkipQuality`` of each tau, number of tokens whose error was taken)."""
+    """(``SkipQuality`` of each tau, number of tokens whose error was taken). Text is never skipped: its rows of Q are not
+    among the tokens, and its keys are among those that every row meets."""
     frames, tokens = tensors.q.shape[:2]
     count = frames * tokens
     chosen = np.unique(np.linspace(0, count - 1, max(1, min(count, SCORES // count))).astype(int))
-    points = sweep(tensors.q, tensors.k, tensors.v, tensors.grid, taus, window=window, group=group, tokens=chosen)
+    _, k, v = tensors.matrices()
+    points = sweep(tensors.q, k, v, tensors.grid, taus, window=window, group=group, tokens=chosen)
     return points, len(chosen)
 
 
@@ -117,6 +119,8 @@ def main(argv=None):
         console.print(table(points, tensors.source))
         if chosen < points[0].tokens:
             console.print(f"error of A: at {chosen:,} tokens, evenly spaced", highlight=False)
+        if tensors.text:
+            console.print(f"text: {tensors.text_tokens:,} rows, never skipped and not counted here", highlight=False)
         folder(out.parent)
         plot(points, out)
         console.print(f"plot: {relative(out)}", highlight=False)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far the special function unit's softmax is from float64: on seeded normal scores, and on rows of Q K^T of the clip.
 
-``zoetrope study softmax [--clip PATH] [--tensors NPZ]`` prints the table. Errors are in units in the
+``zoetrope study softmax [--clip PATH] [--tensors FILE]`` prints the table. Errors are in units in the
 last place of
 FP16 at the ideal value, 2**-24 where that is subnormal; half a unit is what any result rounded to FP16 may be off.
 """
@@ -53,8 +53,8 @@ def errors(scores, scale=None, **order):
 
 
 def clip_scores(tensors, queries=QUERIES):
-    """(Q K^T as FP32 codes, 1 / sqrt(d) as an FP32 code): ``queries`` rows spread over the clip, all keys."""
-    q, k = (x.reshape(-1, x.shape[-1]).astype(np.float64) for x in (tensors.q, tensors.k))
+    """(Q K^T as FP32 codes, 1 / sqrt(d) as an FP32 code): ``queries`` rows spread over clip and text, all keys."""
+    q, k = (x.astype(np.float64) for x in tensors.matrices()[:2])
     chosen = np.linspace(0, len(q) - 1, min(queries, len(q))).astype(int)
     return fp32(q[chosen] @ k.T), fp32(np.array([1 / np.sqrt(q.shape[-1])]))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What speculation on the tiles of attention saves and costs: products that go FP-INT, softmax mass held, output error.
 
-``zoetrope study speculation [--clip PATH] [--tensors NPZ] [--p P ...] [--queries TILES]`` prints it beside
+``zoetrope study speculation [--clip PATH] [--tensors FILE] [--p P ...] [--queries TILES]`` prints it beside
 what SIMPICKER
 claims. Everything but speculation and quantization is ``float64`` (``golden.method.quality``).
 """
@@ -32,9 +32,10 @@ ELEMENTS = 1_000_000
 
 
 def measured(tensors, ps=SWEEP, queries=None):
-    """``golden.method.quality.quality`` of a head; ``queries`` frames of its rows, or all."""
-    q, k, v = (x.reshape(-1, x.shape[-1]) for _, x in tensors.items())
-    return quality(q, k, v, tensors.q.shape[1], ps, queries=queries)
+    """``golden.method.quality.quality`` of a head; ``queries`` frames of its rows, or all. Text is a tile of its own, always
+    important; it is put before the video, where the method wants it, and attention does not ask for an order."""
+    q, k, v = tensors.matrices(text_first=True)
+    return quality(q, k, v, tensors.q.shape[1], ps, text=tensors.text_tokens, queries=queries)
 
 
 def summary(tensors):
@@ -56,7 +57,8 @@ def summary(tensors):
 
 def sweep_table(found, tensors):
     frames, rows, d = tensors.q.shape
-    title = f"speculation on {frames} frames of {rows} tokens, d = {d}"
+    text = f" and {tensors.text_tokens:,} of text" if tensors.text else ""
+    title = f"speculation on {frames} frames of {rows} tokens{text}, d = {d}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     heads = ("\np", "tiles\nFP-INT", "QK^T\nFP-INT", "\nheld", "\nmost", "error\nP", "PV\nFP-INT", "error\nA")
     for name in heads:
@@ -147,3 +149,5 @@ def main(argv=None):
         console.print(sweep_table(found, tensors))
         console.print(overhead_table(tensors))
         console.print(_NOTES, highlight=False)
+        if tensors.text:
+            console.print("Text is a tile of its own, as rows and as keys, and always important.", highlight=False)

@@ -19,13 +19,13 @@ from zoetrope.sim.input.clips import (
     Tensors,
     best_match,
     from_clip,
-    from_npz,
     load,
     main,
     rotary_pairs,
     rotate,
     save,
 )
+from zoetrope.sim.input.own import from_file
 from zoetrope.sim.input.tensor_files import guess
 
 # Of q, k, v of the default clip, head 0, d 64: what every machine must make of it.
@@ -380,7 +380,7 @@ def written(tmp_path, **content):
 def test_npz_is_rounded_once(tmp_path, shape, dtype):
     given = arrays(shape, np.float64)
     given = {name: np.abs(x * 20).astype(dtype) for name, x in given.items()}
-    got = from_npz(written(tmp_path, **given))
+    got = from_file(written(tmp_path, **given))
     assert got.guessed and got.grid == guess(shape) and got.source.startswith(f"t.npz: {shape[0]} frame")
     for name, x in got.items():
         assert x.dtype == np.float16 and np.array_equal(x, given[name].astype(np.float64).astype(np.float16))
@@ -388,19 +388,19 @@ def test_npz_is_rounded_once(tmp_path, shape, dtype):
 
 def test_float64_is_not_rounded_through_float32(tmp_path):
     # A hair above the tie between 2048 and 2050; FP32 would lose the hair, and the tie goes to 2048.
-    got = from_npz(written(tmp_path, **arrays(q=np.full((2, 6, 8), 2049 + 2.0**-30))))
+    got = from_file(written(tmp_path, **arrays(q=np.full((2, 6, 8), 2049 + 2.0**-30))))
     assert float(got.q[0, 0, 0]) == 2050
 
 
 def test_save_and_read_back(tmp_path, default):
     for path in (tmp_path / "t.npz", tmp_path / "no_suffix"):
         save(path, default)
-        back = from_npz(path)
+        back = from_file(path)
         assert digest(back) == digest(default) and back.grid == default.grid and not back.guessed
         assert back.source == f"{path.name}: 30 frames of 9 x 11 tokens"
     bare = Tensors(default.q, default.k, default.v, None, "x")
     save(tmp_path / "bare.npz", bare)
-    assert bare.guessed and from_npz(tmp_path / "bare.npz").guessed
+    assert bare.guessed and from_file(tmp_path / "bare.npz").guessed
     assert (tmp_path / "t.npz").read_bytes() == (tmp_path / "no_suffix").read_bytes()
 
 
@@ -420,9 +420,9 @@ def changed(value, at=(1, 2, 3), count=1):
     [
         ({"k": None}, "no array named k; q, k and v are needed, found q, v"),
         ({"q": None, "k": None, "v": None}, "no array named q, k, v; .* found nothing"),
-        ({"k": np.ones((2, 6))}, r"k has shape \(2, 6\); \(frames, tokens, d\), each at least 1"),
-        ({"q": np.ones((1, 2, 6, 8))}, r"q has shape \(1, 2, 6, 8\)"),
-        ({"q": np.ones((2, 0, 8))}, r"q has shape \(2, 0, 8\)"),
+        ({"k": np.ones((2, 6))}, r"shapes differ: q \(2, 6, 8\), k \(2, 6\), v \(2, 6, 8\)"),
+        ({name: np.ones((1, 2, 6, 8)) for name in "qkv"}, r"q has shape \(1, 2, 6, 8\)"),
+        ({name: np.ones((2, 0, 8)) for name in "qkv"}, r"q has shape \(2, 0, 8\)"),
         ({"v": np.ones((2, 5, 8))}, r"shapes differ: q \(2, 6, 8\), k \(2, 6, 8\), v \(2, 5, 8\)"),
         ({"v": np.full((2, 6, 8), "a")}, "v is <U1; integers or floats"),
         ({"v": np.ones((2, 6, 8), bool)}, "v is bool"),
@@ -441,17 +441,17 @@ def changed(value, at=(1, 2, 3), count=1):
 )
 def test_wrong_arrays(tmp_path, changes, message):
     with pytest.raises(InputError, match=message) as caught:
-        from_npz(written(tmp_path, **arrays(**changes)))
+        from_file(written(tmp_path, **arrays(**changes)))
     assert str(tmp_path / "t.npz") in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_largest_value_fits(tmp_path):
-    got = from_npz(written(tmp_path, **arrays(q=np.full((2, 6, 8), 65519.0))))
+    got = from_file(written(tmp_path, **arrays(q=np.full((2, 6, 8), 65519.0))))
     assert float(got.q.max()) == 65504
 
 
 def test_other_arrays_are_not_read(tmp_path):
-    assert from_npz(written(tmp_path, **arrays(other=np.array([None])))).q.shape == (2, 6, 8)
+    assert from_file(written(tmp_path, **arrays(other=np.array([None])))).q.shape == (2, 6, 8)
 
 
 def test_files_that_are_no_npz(tmp_path):
@@ -461,11 +461,11 @@ def test_files_that_are_no_npz(tmp_path):
     (tmp_path / "text").write_bytes(b"q k v\n")
     for name in ("cut", "empty", "text"):
         with pytest.raises(InputError, match=r"not a whole \.npz file"):
-            from_npz(tmp_path / name)
+            from_file(tmp_path / name)
     with pytest.raises(InputError, match=r"none\.npz: no such file"):
-        from_npz(tmp_path / "none.npz")
-    with pytest.raises(InputError, match=r"a folder; name an \.npz file in it"):
-        from_npz(tmp_path)
+        from_file(tmp_path / "none.npz")
+    with pytest.raises(InputError, match="a folder; name a file of tensors in it"):
+        from_file(tmp_path)
 
 
 def test_any_flipped_byte_is_harmless_or_an_error(tmp_path):
@@ -477,7 +477,7 @@ def test_any_flipped_byte_is_harmless_or_an_error(tmp_path):
         damaged[at] ^= 0xFF
         path.write_bytes(damaged)
         try:
-            from_npz(path)
+            from_file(path)
         except InputError as error:
             messages.add(str(error).removeprefix(f"{path}: ")[:12])
     assert {"a damaged .n", "not a whole ", "no array nam"} <= messages
@@ -488,7 +488,7 @@ def test_archive_of_something_else(tmp_path):
         for name in "qkv":
             archive.writestr(name, b"raw")
     with pytest.raises(InputError, match=r"q is \|S3; integers or floats"):
-        from_npz(tmp_path / "raw.npz")
+        from_file(tmp_path / "raw.npz")
 
 
 def test_load_picks_one(tmp_path, small):
@@ -498,8 +498,11 @@ def test_load_picks_one(tmp_path, small):
     assert load(tensors=path, frames=None).q.shape == (2, 6, 8)
     with pytest.raises(InputError, match="were both given; choose one"):
         load(small, path)
-    with pytest.raises(InputError, match="--frames, --d are of a clip, not of tensors"):
-        load(tensors=path, frames=3, d=8)
+    assert load(tensors=path, frames=1).q.shape == (1, 6, 8) and load(tensors=path, frames=3).q.shape == (2, 6, 8)
+    with pytest.raises(InputError, match="--d is of a clip, not of tensors"):
+        load(tensors=path, d=8)
+    with pytest.raises(InputError, match="--text, --text-side are of tensors, not of a clip"):
+        load(small, text=3, text_side="first")
 
 
 @pytest.mark.parametrize(
@@ -546,7 +549,7 @@ def test_command_line_table_and_save(tmp_path, capsys, small):
     main(["--clip", str(small), "--frames", "5", "--d", "2", "--head", "3", "--crop", "1", "2", "--save", str(out)])
     text = capsys.readouterr().out
     assert "2 x 2 x 2" in text and "small.mkv: 5 frames of 48 x 32, head 3" in text
-    assert from_npz(out).grid == (2, 1, 2)
+    assert from_file(out).grid == (2, 1, 2)
     main(["--tensors", str(out)])
     assert "out.npz" in capsys.readouterr().out
     main(["--clip", str(small), "--frames", "1"])
@@ -565,4 +568,4 @@ def test_command_line_error_is_one_line(capsys):
 def test_module_runs(tmp_path):
     run = [sys.executable, "-m", "zoetrope.command", "clips", "--frames", "5", "--save", str(tmp_path / "a.npz")]
     assert "2 x 99 x 64" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
-    assert from_npz(tmp_path / "a.npz").grid == (2, 9, 11)
+    assert from_file(tmp_path / "a.npz").grid == (2, 9, 11)

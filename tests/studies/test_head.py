@@ -150,12 +150,17 @@ def test_frames_by_default_and_asked_for():
 @pytest.mark.parametrize(
     "given, frames, message",
     [
-        (tensors(2, 2, 2, 65), None, "seeded: simcore small does not take 65 channels (at most 64)$"),
+        (
+            tensors(2, 2, 2, 65),
+            None,
+            "seeded: simcore small does not take 65 channels (at most 64); d at most: tiny 16, board 16, small 64. The "
+            "studies and the goldens take every d$",
+        ),
         (
             tensors(1, 17, 18, 2),
             None,
             "17 rows of tokens in a frame (at most 16), 18 tokens in a row of a frame (at most 16); "
-            "`zoetrope clips --crop 16 16 --save part.npz` keeps",
+            "CROP=16x16, or --crop 16x16, keeps the middle of its frames$",
         ),
         (
             tensors(2, 1, 17, 2, grid=False),
@@ -165,12 +170,12 @@ def test_frames_by_default_and_asked_for():
         (
             replace(tensors(2, 17, 18, 2), given={"tensors": "own.npz"}),
             None,
-            "; save a part: q.reshape(2, 17, 18, -1)[:, :16, :16], and its grid$",
+            "; CROP=16x16, or --crop 16x16, keeps the middle",
         ),
         (
             replace(tensors(2, 17, 3, 2), given={"clip": "my film.mp4"}),
             None,
-            "; `zoetrope clips --clip 'my film.mp4' --crop 16 3 --save part.npz` keeps the centre",
+            "; CROP=16x3, or --crop 16x3, keeps the middle",
         ),
         (tensors(33, 1, 1, 2), 33, "33 frames (at most 32)$"),
         (tensors(17, 16, 16, 2), 17, "4,352 tokens (at most 4,096)$"),
@@ -215,7 +220,7 @@ def test_a_head_that_differs_is_no_fault_of_the_user(monkeypatch, capsys):
         raise head.HeadFailed("head, all: 1 of 480 elements of A differ")
 
     monkeypatch.setattr(head, "measured", failing)
-    monkeypatch.setattr(head.clips, "chosen", lambda options: tensors(2, 2, 2, 4))
+    monkeypatch.setattr(head.clips, "chosen", lambda options, **_: tensors(2, 2, 2, 4))
     assert head.main([]) == 1
     assert capsys.readouterr().err == "FAIL: head, all: 1 of 480 elements of A differ\n"
 
