@@ -29,6 +29,7 @@ COMMANDS = {
     "bitstream": ("synth.boards.bitstream", "the demonstrator for a board, by open tools"),
     "board": ("sim.host.command", "check a board that runs the demonstrator against the goldens"),
     "clips": ("sim.input.clips", "make Q, K and V of a video file, and show what they are"),
+    "capture": ("sim.capture.command", "keep attention heads of a video model of diffusers; check a file of them"),
     "study accuracy": ("sim.studies.accuracy", "error of each way to multiply FP16 by INT8"),
     "study softmax": ("sim.studies.softmax_accuracy", "error of the softmax unit against float64"),
     "study speculation": ("sim.studies.speculation", "what speculation on tiles saves and costs, over p"),

@@ -121,10 +121,10 @@ class Captured:
         for name, value in asked.items():
             column = self.place[:, PLACE.index(name)]
             if value not in column:
-                raise CaptureError(f"there is no {name} {value} in the file; it has {name} {_ranges(column)}")
+                raise CaptureError(f"there is no {name} {value} in the file; it has {name} {ranges(column)}")
             if not (left & (column == value)).any():
                 others = ", ".join(f"{n} {asked[n]}" for n in asked if n != name and PLACE.index(n) < PLACE.index(name))
-                raise CaptureError(f"there is no {name} {value} with {others}; there is {name} {_ranges(column[left])}")
+                raise CaptureError(f"there is no {name} {value} with {others}; there is {name} {ranges(column[left])}")
             left &= column == value
         return int(np.argmax(left))
 
@@ -178,7 +178,7 @@ def _check_place(c):
         raise CaptureError("place has one entry twice; step, layer, head and sample are to name one entry each")
 
 
-def _ranges(column) -> str:
+def ranges(column) -> str:
     """The numbers of a column, for a line: 0 to 9, 12."""
     numbers, runs = sorted({int(n) for n in column}), []
     for n in numbers:

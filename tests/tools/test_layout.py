@@ -20,7 +20,7 @@ TOPS = ("golden", "hw", "sim", "synth", "command")
 FLOORS = {
     "golden": ["base", "arith memory tree axi board", "pe", "softmax", "simcore orbis svg vida", "baselines", "method"],
     "hw": ["base", "arith", "memory tree", "axi", "pe softmax", "simcore orbis svg vida", "board", "verilog"],
-    "sim": ["base", "input model", "run", "stimulus", "host", "inside", "video", "studies", "benches"],
+    "sim": ["base", "input model", "run", "stimulus", "host", "inside", "video", "studies capture", "benches"],
     "synth": ["results", "technologies", "papers", "flows", "costs", "boards", "report"],
 }
 
