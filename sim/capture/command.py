@@ -37,7 +37,7 @@ OUT = Path("build") / "heads.npz"
 def numbers(text):
     """The type of an option that is a list of whole numbers, or ``all``."""
     if text == "all":
-        return None
+        return text
     if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
         raise argparse.ArgumentTypeError(
             f"must be whole numbers with commas between, such as 0,14, or all, not {text!r}"
@@ -70,14 +70,13 @@ def _options(argv):
         help="with --check: every query of long entries, not a sample of them",
     )
     add("--prompt", metavar="TEXT", help="what the video is to show")
-    add("--steps", metavar="LIST", type=numbers, default=(), help="denoising steps, from 0 (default: the middle one)")
-    add("--layers", metavar="LIST", type=numbers, default=(), help="attention layers, from 0 (default: 0)")
-    add("--heads", metavar="LIST", type=numbers, default=(), help="heads of each (default: 0)")
+    add("--steps", metavar="LIST", type=numbers, help="denoising steps, from 0 (default: the middle one)")
+    add("--layers", metavar="LIST", type=numbers, help="attention layers, from 0 (default: 0)")
+    add("--heads", metavar="LIST", type=numbers, help="heads of each (default: 0)")
     add(
         "--samples",
         metavar="LIST",
         type=numbers,
-        default=(),
         help="samples, such as the halves of guidance (default: all)",
     )
     add("--kind", metavar="KIND", help="spatial or temporal attention of Latte (default: spatial)")
@@ -113,7 +112,7 @@ def _check_use(options):
         what = "nothing was named" if not uses else f"{' and '.join(uses)} do not go together"
         raise UserError(f"{what}: name a model (a folder or owner/model), or --random CLASS, or --check FILE")
     for name in {*_USES["a model"], "all"} - _USES[uses[0]]:
-        if getattr(options, name) not in (None, ()):
+        if getattr(options, name) is not None:
             others = " or ".join(use for use, names in _USES.items() if name in names)
             raise UserError(f"--{name.replace('_', '-')} does not go with {uses[0]}; it is for {others}")
     if options.model is not None and not options.prompt:
@@ -133,8 +132,9 @@ def main(argv=None):
         tell({"file": str(out), **summary(captured)})
         console = console_of(110)
         console.print(_kept(captured))
-        size = out.stat().st_size / 1e6
-        console.print(escape(f"{out}: {size:.1f} MB, {time.monotonic() - begun:.0f} s"), highlight=False)
+        size = out.stat().st_size
+        size = f"{size / 1e6:.1f} MB" if size > 1e6 else f"{size / 1e3:.0f} KB"
+        console.print(escape(f"{out}: {size}, {time.monotonic() - begun:.0f} s"), highlight=False, soft_wrap=True)
         console.print(escape(f"to check it: zoetrope capture --check {out}"), highlight=False, soft_wrap=True)
     return 0
 
@@ -158,17 +158,13 @@ def _say(text):
 
 def _wanted(options, steps):
     """What ``capturing`` is asked for, of a run of so many steps."""
-    wanted = options.steps if options.steps != () else (steps // 2,)
-    if wanted and max(wanted) >= steps:
-        raise UserError(f"there is no step {max(wanted)}: the run has {steps}, from 0; --inference-steps says how many")
-    return {
-        "steps": wanted,
-        "layers": options.layers if options.layers != () else (0,),
-        "heads": options.heads if options.heads != () else (0,),
-        "samples": options.samples or None,
-        "kind": options.kind,
-        "stop": True,
-    }
+    asked = {name: getattr(options, name) for name in ("steps", "layers", "heads", "samples")}
+    usual = {"steps": (steps // 2,), "layers": (0,), "heads": (0,), "samples": "all"}
+    wanted = {name: usual[name] if value is None else value for name, value in asked.items()}
+    wanted = {name: None if value == "all" else value for name, value in wanted.items()}
+    if wanted["steps"] and (last := max(wanted["steps"])) >= steps:
+        raise UserError(f"there is no step {last}: the run has {steps}, from 0; --inference-steps says how many")
+    return wanted | {"kind": options.kind, "stop": True}
 
 
 def _random(options):
@@ -188,6 +184,7 @@ def _model(options):
     from zoetrope.sim.capture import pipelines
     from zoetrope.sim.capture.hook import capturing
 
+    pipelines.check_name(options.model)
     _say(f"loading {options.model} ...")
     pipeline, device = pipelines.load(options.model, options.dtype, options.device)
     steps = pipelines.steps_of(pipeline, options.inference_steps)
@@ -287,6 +284,7 @@ def _check(options, tell):
         count = f"{len(beyond)} of {len(found)} entries are beyond the bound of rounding, first {first}"
         told = f"{count}: their o is not the attention of their q, k and v"
     else:
-        told = f"o is the attention of q, k and v in all {len(found)} entries, within rounding{some}"
+        every = "the one entry" if len(found) == 1 else f"all {len(found)} entries"
+        told = f"o is the attention of q, k and v in {every}, within rounding{some}"
     console.print(escape(f"{options.check}: {told}"), highlight=False, soft_wrap=True)
     return 1 if beyond else 0

@@ -5,6 +5,7 @@ computes."""
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 from zoetrope.hw.errors import UserError
@@ -15,13 +16,10 @@ from zoetrope.sim.capture.hook import needed
 _FRAMES = ("num_frames", "video_length")
 
 
-def load(name, dtype=None, device=None):
-    """(pipeline, its device). ``name``: a folder that ``save_pretrained`` wrote, or owner/model of the hub.
-    ``dtype``: bfloat16 on a GPU and float32 elsewhere, unless given. ``UserError``, one line, where there is none or
-    it cannot be loaded.
-    """
-    torch, diffusers = needed("torch"), needed("diffusers")
-    needed("transformers")  # the text encoders: diffusers has pipelines only where it is there
+def check_name(name):
+    """``UserError`` unless ``name`` may be a pipeline: a folder that ``save_pretrained`` wrote, or owner/model."""
+    for module in ("torch", "diffusers", "transformers", "accelerate"):  # text encoders; loading some models
+        needed(module)
     path = Path(name)
     if path.is_file():
         raise UserError(f"{name}: a file; a pipeline is a folder with a model_index.json, or owner/model of the hub")
@@ -29,8 +27,16 @@ def load(name, dtype=None, device=None):
         alone = (path / "config.json").is_file()
         what = "one model, no pipeline; name the folder above it" if alone else "no model_index.json in this folder"
         raise UserError(f"{name}: {what} (a pipeline's save_pretrained writes one)")
-    if not path.is_dir() and (name.count("/") != 1 or name.startswith((".", "~", "/")) or name.endswith("/")):
+    if not path.is_dir() and not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name, re.ASCII):
         raise UserError(f"{name}: no such folder; a folder of a pipeline, or owner/model of the hub, is needed")
+
+
+def load(name, dtype=None, device=None):
+    """(pipeline, its device). ``dtype``: bfloat16 on a GPU and float32 elsewhere, unless given. ``UserError``, one line, for
+    what cannot be loaded.
+    """
+    check_name(name)
+    torch, diffusers = needed("torch"), needed("diffusers")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
     try:
