@@ -267,7 +267,7 @@ def add_options(parser: ArgumentParser, frames: str | None = "only the first so 
     group.add_argument("--text", metavar="N", type=whole(0), help="text tokens in a sequence of the file")
     group.add_argument("--text-side", choices=SIDES, help="whether they stand before the video's tokens or behind them")
     group.add_argument("--codes", choices=CODES, help="what integers of 16 bits in the file are the bits of")
-    group.add_argument("--crop", metavar="HxW", nargs="+", help="only the middle of each frame, in tokens")
+    group.add_argument("--crop", metavar="HxW", help="only the middle of each frame, in tokens")
     if frames:
         group.add_argument("--frames", metavar="N", type=whole(1), help=frames)
 
@@ -281,7 +281,7 @@ def chosen(given, *, all_frames: bool = False, video_frames: bool = False, d: in
     itself; ``video_frames``: those of a clip are of the video, not of tokens."""
     options = {name: getattr(given, name) for name in _AS_THEY_ARE}
     options["grid"] = None if given.grid is None else parse_grid(given.grid)
-    options["crop"] = None if given.crop is None else parse_crop(" ".join(given.crop))
+    options["crop"] = None if given.crop is None else parse_crop(given.crop)
     if not all_frames and given.frames is not None:
         options["frames"] = given.frames
         if given.tensors is None and not video_frames:

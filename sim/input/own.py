@@ -367,9 +367,8 @@ def _text_apart(path: Path, arrays: dict, choice: Choice, d: tuple) -> dict[str,
     found = {name: _number_like(path, name, arrays[name], choice.codes) for name in there}
     shapes = [each.array.shape for each in found.values()]
     if len(set(shapes)) > 1 or len(shapes[0]) != 2 or shapes[0][1:] != d or not shapes[0][0]:
-        raise InputError(
-            f"{path}: q_text has shape {shapes[0]}; all three are needed as (text tokens, {d[0] if d else 'd'})"
-        )
+        told = ", ".join(f"{name} {shape}" for name, shape in zip(found, shapes))
+        raise InputError(f"{path}: shapes of text are {told}; all three must be (text tokens, {d[0] if d else 'd'})")
     return found
 
 

@@ -546,7 +546,7 @@ def test_best_match_against_loops(window):
 
 def test_command_line_table_and_save(tmp_path, capsys, small):
     out = tmp_path / "out.npz"
-    main(["--clip", str(small), "--frames", "5", "--d", "2", "--head", "3", "--crop", "1", "2", "--save", str(out)])
+    main(["--clip", str(small), "--frames", "5", "--d", "2", "--head", "3", "--crop", "1x2", "--save", str(out)])
     text = capsys.readouterr().out
     assert "2 x 2 x 2" in text and "small.mkv: 5 frames of 48 x 32, head 3" in text
     assert from_file(out).grid == (2, 1, 2)

@@ -153,7 +153,7 @@ def test_frames_by_default_and_asked_for():
         (
             tensors(2, 2, 2, 65),
             None,
-            "seeded: simcore small does not take 65 channels (at most 64); d at most: tiny 16, board 16, small 64. The "
+            "seeded: simcore small does not take 65 channels (at most 64); d at most: tiny 16, board 8, small 64. The "
             "studies and the goldens take every d$",
         ),
         (
