@@ -20,6 +20,7 @@ import json
 import math
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ KNOWN = {
 CAPTURED = {"version", "place"}
 
 _SAVE = "save q, k and v with numpy.savez('qkv.npz', q=q, k=k, v=v)"
+
+_NPY = b"\x93NUMPY"
 
 #: A file of ``torch.save`` before it wrote archives: a pickle of this number comes first.
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P"
@@ -91,14 +94,19 @@ def read(path: Path) -> Contents:
 
 
 def _told(error: Exception, kind: str) -> str:
-    if "allow_pickle" in str(error):
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
         return "pickled objects are refused; save q, k and v as plain numeric arrays"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    told = " ".join(str(error).split())[:160] or type(error).__name__
     if isinstance(error, MemoryError):
-        return f"too large for this machine's memory ({told})"
-    return f"a damaged .{kind} file ({told})"
+        return f"too large for this machine's memory ({_words(error)})"
+    return f"a damaged .{kind} file ({_words(error)})"
+
+
+def _words(error: Exception) -> str:
+    """What an error of a library says, short and in one line; its kind where that is but a word."""
+    told = " ".join(str(error).split())[:160]
+    return told if " " in told else f"{type(error).__name__} {told}".rstrip()
 
 
 def _kind(path: Path, head: bytes, archive: bool) -> str:
@@ -108,7 +116,7 @@ def _kind(path: Path, head: bytes, archive: bool) -> str:
         with zipfile.ZipFile(path) as members:
             torch = any(re.fullmatch(r"([^/]*/)?(data|constants)\.pkl", name) for name in members.namelist())
         return "pt" if torch else "npz"
-    if head.startswith(b"\x93NUMPY"):
+    if head.startswith(_NPY):
         return "npy"
     if head.startswith(_OLD_TORCH):
         return "pt"
@@ -149,15 +157,25 @@ def _of(array) -> Raw:
 
 def _npy(path: Path) -> tuple[dict, str]:
     if (named := re.fullmatch(r"(.*[^a-zA-Z0-9])?q", path.stem)) is None:
-        return _stacked(path, _of(np.load(path, mmap_mode="r", allow_pickle=False))), path.name
+        return _stacked(path, _mapped(path)), path.name
     paths = {name: path.with_name(f"{named[1] or ''}{name}{path.suffix}") for name in "qkv"}
     if missing := [other.name for other in paths.values() if not other.is_file()]:
         raise InputError(
             f"{path}: is q alone, and there is no {' and no '.join(missing)} beside it; of one file save "
             "numpy.stack([q, k, v]) as qkv.npy"
         )
-    found = {name: _of(np.load(other, mmap_mode="r", allow_pickle=False)) for name, other in paths.items()}
-    return found, ", ".join(other.name for other in paths.values())
+    return {name: _mapped(other) for name, other in paths.items()}, ", ".join(other.name for other in paths.values())
+
+
+def _mapped(path: Path) -> Raw:
+    """The array of an ``.npy``, whose errors are of this file, if another one was named."""
+    with open(path, "rb") as file:
+        if not file.read(8).startswith(_NPY):
+            raise InputError(f"{path}: not a whole .npy file, or one of another kind under that name")
+    try:
+        return _of(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:
+        raise InputError(f"{path}: {_told(error, 'npy')}") from error
 
 
 def _stacked(path: Path, raw: Raw) -> dict[str, Raw]:
@@ -237,10 +255,12 @@ def _pt(path: Path) -> tuple[dict, str]:
             "numpy.savez('qkv.npz', q=q.float().cpu().numpy(), k=..., v=...)"
         ) from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old ways to save tensors
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except Exception as error:
         if "weights_only" not in str(error) and "TorchScript" not in str(error):
-            raise
+            raise InputError(f"{path}: a damaged file of PyTorch, or none ({_words(error)})") from error
         raise InputError(
             f"{path}: holds more than tensors, and what is pickled in it could run any code, so it is not loaded; save the "
             "tensors alone: torch.save({'q': q, 'k': k, 'v': v}, 'qkv.pt')"
@@ -270,8 +290,9 @@ def _item(torch, name: str, item) -> Raw | None:
 
 def _tensor(torch, tensor) -> Raw:
     kind = str(tensor.dtype)
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
-        return Raw(None, f"a {'quantized' if tensor.is_quantized else 'sparse or empty'} tensor of {kind}")
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
+        what = "quantized" if tensor.is_quantized else "nested" if tensor.is_nested else "sparse or empty"
+        return Raw(None, f"a {what} tensor of {kind}")
     tensor = tensor.detach().cpu()
     if tensor.dtype is torch.bfloat16:
         return Raw(tensor.view(torch.int16).numpy().view(np.uint16), kind, "bfloat16")

@@ -84,10 +84,11 @@ class Choice:
 
 
 class _Taken(NamedTuple):
-    """How an array is read: an index or ``slice`` for each axis before d, and what it is called for people."""
+    """How an array is read: an index or ``slice`` for each axis before d, what that is called for people, and a note."""
 
     index: tuple
-    said: str
+    said: str = ""
+    note: str = ""
 
 
 class _Grid(NamedTuple):
@@ -139,7 +140,7 @@ def from_file(path: str | Path, choice: Choice | None = None) -> Tensors:
     apart = _text_apart(path, arrays, choice, shape[-1:])
     grid = _grid(path, arrays, choice, bool(apart), shape)
     taken, of = _taken(path, names[0], shape, grid, choice, contents.format, bool(apart))
-    notes = _disguised(path, arrays, raw | apart, choice.codes)
+    notes = [taken.note, *_disguised(path, arrays, raw | apart, choice.codes)]
     side = _side(path, arrays, choice, bool(apart) or bool(grid and grid.text))
     matrices = [_half(path, name, each, taken.index, notes) for name, each in raw.items()]
     video, text = _parted(matrices, grid.text if grid else 0, side)
@@ -288,10 +289,12 @@ def _taken(path: Path, name: str, shape: tuple, grid: _Grid | None, choice: Choi
         frames, tokens = shape[0], int(np.prod(shape[1:-1]))
         flat = len(shape) == 3
         if grid is None and flat and (form == "npz" or apart):
-            return _Taken((slice(None),) * 2, ""), None
+            return _Taken((slice(None),) * 2), None
         fits = grid and grid.frames in (None, frames) and tokens == grid.height * grid.width
         if fits and (flat or shape[1:3] == (grid.height, grid.width)):
-            return _Taken((slice(None),) * len(axes), _first_axis(grid, form, flat)), (frames, grid.height, grid.width)
+            of_one = flat and form != "npz" and not grid.frames  # heads of one frame would have the same shape
+            note = "; its first axis was taken for frames, --head N takes it for heads" if of_one else ""
+            return _Taken((slice(None),) * len(axes), note=note), (frames, grid.height, grid.width)
     if apart:
         raise InputError(f"{path}: {name} has shape {shape}; beside text (q_text, ...) {name} is (frames, tokens, d)")
     if grid is None:
@@ -300,11 +303,6 @@ def _taken(path: Path, name: str, shape: tuple, grid: _Grid | None, choice: Choi
             f"frame in tokens, tells{'' if len(shape) == 2 else ', and --head N chooses'}"
         )
     return _of_heads(path, name, shape, grid, choice)
-
-
-def _first_axis(grid: _Grid, form: str, flat: bool) -> str:
-    """A note where heads of one frame would have the same shape."""
-    return " (first axis: frames; --head N takes it for heads)" if flat and form != "npz" and not grid.frames else ""
 
 
 def _could_be(axes: int) -> str:

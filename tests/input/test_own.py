@@ -190,7 +190,9 @@ def test_npy_of_three_that_are_stacked(tmp_path):
     np.save(tmp_path / "qkv.npy", np.stack(list(arrays.values())))
     got = from_file(tmp_path / "qkv.npy", Choice(grid=(H, W)))
     assert all(np.array_equal(array, arrays[name]) for name, array in got.items())
-    assert got.source == "qkv.npy (first axis: frames; --head N takes it for heads): 3 frames of 2 x 4 tokens"
+    told = "; its first axis was taken for frames, --head N takes it for heads"
+    assert got.source == f"qkv.npy: 3 frames of 2 x 4 tokens{told}"
+    assert told not in from_file(tmp_path / "qkv.npy", Choice(grid=(F, H, W))).source
     text = refused(tmp_path / "qkv.npy")
     assert text.startswith(
         "q has shape (3, 8, 6), which is (frames, tokens, d), (heads, tokens, d) or (tokens, heads, d);"
@@ -209,6 +211,12 @@ def test_npy_three_files(tmp_path, name):
         np.array_equal(array, arrays[which][2].astype(np.float16)) for which, array in zip("qkv", got.matrices())
     )
     assert got.source.startswith(", ".join(name.format(which) for which in "qkv") + ", head 2 of 7: ")
+    (tmp_path / name.format("v")).write_bytes(b"no array")
+    with pytest.raises(InputError, match=f"{name.format('v')}: not a whole .npy file, or one of another kind"):
+        from_file(tmp_path / name.format("q"))
+    np.save(tmp_path / name.format("v"), np.array([None]))
+    with pytest.raises(InputError, match=f"{name.format('v')}: pickled objects are refused"):
+        from_file(tmp_path / name.format("q"))
     (tmp_path / name.format("v")).unlink()
     text = refused(tmp_path / name.format("q"), Choice(grid=(H, W)))
     assert text.startswith(f"is q alone, and there is no {name.format('v')} beside it; of one file save numpy.stack")
@@ -393,6 +401,8 @@ def test_pt_that_is_refused(tmp_path, torch):
     ]:
         torch.save(content, path)
         assert part in refused(path, Choice(grid=(H, W))), part
+    path.write_text("hello")
+    assert refused(path).startswith("a damaged file of PyTorch, or none (")
     torch.save({name: ones for name in "qkv"}, path)
     whole = path.read_bytes()
     for end in range(0, len(whole), 97):
