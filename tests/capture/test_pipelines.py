@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole pipeline of diffusers from a folder, by the command: a tiny Wan with random weights, text encoder and all."""
 
+import inspect
 import warnings
 
 import pytest
@@ -34,6 +35,13 @@ def folder(tmp_path_factory):
         where = tmp_path_factory.mktemp("wan")
         pipeline.save_pretrained(where)
         return str(where)
+
+
+@pytest.mark.parametrize("name", ["CogVideoX", "HunyuanVideo", "Wan", "Latte"])
+def test_pipelines_take_what_the_command_gives_them(name):
+    known = inspect.signature(getattr(diffusers, f"{name}Pipeline").__call__).parameters
+    given = {"prompt", "height", "width", "guidance_scale", "num_inference_steps", "generator", "output_type"}
+    assert given <= set(known) and {"num_frames", "video_length"} & set(known)
 
 
 SIZE = ["--height", "64", "--width", "80", "--frames", "9", "--device", "cpu"]
