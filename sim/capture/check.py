@@ -14,7 +14,8 @@ model computed. With hats for what the file has, p = softmax(s) and s = scale q 
 3. **The softmax of scores that are off by up to D.** With L = sum p exp(-D) and H = sum p exp(D), each of a row,
    every p_j is off by at most the factor r_j = max(exp(D_j) / L - 1, 1 - exp(-D_j) / H). Both sets of probabilities
    sum to 1, so o moves by at most sum_j p_j r_j |v_j - o|: how far the values that share the weight differ from their
-   mean. By Cauchy and Schwarz that is at most sqrt(sum p r  sum p r (v - o)^2), which is products of matrices.
+   mean. (Cauchy and Schwarz make products of matrices of it, sqrt(sum p r  sum p r (v - o)^2): a third less time, and
+   twice the bound where a row has one large probability.)
 4. **The model's probabilities and sums.** They are rounded to its own format, of unit roundoff u (2^-11 for FP16,
    2^-8 for bfloat16, 2^-24 for FP32), and summed over T tokens in FP32: (u + (T + 8) 2^-24) sum p (1 + r) |v|. In
    FP16 a weight below the subnormal numbers is lost: 2^-25 sum |v| / l, with l the sum of the exponentials.
@@ -88,8 +89,9 @@ def recomputed(q, k, v, o, scale, dtype):
     up = np.exp(d)
     low, high = (p / up).sum(axis=1, keepdims=True), (p * up).sum(axis=1, keepdims=True)
     weight = p * np.maximum(up / low - 1, 1 - 1 / (up * high))
-    spread = weight @ v**2 - 2 * out * (weight @ v) + out**2 * (sums := weight.sum(axis=1, keepdims=True))
-    bound = np.sqrt(sums * np.maximum(spread, 0))
+    bound = np.empty_like(out)
+    for column in range(v.shape[1]):  # |v - o| for every pair is too much at a time
+        bound[:, column] = (weight * np.abs(v[:, column] - out[:, column, None])).sum(axis=1)
     most = p + weight
     bound += (u + (len(k) + 8) * wide) * (most @ np.abs(v)) + most @ ev
     if dtype == "float16":
