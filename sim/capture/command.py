@@ -45,6 +45,13 @@ def numbers(text):
     return tuple(sorted({int(n) for n in text.split(",")}))
 
 
+def named(text):
+    """The type of an option that is a name or a path: a variable of a shell that was not set is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a name, not nothing")
+    return text
+
+
 def _options(argv):
     parser = Parser(
         "capture",
@@ -59,10 +66,16 @@ def _options(argv):
         "model",
         nargs="?",
         metavar="MODEL",
+        type=named,
         help="folder of a diffusers pipeline, or owner/model of the Hugging Face hub",
     )
-    add("--random", metavar="CLASS", help="a tiny random model of this class of diffusers instead, offline")
-    add("--check", metavar="FILE", help="recompute o of each entry of a file that was captured; needs no PyTorch")
+    add("--random", metavar="CLASS", type=named, help="a tiny random model of this class of diffusers instead, offline")
+    add(
+        "--check",
+        metavar="FILE",
+        type=named,
+        help="recompute o of each entry of a captured file; needs no PyTorch",
+    )
     add(
         "--all",
         action="store_true",
@@ -79,7 +92,7 @@ def _options(argv):
         type=numbers,
         help="samples, such as the halves of guidance (default: all)",
     )
-    add("--kind", metavar="KIND", help="spatial or temporal attention of Latte (default: spatial)")
+    add("--kind", metavar="KIND", type=named, help="spatial or temporal attention of Latte (default: spatial)")
     add(
         "--inference-steps",
         metavar="N",
@@ -95,9 +108,9 @@ def _options(argv):
         choices=("float32", "bfloat16", "float16"),
         help="of the model (default: bfloat16 on a GPU, else float32)",
     )
-    add("--device", metavar="NAME", help="cpu, cuda or another of PyTorch (default: cuda if there is one)")
+    add("--device", metavar="NAME", type=named, help="cpu, cuda or another of PyTorch (default: cuda if there is one)")
     parser.seed("of the noise, and of random weights (default: 0)")
-    add("-o", "--out", metavar="FILE", help=f"the .npz that is written (default: {OUT})")
+    add("-o", "--out", metavar="FILE", type=named, help=f"the .npz that is written (default: {OUT})")
     parser.json()
     options = parser.parse_args(argv)
     _check_use(options)

@@ -40,7 +40,7 @@ def load(name, dtype=None, device=None):
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
     try:
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(name, torch_dtype=getattr(torch, dtype))
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(name, dtype=getattr(torch, dtype))
         family_of(models_of(pipeline)[0])  # before weights are moved
         return pipeline.to(device), device
     except UserError:

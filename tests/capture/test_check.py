@@ -132,6 +132,8 @@ HALF = "CogVideoXTransformer3DModel"
         ([], "nothing was named: name a model (a folder or owner/model), or --random CLASS, or --check FILE"),
         (["a/b", "--check", "c"], "a model and --check do not go together: name a model"),
         (["a/b"], "--prompt is needed: what the video is to show"),
+        (["--check", ""], "--check must be a name, not nothing"),
+        (["", "--prompt", "x"], "MODEL must be a name, not nothing"),
         (["--check", "none.npz"], "none.npz: no such file"),
         (["--check", "a.npz", "--steps", "1"], "--steps does not go with --check; it is for a model or --random"),
         (["--check", "a.npz", "--layers", "all"], "--layers does not go with --check; it is for a model or --random"),
